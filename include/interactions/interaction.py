@@ -1,0 +1,41 @@
+"""The records that travel between extraction, ledger and release."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from include.interactions.states import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One closing as extraction judged it: what the ledger keeps until the release.
+
+    `skip` is None for an eligible interaction. A skipped one may lack what made it ineligible.
+    """
+
+    conversation_id: str
+    closed_at: datetime
+    due_at: datetime
+    skip: Reason | None = None
+    detail: str | None = None
+    """A few words for people beside the reason; never personal data."""
+    customer_id: str | None = None
+    customer_name: str | None = None
+    customer_email: str | None = None
+    agent_id: str | None = None
+    agent_email: str | None = None
+    agent_name: str | None = None
+    tags: tuple[str, ...] = ()
+    """Tag names, at most 20."""
+    do_not_send: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedInteraction:
+    """A ledger row that this process holds: only the holder of `token` may move it on."""
+
+    id: int
+    token: str
+    interaction: Interaction = field(repr=False)
+    attempts: int = 0
+    """POSTs tried so far, those that provably never left included."""
