@@ -1,0 +1,48 @@
+"""The feedback request: what Stella Connect is told about one interaction."""
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import quote
+
+from include.interactions.interaction import Interaction
+from include.interactions.settings import Settings
+
+
+def link_to(web_url: str, customer_id: str, conversation_id: str) -> str:
+    """The conversation's page in Kustomer, the "original ticket" (fact sheet kustomer.md, section 3)."""
+    customer, conversation = quote(customer_id, safe=""), quote(conversation_id, safe="")
+    return f"{web_url.rstrip('/')}/app/customers/{customer}/event/{conversation}"
+
+
+def feedback_request(
+    interaction: Interaction, *, employee_email: str, web_url: str, channel: str, do_not_send: bool
+) -> dict[str, Any]:
+    """The body of `POST /v1/requests` (fact sheet stella-connect.md, section 2.1).
+
+    Args:
+        interaction: an eligible one: it has a customer and an address.
+        employee_email: the agent's address as Stella Connect spells it.
+        web_url: the organisation's Kustomer URL.
+        channel: as set up in the Stella Connect account.
+        do_not_send: the interaction counts, the customer gets no survey.
+    """
+    request: dict[str, Any] = {
+        "channel": channel,
+        "customer": {"name": interaction.customer_name, "email": interaction.customer_email},
+        "employee": {"email": employee_email},
+        "ext_interaction_id": interaction.conversation_id,
+        "external_url": link_to(web_url, interaction.customer_id or "", interaction.conversation_id),
+        # Stella Connect cannot tell two closings of one conversation apart; this can, when it gives the row back.
+        "custom_properties": {"closed_at": interaction.closed_at.isoformat()},
+    }
+    if interaction.tags:
+        request["tags"] = list(interaction.tags)
+    if do_not_send:
+        request["do_not_send"] = True
+    return request
+
+
+def at_expiry(interaction: Interaction, now: datetime, settings: Settings) -> Literal["send", "count", "skip"]:
+    """What becomes of an interaction that goes out now: `send` while it is fresh, else as `on_expired` says."""
+    expires_at = interaction.due_at + timedelta(seconds=settings.expire_after_seconds)
+    return settings.on_expired if now > expires_at else "send"

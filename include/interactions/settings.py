@@ -1,0 +1,156 @@
+"""The settings of the pipeline: one Airflow Variable, each key overridable in the trigger form.
+
+Validated when a run starts. The descriptions below are also what the trigger form and the README show.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+VARIABLE = "kustomer_stella_connect"
+"""The Airflow Variable that holds the settings as JSON."""
+
+WholeNumber = Annotated[int, Field(strict=True)]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names every wrong key and what is allowed."""
+
+
+class Settings(BaseModel):
+    """How an organisation wants its interactions released. Times are in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seconds_until_send: WholeNumber = Field(
+        86400,
+        ge=0,
+        title="Seconds until send",
+        description="Delay between the closing of a conversation and its survey, in seconds.",
+    )
+    release_window_seconds: WholeNumber = Field(
+        60,
+        ge=5,
+        le=3600,
+        title="Release window (seconds)",
+        description="Interactions that fall due within this span are released together, when the last is due.",
+    )
+    handover_seconds: WholeNumber = Field(
+        900,
+        ge=0,
+        le=3600,
+        title="Handover (seconds)",
+        description="How far into the next interval a run also releases, while the next run still extracts.",
+    )
+    overlap_seconds: WholeNumber = Field(
+        3600,
+        ge=0,
+        le=86400,
+        title="Overlap (seconds)",
+        description="How far back scheduled runs look again, for closings that the search index showed late.",
+    )
+    on_reopen: Literal["cancel", "keep"] = Field(
+        "cancel",
+        title="On reopen",
+        description="What becomes of a survey whose conversation was reopened before the send.",
+    )
+    on_expired: Literal["count", "send", "skip"] = Field(
+        "count",
+        title="On expired",
+        description="What becomes of an interaction past its expiry: counted in Stella Connect without a "
+        "survey, sent with one, or skipped.",
+    )
+    expire_after_seconds: WholeNumber = Field(
+        604800,
+        ge=0,
+        title="Expire after (seconds)",
+        description="How long after its due time a survey may still go out.",
+    )
+    do_not_send_attribute: str | None = Field(
+        None,
+        min_length=1,
+        title="Do-not-send attribute",
+        description="Name of a custom attribute of the conversation; where it is true the interaction "
+        "counts in Stella Connect and the customer gets no survey.",
+    )
+    channel: str = Field(
+        "email",
+        min_length=1,
+        title="Channel",
+        description="Channel under which Stella Connect files the interactions.",
+    )
+    on_recheck_failure: Literal["hold", "send"] = Field(
+        "hold",
+        title="On recheck failure",
+        description="What becomes of a due survey while Kustomer cannot be asked again.",
+    )
+    on_absent: Literal["ask", "resend"] = Field(
+        "ask",
+        title="On absent",
+        description="What becomes of an interaction with an unknown outcome that Stella Connect does not show.",
+    )
+    max_releases_per_run: WholeNumber | None = Field(
+        None,
+        ge=1,
+        title="Most releases per run",
+        description="At most so many interactions leave in one run, the longest due first. Empty: no limit.",
+    )
+    kustomer_requests_per_minute: WholeNumber = Field(
+        300,
+        ge=1,
+        title="Kustomer requests per minute",
+        description="Own limit for all calls to Kustomer; the organisation's budget is shared with its people.",
+    )
+    personal_data_retention_days: WholeNumber = Field(
+        30,
+        ge=1,
+        title="Personal data retention (days)",
+        description="Names and addresses of settled interactions are erased from the ledger after so long.",
+    )
+
+
+def load_settings(variable: object, params: Mapping[str, object]) -> Settings:
+    """The settings of a run: what the trigger form says, else the Variable, else the default.
+
+    Args:
+        variable: the Variable's parsed JSON; None when it does not exist.
+        params: the run's Params; those that are None or not settings are not looked at.
+
+    Raises:
+        SettingsError: naming every key that is unknown or has a value that is not allowed.
+    """
+    if variable is None:
+        variable = {}
+    if not isinstance(variable, Mapping):
+        msg = f"Variable {VARIABLE!r} must be a JSON object of settings, not {type(variable).__name__}."
+        raise SettingsError(msg)
+    chosen = {key: params[key] for key in Settings.model_fields if params.get(key) is not None}
+    try:
+        return Settings.model_validate({**variable, **chosen})
+    except ValidationError as error:
+        faults = "; ".join(_explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors())
+        msg = f"Settings (Variable {VARIABLE!r} or Params of the run): {faults}"
+        raise SettingsError(msg) from None
+
+
+def allowed(key: str) -> str:
+    """What a setting may be, in words: "whole number >= 0"."""
+    schema = Settings.model_json_schema()["properties"][key]
+    options = schema.get("anyOf", [schema])
+    return " or ".join(_words(option) for option in options)
+
+
+def _words(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return " | ".join(repr(value) for value in schema["enum"])
+    kind = {"integer": "whole number", "string": "text", "null": "empty"}[schema["type"]]
+    limits = [f"{sign} {schema[key]}" for key, sign in (("minimum", ">="), ("maximum", "<=")) if key in schema]
+    return " ".join([kind, " and ".join(limits)]).strip()
+
+
+def _explain(location: tuple[int | str, ...], message: str, value: object) -> str:
+    key = str(location[0])
+    if key not in Settings.model_fields:
+        return f"{key!r} is not a setting; the settings are {', '.join(Settings.model_fields)}"
+    return f"{key!r} = {value!r:.80} is not allowed ({message}); allowed: {allowed(key)}"

@@ -1,0 +1,94 @@
+"""Which closings a run looks for, and up to when it releases."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from include.interactions.settings import SettingsError
+
+HOUR = timedelta(hours=1)
+OLDEST = timedelta(days=730)
+"""Kustomer's search covers records updated in the past two years (fact sheet, section 2.3)."""
+
+Origin = Literal["schedule", "backfill", "by hand"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Closings in [closed_from, closed_to) are extracted; what is due before `release_before` is released."""
+
+    closed_from: datetime
+    closed_to: datetime
+    release_before: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Extraction by the schedule has covered [covered_from, covered_until) without a gap."""
+
+    covered_from: datetime
+    covered_until: datetime
+
+
+def own_interval(
+    interval: tuple[datetime, datetime] | None,
+    asked: tuple[datetime | None, datetime | None],
+    run_after: datetime,
+) -> tuple[datetime, datetime]:
+    """The closings a run is for: what was asked in the form, else Airflow's interval, else the last full hour.
+
+    Args:
+        interval: Airflow's data interval; None for a manual run without a logical date.
+        asked: the Params `start` and `end`.
+        run_after: when Airflow let the run start.
+
+    Raises:
+        SettingsError: one of `start` and `end` is missing, they are in the wrong order, lie in the future, or
+            lie further back than Kustomer's search reaches.
+    """
+    start, end = asked
+    if (start is None) != (end is None):
+        msg = "'start' and 'end': give both or neither."
+        raise SettingsError(msg)
+    if start is not None and end is not None:
+        _check(start, end, run_after)
+        return start, end
+    if interval is not None and interval[0] < interval[1]:
+        return interval
+    hour = run_after.replace(minute=0, second=0, microsecond=0)
+    return hour - HOUR, hour
+
+
+def _check(start: datetime, end: datetime, run_after: datetime) -> None:
+    if start >= end:
+        fault = f"'start' ({start.isoformat()}) must be before 'end' ({end.isoformat()})."
+    elif end > run_after + timedelta(minutes=1):
+        fault = f"'end' ({end.isoformat()}) lies in the future; closings can be read up to now."
+    elif start < run_after - OLDEST:
+        fault = f"'start' ({start.isoformat()}) is more than two years ago; Kustomer's search ends there."
+    else:
+        return
+    raise SettingsError(fault)
+
+
+def span_of(
+    own: tuple[datetime, datetime],
+    origin: Origin,
+    watermark: Watermark | None,
+    *,
+    overlap_seconds: int,
+    handover_seconds: int,
+) -> Span:
+    """The span of a run.
+
+    A scheduled run also reads the hours that no run has covered, and the overlap, but never hours before the
+    first one this installation covered: a new install sends nothing for the past. A backfill or a manual run
+    reads just its own interval. Every run releases what falls due before the next scheduled run has taken over.
+    """
+    start, end = own
+    closed_from = start
+    if origin == "schedule" and watermark is not None:
+        reach = min(start, watermark.covered_until) - timedelta(seconds=overlap_seconds)
+        closed_from = min(start, max(reach, watermark.covered_from))
+    length = end - start if origin == "schedule" else min(end - start, HOUR)
+    return Span(closed_from, end, end + length + timedelta(seconds=handover_seconds))

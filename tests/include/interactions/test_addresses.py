@@ -1,0 +1,71 @@
+import pytest
+
+from include.interactions.addresses import greeting, has_any, same_address, survey_address, usable
+
+
+@pytest.mark.parametrize(
+    "address", ["jane@example.com", "j.d+tag@mail.example.co.uk", "jane@customer.test", "ü@example.com"]
+)
+def test_well_formed_addresses_are_usable(address):
+    assert usable(f" {address}\n") == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        None,
+        "",
+        " ",
+        "jane",
+        "jane@",
+        "@example.com",
+        "jane@localhost",
+        "a b@example.com",
+        "j***@example.com",
+        "j•••@example.com",
+        "x" * 2_000_000,
+    ],
+)
+def test_malformed_and_masked_addresses_are_not(address):
+    assert usable(address) is None
+
+
+def test_the_first_verified_usable_address_is_taken(customer):
+    found = customer(
+        "first@example.com",
+        {"email": "broken@", "verified": True},
+        {"email": "second@example.com", "verified": True},
+        {"email": "third@example.com", "verified": True},
+    )
+
+    assert survey_address(found.emails) == "second@example.com"
+
+
+def test_without_a_verified_one_the_first_usable_is_taken(customer):
+    assert (
+        survey_address(customer("broken", "second@example.com", "third@example.com").emails) == "second@example.com"
+    )
+
+
+def test_blank_addresses_are_none_at_all(customer):
+    assert not has_any(customer("", {"email": None}, {"type": "home"}))
+    assert has_any(customer("broken"))
+
+
+def test_addresses_are_compared_trimmed_and_case_folded():
+    assert same_address(" Ada@Example.COM ") == same_address("ada@example.com")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "name"),
+    [
+        ({"name": "Jane Doe", "displayName": "J"}, "Jane Doe"),
+        ({"name": None, "displayName": "Jane"}, "Jane"),
+        ({"name": " \n ", "displayName": None}, "jane.d"),
+        ({"name": "Jane\n\tDoe"}, "Jane Doe"),
+        ({"name": "x" * 2_000_000}, "x" * 200),
+        ({"name": ["no", "text"]}, "jane.d"),
+    ],
+)
+def test_the_greeting_is_a_short_line(customer, attributes, name):
+    assert greeting(customer("jane.d@example.com", **attributes), "jane.d@example.com") == name

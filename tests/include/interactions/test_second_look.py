@@ -1,0 +1,49 @@
+import pytest
+
+from include.interactions.interaction import Interaction
+from include.interactions.records import Malformed
+from include.interactions.second_look import second_look
+from include.interactions.settings import Settings
+from include.interactions.states import Reason
+from tests.include.interactions.conftest import CLOSED_AT
+
+INTERACTION = Interaction("c", CLOSED_AT, CLOSED_AT)
+CANCEL, KEEP = Settings(), Settings(on_reopen="keep")
+
+
+def test_a_conversation_still_closed_goes_out(conversation):
+    assert second_look(INTERACTION, conversation(), CANCEL) == "go"
+
+
+def test_a_conversation_kustomer_no_longer_has_is_cancelled():
+    assert second_look(INTERACTION, None, CANCEL).reason is Reason.DELETED
+
+
+@pytest.mark.parametrize("attributes", [{"deleted": True}, {"mergedInto": "other"}, {"spam": True}])
+@pytest.mark.parametrize("settings", [CANCEL, KEEP])
+def test_a_conversation_deleted_merged_or_spam_is_cancelled(conversation, attributes, settings):
+    assert second_look(INTERACTION, conversation(**attributes), settings).reason is Reason.DELETED
+
+
+def test_a_reopened_conversation_is_cancelled_or_kept_as_configured(conversation):
+    assert second_look(INTERACTION, conversation(status="open"), CANCEL).reason is Reason.REOPENED
+    assert second_look(INTERACTION, conversation(status="open"), KEEP) == "go"
+
+
+def test_a_conversation_closed_again_is_another_closing(conversation):
+    closed_again = conversation(last_done={"createdAt": "2026-01-05T12:00:00.000Z"})
+
+    assert second_look(INTERACTION, closed_again, CANCEL).reason is Reason.REOPENED
+    assert second_look(INTERACTION, closed_again, KEEP).reason is Reason.SUPERSEDED
+
+
+def test_reassignment_after_the_closing_changes_nothing(conversation):
+    assert second_look(INTERACTION, conversation(assignedUsers=["somebody else"]), CANCEL) == "go"
+
+
+def test_an_unreadable_answer_decides_nothing(conversation):
+    malformed = conversation(last_done={"assignedUsers": 3})
+
+    assert isinstance(malformed, Malformed)
+    assert second_look(INTERACTION, malformed, CANCEL) == "unreadable"
+    assert second_look(INTERACTION, conversation(status=None), CANCEL) == "unreadable"

@@ -1,0 +1,69 @@
+import pytest
+
+from include.interactions.settings import Settings, SettingsError, allowed, load_settings
+
+
+def test_without_a_variable_the_documented_defaults_hold():
+    settings = load_settings(None, {})
+
+    assert settings.seconds_until_send == 86400
+    assert settings.on_reopen == "cancel"
+    assert settings.max_releases_per_run is None
+
+
+def test_the_trigger_form_overrides_the_variable_and_the_variable_the_default():
+    settings = load_settings({"seconds_until_send": 60, "channel": "chat"}, {"channel": "phone", "start": "x"})
+
+    assert (settings.seconds_until_send, settings.channel) == (60, "phone")
+
+
+def test_an_empty_field_of_the_form_leaves_the_variable_alone():
+    assert load_settings({"seconds_until_send": 60}, {"seconds_until_send": None}).seconds_until_send == 60
+
+
+@pytest.mark.parametrize(
+    ("variable", "names", "allows"),
+    [
+        ({"seconds_until_send": -1}, "'seconds_until_send' = -1", "whole number >= 0"),
+        ({"seconds_until_send": "soon"}, "'seconds_until_send' = 'soon'", "whole number >= 0"),
+        ({"seconds_until_send": True}, "'seconds_until_send' = True", "whole number >= 0"),
+        ({"release_window_seconds": 1}, "'release_window_seconds' = 1", "whole number >= 5 and <= 3600"),
+        ({"on_reopen": "maybe"}, "'on_reopen' = 'maybe'", "'cancel' | 'keep'"),
+        ({"max_releases_per_run": 0}, "'max_releases_per_run' = 0", "whole number >= 1 or empty"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(variable, names, allows):
+    with pytest.raises(SettingsError) as error:
+        load_settings(variable, {})
+
+    assert names in str(error.value)
+    assert allows in str(error.value)
+
+
+def test_an_unknown_setting_is_named_beside_the_known_ones():
+    with pytest.raises(
+        SettingsError, match=r"'seconds_till_send' is not a setting; the settings are seconds_until"
+    ):
+        load_settings({"seconds_till_send": 5}, {})
+
+
+def test_every_wrong_setting_is_named_at_once():
+    with pytest.raises(SettingsError) as error:
+        load_settings({"seconds_until_send": -1, "on_expired": "never"}, {})
+
+    assert "seconds_until_send" in str(error.value)
+    assert "on_expired" in str(error.value)
+
+
+def test_a_variable_that_is_not_an_object_is_refused():
+    with pytest.raises(SettingsError, match="must be a JSON object"):
+        load_settings([1, 2], {})
+
+
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_every_setting_can_be_explained_to_people(key):
+    field = Settings.model_fields[key]
+
+    assert field.title
+    assert field.description
+    assert allowed(key)
