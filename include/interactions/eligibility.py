@@ -29,12 +29,10 @@ def is_closing(record: Conversation | Malformed, closed_from: datetime, closed_t
 def people_at_closing(conversation: Conversation) -> list[str]:
     """The ids of those assigned when it was closed; who was assigned later changes nothing.
 
-    `lastDone` holds a snapshot of the assignees; only where a record has none are the present ones asked.
-    An empty snapshot is an answer: nobody was assigned.
+    `lastDone` holds a snapshot of the assignees. Where it names nobody the present ones are asked: absent, null
+    and [] all occur for "no value" (fact sheet kustomer.md, section 4), so an empty snapshot proves nothing.
     """
-    if conversation.assigned_at_close is not None:
-        return conversation.assigned_at_close
-    return conversation.assigned_now or []
+    return conversation.assigned_at_close or conversation.assigned_now or []
 
 
 def agent_of(conversation: Conversation, users: Mapping[str, User]) -> User | None:

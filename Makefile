@@ -1,0 +1,49 @@
+# `make help` lists what there is. Every target prepares what it needs by itself.
+
+# The first of these that is Python 3.11 or later and can make a virtual environment; override with PYTHON=...
+PYTHONS := python3.13 python3.12 python3.11 python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# How many test processes (pytest-xdist): "auto" is one a core.
+TEST_PROCESSES ?= auto
+
+export PYTHONPATH := $(CURDIR)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format requirements secrets clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv with the pinned requirements
+
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml scripts/install
+	@PYTHONS="$(or $(PYTHON),$(PYTHONS))" scripts/install
+	@touch $@
+
+demo: $(INSTALLED) ## start Airflow with stand-ins for both vendors and watch a run (Ctrl-C ends; DEMO_EXIT=1 ends by itself)
+	@$(BIN)/python -m scripts.demo
+
+test: $(INSTALLED) ## run every test (TESTS="tests/include -k ledger" for some)
+	@scripts/system-packages postgresql redis-server chromium docker-compose
+	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
+
+lint: $(INSTALLED) ## check style, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## let ruff repair style and formatting
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+requirements: $(INSTALLED) ## recompile requirements*.txt from requirements*.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+
+secrets: ## write .env for docker compose, with fresh secrets (never overwrites one)
+	@scripts/make-env
+
+clean: ## remove .venv, .run and every cache (not .env)
+	rm -rf .venv .run build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

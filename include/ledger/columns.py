@@ -1,0 +1,69 @@
+"""How Python values are kept in the ledger's columns, the same in SQLite and PostgreSQL."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import BigInteger, Dialect, Text
+from sqlalchemy.types import TypeDecorator
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant as whole milliseconds since 1970, UTC, rounded down.
+
+    A number, because SQLite gives naive datetimes back; milliseconds, because Kustomer's instants have them
+    and a closing is recognised by its instant.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Refuse a naive time (ValueError): nobody knows which instant it means."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"the ledger keeps instants, not naive times: {value!r}")
+        return (value - EPOCH) // MILLISECOND
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Give an aware datetime in UTC."""
+        return None if value is None else EPOCH + value * MILLISECOND
+
+
+class StorableText(TypeDecorator[str]):
+    """Text without what a database cannot hold: NUL characters and halves of surrogate pairs.
+
+    JSON may carry both; one such name must not stop the other interactions of its hour.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Replace the characters that cannot be stored."""
+        return None if value is None else storable(value)
+
+
+def storable(value: str) -> str:
+    """The text as the ledger will hold it."""
+    if "\0" in value:
+        value = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+
+
+class TagNames(TypeDecorator[tuple[str, ...]]):
+    """Tag names as JSON text (ASCII, so that nothing in it is unstorable); none at all takes no room."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Write the names as a JSON list."""
+        return json.dumps(value) if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002 - SQLAlchemy's signature
+        """Read the names back, in their order."""
+        return tuple(json.loads(value)) if value else ()

@@ -1,0 +1,154 @@
+"""The ledger: the one thing that changes the state of an interaction."""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine
+
+from include.interactions.interaction import ClaimedInteraction, Interaction
+from include.interactions.span import Watermark
+from include.interactions.states import Reason, State
+from include.ledger import claiming, closings, profiles, queries, release, watermark
+from include.ledger.claiming import Recovered
+from include.ledger.closings import Recorded
+from include.ledger.engine import reading
+from include.ledger.migrate import migrate
+from include.ledger.queries import Backlog, Counts, Event
+
+
+def utc_now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """The durable table of interactions, their state and every transition.
+
+    Each method is one committed transaction (`record`: one for each batch), or changes nothing and raises
+    `sqlalchemy.exc.SQLAlchemyError`. Safe to use from several threads and processes at once.
+    `by` names who acts: a run, or a person.
+    """
+
+    def __init__(self, engine: Engine, now: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._reader = reading(engine)
+        self._now = now
+
+    def migrate(self) -> None:
+        """Bring the schema up to date; cheap when it is."""
+        migrate(self._engine)
+
+    # --- extraction
+
+    def record(self, interactions: Sequence[Interaction], by: str) -> Recorded:
+        """Insert the closings that are not known yet, `planned` or `skipped`.
+
+        A planned earlier closing of a conversation is cancelled (`superseded`) when a later one is known.
+        Repeating it after a crash half-way counts what was done as known.
+        """
+        counts = Recorded()
+        for batch in closings.batches(interactions):
+            with self._engine.begin() as connection:
+                closings.record(connection, batch, self._now(), by, counts)
+        return counts
+
+    def watermark(self) -> Watermark | None:
+        """The span whose closings have all been recorded; None before the first extraction."""
+        with self._reader.begin() as connection:
+            return watermark.read(connection)
+
+    def advance_watermark(self, covered_from: datetime, covered_until: datetime) -> None:
+        """Add a span that has been extracted; a span that does not touch the covered one changes nothing."""
+        with self._engine.begin() as connection:
+            watermark.advance(connection, covered_from, covered_until)
+
+    # --- early warning
+
+    def agents_waiting(self) -> dict[str, int]:
+        """Planned interactions by their agent's address (trimmed, case-folded)."""
+        with self._reader.begin() as connection:
+            return profiles.agents_waiting(connection)
+
+    def mark_profiles(self, approved: Collection[str], not_approved: Collection[str]) -> dict[str, int]:
+        """Mark planned interactions; returns those of each not approved agent who has any waiting."""
+        with self._engine.begin() as connection:
+            return profiles.mark(connection, approved, not_approved)
+
+    # --- release
+
+    def due(self, before: datetime, limit: int | None = None) -> list[datetime]:
+        """Due times of the planned interactions due before that instant, oldest first."""
+        with self._reader.begin() as connection:
+            return queries.due(connection, before, limit)
+
+    def recover(self, by: str) -> Recovered:
+        """Take back what is held past its lease: nothing sent yet → planned, `sending` → unknown."""
+        with self._engine.begin() as connection:
+            return claiming.recover(connection, self._now(), by)
+
+    def claim(
+        self, due_from: datetime, due_until: datetime, limit: int, lease: timedelta, by: str
+    ) -> list[ClaimedInteraction]:
+        """Hold up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
+
+        Empty: none is left that nobody else is claiming. One with a later closing is cancelled instead.
+        """
+        with self._engine.begin() as connection:
+            return claiming.claim(connection, self._now(), due_from, due_until, limit, lease, by)
+
+    def start_sending(self, claimed: ClaimedInteraction, lease: timedelta) -> datetime | None:
+        """Claimed → sending, committed when this returns; the request must leave before the returned instant.
+
+        None: the claim was lost (lease over, or taken back), send nothing.
+        """
+        with self._engine.begin() as connection:
+            return release.start_sending(connection, self._now(), claimed, lease)
+
+    def sent(self, claimed: ClaimedInteraction, http_status: int, detail: str | None = None) -> bool:
+        """→ sent. False, as with the other outcomes: somebody else has settled it, nothing is changed."""
+        return self._settle(claimed, State.SENT, http_status, detail)
+
+    def rejected(self, claimed: ClaimedInteraction, http_status: int | None, detail: str | None) -> bool:
+        """→ rejected: definitely refused."""
+        return self._settle(claimed, State.REJECTED, http_status, detail)
+
+    def unknown(self, claimed: ClaimedInteraction, http_status: int | None, detail: str | None) -> bool:
+        """→ unknown; the token stays with the caller."""
+        return self._settle(claimed, State.UNKNOWN, http_status, detail)
+
+    def not_taken(self, claimed: ClaimedInteraction, http_status: int | None, detail: str | None) -> bool:
+        """→ planned: the request provably never left, or was answered with "not now"."""
+        return self._settle(claimed, State.PLANNED, http_status, detail)
+
+    def veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
+        """Claimed → cancelled or skipped; False if the claim was lost."""
+        with self._engine.begin() as connection:
+            return release.veto(connection, self._now(), claimed, state, reason, detail)
+
+    def give_back(self, claimed: Sequence[ClaimedInteraction], detail: str | None = None) -> int:
+        """Claimed → planned, for those of them that are still held; returns how many."""
+        with self._engine.begin() as connection:
+            return claiming.give_back(connection, self._now(), claimed, detail)
+
+    # --- questions
+
+    def counts(self, closed_from: datetime | None = None, closed_until: datetime | None = None) -> Counts:
+        """Interactions by (state, reason), of the closings in [closed_from, closed_until); reads every row."""
+        with self._reader.begin() as connection:
+            return queries.counts(connection, closed_from, closed_until)
+
+    def backlog(self, grace: timedelta = timedelta(0)) -> Backlog:
+        """What waits, is overdue by more than the grace, is held or unknown; cheap at any size."""
+        with self._reader.begin() as connection:
+            return queries.backlog(connection, self._now(), grace)
+
+    def history(self, conversation_id: str) -> list[Event]:
+        """Every event of the conversation's closings, in order."""
+        with self._reader.begin() as connection:
+            return queries.history(connection, conversation_id)
+
+    def _settle(
+        self, claimed: ClaimedInteraction, outcome: State, http_status: int | None, detail: str | None
+    ) -> bool:
+        with self._engine.begin() as connection:
+            return release.settle(connection, self._now(), claimed, outcome, http_status, detail)

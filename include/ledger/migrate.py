@@ -1,0 +1,43 @@
+"""Bringing the ledger's schema up to date."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from include.ledger.engine import reading
+
+SCRIPTS = Path(__file__).parent / "migrations"
+VERSION_TABLE = "interaction_ledger_version"
+"""Not Alembic's own name for it: a ledger put into Airflow's database must not take Airflow's place there."""
+
+_ADVISORY_LOCK = 0x6B757374  # any number that nobody else uses
+
+
+def migrate(engine: Engine) -> None:
+    """Bring an empty or older schema to this code's version; several processes may call it at once.
+
+    Raises:
+        alembic.util.CommandError: the schema is newer than this code.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with reading(engine).connect() as connection:
+        if version(connection) == head:
+            return
+    # The lock lasts as long as the transaction (on SQLite: the transaction is one). Who waited finds the work
+    # done, because Alembic reads the version inside it.
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def version(connection: Connection) -> str | None:
+    """The revision of the schema; None for an empty database."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()

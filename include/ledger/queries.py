@@ -1,0 +1,108 @@
+"""Questions to the ledger that change nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from include.interactions.states import Reason, State
+from include.ledger.schema import interaction, interaction_event, state_is
+
+Counts = dict[tuple[State, Reason | None], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What has not come to an end."""
+
+    planned: int
+    overdue: int
+    """Planned, and due for longer than the grace."""
+    oldest_due: datetime | None
+    """The earliest due time of a planned interaction."""
+    held: int
+    """Claimed or sending."""
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a conversation's history."""
+
+    interaction_id: int
+    closed_at: datetime
+    due_at: datetime
+    at: datetime
+    from_state: State | None
+    to_state: State
+    reason: Reason | None
+    detail: str | None
+    actor: str | None
+
+
+def due(connection: Connection, before: datetime, limit: int | None) -> list[datetime]:
+    """Due times of the planned interactions due before that instant, oldest first."""
+    return list(
+        connection.execute(
+            select(interaction.c.due_at)
+            .where(state_is(State.PLANNED), interaction.c.due_at < before)
+            .order_by(interaction.c.due_at)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def counts(connection: Connection, closed_from: datetime | None, closed_until: datetime | None) -> Counts:
+    """Interactions by state and reason, of the closings in [closed_from, closed_until) if given.
+
+    Reads the whole table: for people and small ledgers. `backlog` is cheap at any size.
+    """
+    question = select(interaction.c.state, interaction.c.reason, func.count())
+    if closed_from is not None:
+        question = question.where(interaction.c.closed_at >= closed_from)
+    if closed_until is not None:
+        question = question.where(interaction.c.closed_at < closed_until)
+    rows = connection.execute(question.group_by(interaction.c.state, interaction.c.reason))
+    return {(State(state), Reason(reason) if reason else None): number for state, reason, number in rows}
+
+
+def backlog(connection: Connection, now: datetime, grace: timedelta) -> Backlog:
+    """What waits, is held or is unknown, from the two partial indexes alone."""
+    planned, oldest = connection.execute(
+        select(func.count(), func.min(interaction.c.due_at)).where(state_is(State.PLANNED))
+    ).one()
+    overdue = connection.execute(
+        select(func.count()).where(state_is(State.PLANNED), interaction.c.due_at < now - grace)
+    ).scalar_one()
+    held = connection.execute(select(func.count()).where(state_is(State.CLAIMED, State.SENDING))).scalar_one()
+    unknown = connection.execute(select(func.count()).where(state_is(State.UNKNOWN))).scalar_one()
+    return Backlog(planned=planned, overdue=overdue, oldest_due=oldest, held=held, unknown=unknown)
+
+
+def history(connection: Connection, conversation_id: str) -> list[Event]:
+    """Everything that happened to the conversation's closings, closing by closing."""
+    rows = connection.execute(
+        select(interaction.c.closed_at, interaction.c.due_at, interaction_event)
+        .join(interaction_event, interaction_event.c.interaction_id == interaction.c.id)
+        .where(interaction.c.conversation_id == conversation_id)
+        .order_by(interaction.c.closed_at, interaction_event.c.id)
+    )
+    story: list[Event] = []
+    holder: str | None = None
+    for row in rows:
+        if row.to_state == State.CLAIMED:
+            holder = row.actor
+        story.append(
+            Event(
+                interaction_id=row.interaction_id,
+                closed_at=row.closed_at,
+                due_at=row.due_at,
+                at=row.at,
+                from_state=State(row.from_state) if row.from_state else None,
+                to_state=State(row.to_state),
+                reason=Reason(row.reason) if row.reason else None,
+                detail=row.detail,
+                actor=row.actor or holder,
+            )
+        )
+    return story

@@ -1,0 +1,143 @@
+"""The ledger's tables.
+
+The migrations create them and, besides, the triggers that refuse an illegal transition and a changed event;
+a test holds both against this file.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    or_,
+)
+
+from include.interactions.states import TRANSITIONS, State
+from include.ledger.columns import Instant, StorableText, TagNames
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite counts up only a column that is declared INTEGER."""
+
+
+def _list(words: Any) -> str:
+    return ", ".join(f"'{word}'" for word in sorted(words))
+
+
+_HELD = "'claimed', 'sending'"
+_EVENTS = _list(f"{before or ''}>{after}" for before, after in TRANSITIONS)
+
+interaction = Table(
+    "interaction",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("conversation_id", StorableText, nullable=False),
+    Column("closed_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    # A few words beside the state, from the last step that had any; never personal data.
+    Column("detail", StorableText),
+    Column("customer_id", StorableText),
+    Column("customer_name", StorableText),
+    Column("customer_email", StorableText),
+    Column("agent_id", StorableText),
+    Column("agent_email", StorableText),
+    Column("agent_name", StorableText),
+    # The early warning, hours before the release looks itself: NULL until somebody has looked.
+    Column("agent_profile", Text),
+    Column("tags", TagNames),
+    Column("do_not_send", Boolean, nullable=False),
+    # Fencing token of the claim: a row that is unknown keeps it, so that its holder, and no other
+    # process, may still come back with the true outcome.
+    Column("token", Text),
+    Column("lease_until", Instant),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("sent_at", Instant),
+    Column("http_status", SmallInteger),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("conversation_id", "closed_at"),
+    CheckConstraint(f"state IN ({_list(State)})", name="state"),
+    CheckConstraint(f"(state IN ({_HELD}, 'unknown')) = (token IS NOT NULL)", name="token"),
+    CheckConstraint(f"(state IN ({_HELD})) = (lease_until IS NOT NULL)", name="lease"),
+    CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent"),
+    CheckConstraint("(state IN ('cancelled', 'skipped')) = (reason IS NOT NULL)", name="reason"),
+    CheckConstraint(
+        f"state NOT IN ('planned', {_HELD}) OR (customer_email IS NOT NULL AND agent_email IS NOT NULL)",
+        name="addresses",
+    ),
+    CheckConstraint("state NOT IN ('sending', 'sent', 'rejected', 'unknown') OR attempts > 0", name="attempts"),
+    CheckConstraint("agent_profile IN ('approved', 'not_approved')", name="agent_profile"),
+    CheckConstraint("due_at >= closed_at", name="due"),
+)
+
+interaction_event = Table(
+    "interaction_event",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("interaction_id", BigInteger, ForeignKey("interaction.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("from_state", Text),
+    Column("to_state", Text, nullable=False),
+    Column("reason", Text),
+    Column("detail", StorableText),
+    # Who did it: a run, or a person. NULL: the holder of the claim, named at the event of the claim.
+    Column("actor", StorableText),
+    CheckConstraint(f"(coalesce(from_state, '') || '>' || to_state) IN ({_EVENTS})", name="transition"),
+)
+
+watermark = Table(
+    "watermark",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("covered_from", Instant, nullable=False),
+    Column("covered_until", Instant, nullable=False),
+    CheckConstraint("covered_until >= covered_from", name="order"),
+)
+
+
+def state_is(*states: State, row: Any = interaction) -> ColumnElement[bool]:
+    """The condition that a row stands in one of the states.
+
+    Spelt with literals and OR: with bound values, or with IN, SQLite does not see that a partial index applies.
+    """
+    return or_(*(row.c.state == literal_column(f"'{state}'") for state in states))
+
+
+# Small however long the ledger grows: only the rows that still have something before them are in it.
+Index(
+    "ix_interaction_planned",
+    interaction.c.due_at,
+    postgresql_where=state_is(State.PLANNED),
+    sqlite_where=state_is(State.PLANNED),
+)
+_open = state_is(State.CLAIMED, State.SENDING, State.UNKNOWN)
+Index(
+    "ix_interaction_open",
+    interaction.c.state,
+    interaction.c.lease_until,
+    postgresql_where=_open,
+    sqlite_where=_open,
+)
+Index("ix_interaction_event_interaction", interaction_event.c.interaction_id)

@@ -1,0 +1,169 @@
+"""Stella Connect's Data Return: what became of each accepted request, by a number that only grows.
+
+Chosen where the fact sheet (section 4) says unknown: a record gets its number when it becomes visible, and a
+new one when the customer answers; the old number is gone then.
+"""
+
+import hashlib
+import heapq
+import itertools
+import random
+import time
+import uuid
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from include.sandbox.model import Json, Organisation
+from include.sandbox.options import Options
+
+_COMMENTS = (
+    "Quick and friendly, thank you!",
+    "Took a while, but the answer was right.",
+    "I had to explain everything twice.",
+    "<script>alert('not escaped')</script>",
+    "Sehr freundlich, danke! 🙂",
+    None,
+)
+_REWARDS = ("Coffee voucher", "Book token", None)
+
+
+@dataclass(slots=True)
+class Interaction:
+    """One record of Data Return. Times in epoch seconds."""
+
+    uuid: str
+    request: Json
+    created_at: float
+    delivery_status: str
+    via: str = "API"
+    sequence_id: int | None = None
+    """None while it is not visible yet."""
+    answered_at: float | None = None
+
+
+class DataReturn:
+    """All interactions, in the order of their sequence numbers."""
+
+    def __init__(self, organisation: Organisation, options: Options) -> None:
+        self.organisation = organisation
+        self.options = options
+        self._numbers: list[int] = []
+        self._rows: list[Interaction] = []
+        self._next = itertools.count(1001)
+        self._due: list[tuple[float, int, Interaction]] = []
+        self._tie = itertools.count()
+        for manual in organisation.manual_requests:
+            request: Json = {
+                "channel": "email",
+                "employee": {"email": manual.employee},
+                "customer": {"name": manual.customer_name, "email": manual.customer_email},
+                "ext_interaction_id": manual.ext_interaction_id,
+            }
+            self.add(request, manual.created_at / 1000, "Sent", via="manual")
+
+    def add(self, request: Json, created_at: float, delivery_status: str, via: str = "API") -> None:
+        """Take in an accepted request; it shows after the visibility lag."""
+        number = next(self._tie)
+        digest = hashlib.sha256(f"{self.organisation.seed}:{number}".encode()).digest()
+        row = Interaction(str(uuid.UUID(bytes=digest[:16], version=4)), request, created_at, delivery_status, via)
+        heapq.heappush(self._due, (created_at + self.options.visibility_lag_seconds, number, row))
+
+    def rows(self, after: int | None) -> "itertools.chain[Interaction] | list[Interaction]":
+        """Return the visible records with a number above `after`, lowest first."""
+        self._catch_up(time.time())
+        start = 0 if after is None else bisect_right(self._numbers, after)
+        numbers, rows = self._numbers, self._rows
+        return [rows[i] for i in range(start, len(rows)) if rows[i].sequence_id == numbers[i]]
+
+    def _catch_up(self, now: float) -> None:
+        """Let happen what has fallen due: records become visible, customers answer."""
+        while self._due and self._due[0][0] <= now:
+            due, number, row = heapq.heappop(self._due)
+            if row.sequence_id is None:
+                if row.delivery_status == "Sent" and self._chance(row) < self.options.answered_share:
+                    heapq.heappush(self._due, (due + self.options.answer_after_seconds, number, row))
+            else:
+                row.answered_at = due
+            row.sequence_id = next(self._next)
+            self._numbers.append(row.sequence_id)
+            self._rows.append(row)
+
+    def _chance(self, row: Interaction) -> float:
+        return random.Random(f"{self.organisation.seed}{row.uuid}").random()  # noqa: S311 - decides a pretended answer
+
+
+def record(row: Interaction, organisation: Organisation) -> Json:
+    """Write one record as the vendor does (fact sheet, section 4.2)."""
+    request = row.request
+    customer = request.get("customer") or {}
+    address = (request.get("employee") or {}).get("email")
+    employee = next((one for one in organisation.employees if one.email == address), None)
+    answered = row.answered_at is not None
+    chance = random.Random(row.uuid)  # noqa: S311 - fills in a pretended answer
+    stars = chance.choice((5, 5, 5, 4, 4, 3, 2, 1))
+    comment = chance.choice(_COMMENTS)
+    reward = chance.choice(_REWARDS) if answered and stars >= 4 else None
+    return {
+        "uuid": row.uuid,
+        "sequence_id": row.sequence_id,
+        "parent_uuid": None,
+        "is_recovery": False,
+        "branding": organisation.subdomain,
+        "channel": request["channel"],
+        "ext_interaction_id": request.get("ext_interaction_id"),
+        "external_url": request.get("external_url"),
+        "language": request.get("language") or "en",
+        "survey_id": 17,
+        "survey_name": "After contact",
+        "tags": request.get("tags") or [],
+        "request_created_at": stella_time(row.created_at),
+        "request_delivery_status": row.delivery_status,
+        "request_sent_at": stella_time(row.created_at) if row.delivery_status == "Sent" else None,
+        "requested_via": row.via,
+        "response_received_at": stella_time(row.answered_at),
+        "reward_eligible": reward is not None,
+        "reward_name": reward,
+        "marketing": {},
+        "employee": {
+            "custom_id": employee.custom_id if employee else None,
+            "email": address,
+            "first_name": employee.first_name if employee else None,
+            "last_name": employee.last_name if employee else None,
+        },
+        "team_leader": {"custom_id": None, "full_name": "Ines Halloran"},
+        "customer": {
+            "custom_id": customer.get("custom_id"),
+            "email": customer.get("email"),
+            "full_name": customer.get("name"),
+        },
+        "custom_properties": request.get("custom_properties") or {},
+        "answers": _answers(stars, comment) if answered else {},
+    }
+
+
+def _answers(stars: int, comment: str | None) -> Json:
+    option = f"star-{stars}"
+    return {
+        "agent_star_rating": {
+            "question_id": "q-1",
+            "question_text": "How did we do?",
+            "comment": comment,
+            "selected_options": {
+                option: {"option_id": option, "option_text": f"{stars} stars", "integer_value": stars}
+            },
+        },
+        "areas_of_improvement": {
+            "question_id": "q-2",
+            "question_text": "What could be better?",
+            "comment": None,
+            "selected_options": {},
+        },
+    }
+
+
+def stella_time(instant: float | None) -> str | None:
+    """Write an instant as Stella Connect does, with a numeric offset; null stays null."""
+    if instant is None:
+        return None
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds")

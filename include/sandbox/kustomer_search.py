@@ -1,0 +1,301 @@
+"""`POST /v1/customers/search`: criteria, order, pages (fact sheet, section 2)."""
+
+import json
+import math
+import re
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from include.sandbox.clock import day_to_ms, now_ms, to_ms
+from include.sandbox.kustomer_errors import KustomerError
+from include.sandbox.model import Conversation, Json
+from include.sandbox.state import State
+
+MAX_PAGES = 100
+MAX_PAGE_SIZE = 500
+
+Kind = Literal["datetime", "string", "text", "list", "number", "boolean"]
+Predicate = Callable[[Conversation], bool]
+
+_BODY_KEYS = {"queryContext", "and", "or", "not", "sort", "timeZone", "includeDeleted"}
+_NOT_OFFERED = {"aggs", "fields", "searchHash"}
+_OPERATORS: dict[Kind, set[str]] = {
+    "datetime": {"equals", "gte", "lte", "gt", "lt", "not_set"},
+    "number": {"equals", "in", "gte", "lte", "gt", "lt", "not_set"},
+    "string": {"equals", "in", "not_set"},
+    "text": {"equals", "contains", "not_set"},
+    "list": {"equals", "in", "contains", "not_set"},
+    "boolean": {"equals", "not_set"},
+}
+_ATTRIBUTES: dict[str, tuple[Kind, Callable[[Conversation], Any]]] = {
+    "conversation_status": ("string", lambda one: one.status),
+    "conversation_name": ("text", lambda one: one.name),
+    "conversation_channels": ("list", lambda one: (one.channel,)),
+    "conversation_customer_id": ("string", lambda one: one.customer_id),
+    "conversation_assigned_users": ("list", lambda one: one.assigned_users),
+    "conversation_assigned_teams": ("list", lambda _: ()),
+    "conversation_tags": ("list", lambda one: one.tags),
+    "conversation_direction": ("string", lambda _: "in"),
+    "conversation_priority": ("number", lambda _: 3),
+    "conversation_message_count": ("number", lambda _: 4),
+    "conversation_ended": ("boolean", lambda one: one.ended),
+    "conversation_created_at": ("datetime", lambda one: one.created_at),
+    "conversation_updated_at": ("datetime", lambda one: one.updated_at),
+    "conversation_modified_at": ("datetime", lambda one: one.updated_at),
+    "conversation_last_done_created_at": ("datetime", lambda one: one.closed_at),
+    "conversation_last_done_created_by": ("string", lambda one: one.closed_by),
+}
+_SORTABLE = {
+    "conversation_created_at",
+    "conversation_updated_at",
+    "conversation_last_done_created_at",
+    "customer_created_at",
+    "customer_updated_at",
+}
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A checked search body."""
+
+    context: Literal["conversation", "customer"]
+    every: tuple[Predicate, ...]
+    """Criteria of `and`, then one for `or` and one for `not`."""
+    sort: tuple[str, bool] | None
+    """Attribute, and whether it falls."""
+    include_deleted: bool
+
+
+def parse(body: Any) -> Query:
+    """Check a search body. Raises KustomerError 400 naming the place at fault."""
+    if not isinstance(body, dict):
+        raise KustomerError(400, "the body must be a JSON object", "/")
+    for key in body:
+        if key in _NOT_OFFERED:
+            raise KustomerError(400, f"{key} is not offered by this sandbox", f"/{key}")
+        if key not in _BODY_KEYS:
+            raise KustomerError(400, f"unknown property {key}", f"/{key}")
+    context = body.get("queryContext")
+    if context not in ("conversation", "customer"):
+        raise KustomerError(400, "queryContext must be conversation or customer", "/queryContext")
+    include_deleted = body.get("includeDeleted", False)
+    if not isinstance(include_deleted, bool):
+        raise KustomerError(400, "includeDeleted must be a boolean", "/includeDeleted")
+    zone = _zone(body.get("timeZone", "GMT"))
+    every = _criteria(body, "and", zone)
+    either, never = _criteria(body, "or", zone), _criteria(body, "not", zone)
+    if either:
+        every.append(lambda one: any(test(one) for test in either))
+    if never:
+        every.append(lambda one: not any(test(one) for test in never))
+    return Query(context, tuple(every), _sort(body.get("sort")), include_deleted)
+
+
+def _zone(name: Any) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, TypeError, ValueError) as error:
+        raise KustomerError(400, "unknown timeZone", "/timeZone") from error
+
+
+def _sort(given: Any) -> tuple[str, bool] | None:
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(one, dict) and len(one) == 1 for one in given):
+        raise KustomerError(400, "sort must be a list of objects with one attribute each", "/sort")
+    keys = [next(iter(one.items())) for one in given]
+    for attribute, direction in keys:
+        if attribute not in _SORTABLE or direction not in ("asc", "desc"):
+            raise KustomerError(400, f"cannot sort by {attribute} {direction}", "/sort")
+    return (keys[0][0], keys[0][1] == "desc") if keys else None
+
+
+def _criteria(body: Json, group: str, zone: ZoneInfo) -> list[Predicate]:
+    given = body.get(group, [])
+    if not isinstance(given, list):
+        raise KustomerError(400, f"{group} must be a list", f"/{group}")
+    return [_criterion(one, f"/{group}/{place}", zone) for place, one in enumerate(given)]
+
+
+def _criterion(given: Any, pointer: str, zone: ZoneInfo) -> Predicate:
+    if not isinstance(given, dict) or len(given) != 1:
+        raise KustomerError(400, "a criterion holds exactly one attribute", pointer)
+    [(attribute, test)] = given.items()
+    if not isinstance(test, dict) or len(test) != 1:
+        raise KustomerError(400, "a criterion holds exactly one operator", f"{pointer}/{attribute}")
+    [(operator, value)] = test.items()
+    if attribute in _ATTRIBUTES:
+        kind, read = _ATTRIBUTES[attribute]
+    elif attribute.startswith("conversation_custom_"):
+        kind, read = _custom(attribute.removeprefix("conversation_custom_"))
+    else:
+        raise KustomerError(400, f"unknown attribute {attribute}", f"{pointer}/{attribute}")
+    if operator not in _OPERATORS[kind]:
+        raise KustomerError(400, f"operator {operator} does not fit {attribute}", f"{pointer}/{attribute}")
+    return _predicate(kind, read, operator, value, f"{pointer}/{attribute}/{operator}", zone)
+
+
+def _custom(name: str) -> tuple[Kind, Callable[[Conversation], Any]]:
+    for suffix, kind in (("_bool", "boolean"), ("Bool", "boolean"), ("Num", "number")):
+        if name.endswith(suffix):
+            return kind, lambda one: (one.custom or {}).get(name)  # type: ignore[return-value]  # kind is a Kind
+    return "string", lambda one: (one.custom or {}).get(name)
+
+
+def _predicate(
+    kind: Kind, read: Callable[[Conversation], Any], operator: str, value: Any, pointer: str, zone: ZoneInfo
+) -> Predicate:
+    if operator == "not_set":
+        if value != "":
+            raise KustomerError(400, "not_set takes an empty string", pointer)
+        return lambda one: read(one) in (None, (), "")
+    if operator == "in":
+        if not isinstance(value, list) or not value:
+            raise KustomerError(400, "in takes a list of values", pointer)
+        wanted = {_value(kind, one, pointer, zone) for one in value}
+        if kind == "list":
+            return lambda one: not wanted.isdisjoint(read(one))
+        return lambda one: read(one) in wanted
+    bound = _value(kind, value, pointer, zone)
+    match operator:
+        case "equals" if kind == "list":
+            return lambda one: bound in read(one)
+        case "equals":
+            return lambda one: bool(read(one) == bound)
+        case "contains" if kind == "text":
+            return lambda one: str(bound).lower() in (read(one) or "").lower()
+        case "contains":
+            return lambda one: bound in read(one)
+        case "gte":
+            return lambda one: (have := read(one)) is not None and have >= bound
+        case "lte":
+            return lambda one: (have := read(one)) is not None and have <= bound
+        case "gt":
+            return lambda one: (have := read(one)) is not None and have > bound
+        case _:
+            return lambda one: (have := read(one)) is not None and have < bound
+
+
+def _value(kind: Kind, value: Any, pointer: str, zone: ZoneInfo) -> Any:
+    if kind == "datetime":
+        return _instant(value, pointer, zone)
+    wanted = {"number": (int, float), "boolean": (bool,)}.get(kind, (str,))
+    if not isinstance(value, wanted) or (kind == "number" and isinstance(value, bool)):
+        raise KustomerError(400, f"a {kind} is needed", pointer)
+    return value
+
+
+def _instant(value: Any, pointer: str, zone: ZoneInfo) -> int:
+    """Read `YYYY-MM-DD` in the query's zone or a full UTC time; other spellings are not documented."""
+    if isinstance(value, str):
+        try:
+            if _DAY.fullmatch(value):
+                return day_to_ms(date.fromisoformat(value), zone)
+            if _INSTANT.fullmatch(value):
+                return to_ms(datetime.fromisoformat(value).astimezone(UTC))
+        except ValueError:
+            pass
+    raise KustomerError(400, "a date YYYY-MM-DD or a UTC time like 2020-11-20T16:34:00.000Z is needed", pointer)
+
+
+class Searches:
+    """Answers searches; remembers the ids found by the last few, since each page asks the whole question again."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._found: OrderedDict[str, list[str]] = OrderedDict()
+
+    def ids(self, body: Json, query: Query) -> list[str]:
+        """Return the ids of all records found, in the order in which pages show them."""
+        lag = self.state.options.index_lag_seconds
+        moment = now_ms()
+        key = json.dumps([body, self.state.version, moment // 1000 if lag else 0], sort_keys=True)
+        found = self._found.get(key)
+        if found is None:
+            found = self._search(query, moment - int(lag * 1000), moment)
+            self._found[key] = found
+            if len(self._found) > 8:
+                self._found.popitem(last=False)
+        return found
+
+    def _search(self, query: Query, indexed_until: int, moment: int) -> list[str]:
+        organisation = self.state.organisation
+        known: Iterable[Conversation] = list(organisation.conversations.values())
+        if indexed_until < moment:
+            known = [seen for one in known if (seen := _as_indexed(one, indexed_until, moment)) is not None]
+        if not query.include_deleted:
+            known = [one for one in known if not one.deleted or one.lingers]
+        if query.context == "customer":
+            return self._customers(query, known)
+        for test in query.every:
+            known = [one for one in known if test(one)]
+        return [one.id for one in _disorder(list(known), query.sort)]
+
+    def _customers(self, query: Query, known: Iterable[Conversation]) -> list[str]:
+        """Return customers for whom each criterion holds for some conversation, not always for the same one.
+
+        The fact sheet (section 5) calls that open; this is the reading under which a client must check again.
+        """
+        known = list(known)
+        found = {one.customer_id for one in known}
+        for test in query.every:
+            found &= {one.customer_id for one in known if test(one)}
+        customers = self.state.organisation.customers
+        shown = (id_ for id_ in found if not customers[id_].deleted and not customers[id_].unindexed)
+        return sorted(shown, key=_scramble)
+
+
+def _as_indexed(one: Conversation, indexed_until: int, moment: int) -> Conversation | None:
+    """Return a conversation as the index knows it; a change in the future (a test's clock) counts as known."""
+    seen: Conversation | None = one
+    while seen is not None and indexed_until < (seen.changed_at or seen.updated_at) <= moment:
+        seen = seen.indexed_before
+    return seen
+
+
+def _disorder(found: list[Conversation], sort: tuple[str, bool] | None) -> list[Conversation]:
+    """Order the rows as asked, but only roughly: each run of seven comes backwards (section 2.2)."""
+    if sort is None or sort[0] not in _ATTRIBUTES:
+        return sorted(found, key=lambda one: _scramble(one.id))
+    read = _ATTRIBUTES[sort[0]][1]
+    found.sort(key=lambda one: (read(one) or 0, one.id), reverse=sort[1])
+    return [one for start in range(0, len(found), 7) for one in reversed(found[start : start + 7])]
+
+
+def _scramble(id_: str) -> int:
+    return zlib.crc32(id_.encode())
+
+
+def page_of(ids: list[str], page: int, page_size: int, repeated_share: float) -> tuple[list[str], Json, Json]:
+    """Return one page's ids, `meta` and `links`.
+
+    Each page begins with the last few rows of the page before, `total` counts every row once: so more pages are
+    needed than total / pageSize. Past page 100 nothing is answered, though `links.next` of page 100 points there.
+    """
+    if page > MAX_PAGES:
+        raise KustomerError(400, f"page must not be greater than {MAX_PAGES}", "page")
+    repeated = min(math.ceil(page_size * repeated_share), page_size - 1)
+    stride = page_size - repeated
+    pages = max(math.ceil((len(ids) - repeated) / stride), 1) if ids else 0
+    start = (page - 1) * stride
+    shown = ids[start : start + page_size] if page <= pages else []
+
+    def link(number: int) -> str:
+        return f"/v1/customers/search?page={number}&pageSize={page_size}"
+
+    meta = {"page": page, "pageSize": page_size, "total": len(ids), "totalPages": pages, "aggregations": {}}
+    links = {
+        "self": link(page),
+        "first": link(1),
+        "prev": link(page - 1) if page > 1 else None,
+        "next": link(page + 1) if page < pages else None,
+        "last": link(max(pages, 1)),
+    }
+    return shown, meta, links

@@ -1,0 +1,1 @@
+"""Speaks Kustomer and knows nothing of Stella Connect."""

@@ -1,0 +1,188 @@
+"""Extraction: closed conversations become rows of the interaction ledger."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException
+
+from include.interactions.eligibility import is_closing, judge, people_at_closing
+from include.interactions.interaction import Interaction
+from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation
+from include.interactions.settings import Settings
+from include.interactions.span import Span, span_of
+from include.interactions.states import Reason
+from include.ledger import Recorded
+from plugins.failures import fail_for_good
+from plugins.kustomer.hook import KustomerHook
+from plugins.run_context import (
+    LEDGER_CONNECTION,
+    actor_of,
+    canonical_line,
+    open_ledger,
+    origin_of,
+    own_interval_of,
+    settings_of,
+)
+from plugins.vendor_api.errors import KeyFault, VendorApiError
+
+
+class ExtractClosedConversationsOperator(BaseOperator):
+    """Finds the closings of the run's span and records each as planned or as skipped with its reason.
+
+    Returns counts (never personal data): `found` closings, of them `new`, `planned`, `skipped` by reason; `known`
+    were in the ledger before, `unreadable` records cannot even be told apart, `not_closings` were returned by
+    the search without being one.
+    """
+
+    def __init__(
+        self,
+        *,
+        kustomer_conn_id: str = "kustomer_default",
+        ledger_conn_id: str = LEDGER_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kustomer_conn_id = kustomer_conn_id
+        self.ledger_conn_id = ledger_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Extract, record, and move the watermark if the schedule started this run.
+
+        Raises:
+            AirflowFailException: a setting, connection or key is wrong.
+            AirflowException: Kustomer did not answer, or some customers could not be read: what could be
+                read is recorded, the watermark stays, and the next try or run covers the span again.
+        """
+        settings, ledger = settings_of(context), open_ledger(self.ledger_conn_id)
+        ledger.migrate()
+        origin = origin_of(context)
+        span = span_of(
+            own_interval_of(context),
+            origin,
+            ledger.watermark(),
+            overlap_seconds=settings.overlap_seconds,
+            handover_seconds=settings.handover_seconds,
+        )
+        self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
+        with (
+            fail_for_good(),
+            KustomerHook(
+                self.kustomer_conn_id, requests_per_minute=settings.kustomer_requests_per_minute
+            ) as kustomer,
+        ):
+            extraction = Extraction(kustomer, settings)
+            for interactions in extraction.interactions(span):
+                extraction.count(ledger.record(interactions, by=actor_of(context)))
+        facts = extraction.facts()
+        self.log.info(canonical_line("extracted", facts))
+        if extraction.customers_unread:
+            msg = (
+                f"{len(extraction.customers_unread)} customers could not be read from Kustomer "
+                f"(first: customer id {extraction.customers_unread[0]}); their closings are not recorded yet, "
+                f"everything else is. The next try reads them again."
+            )
+            raise AirflowException(msg)
+        if origin == "schedule":
+            ledger.advance_watermark(span.closed_from, span.closed_to)
+        return {**facts, "finished_at": datetime.now(UTC).isoformat()}
+
+
+class Extraction:
+    """One pass over a span of closings: reads, joins and judges them, window by window, and counts."""
+
+    def __init__(self, kustomer: KustomerHook, settings: Settings) -> None:
+        self.kustomer = kustomer
+        self.settings = settings
+        self.users: dict[str, User] = {}
+        self.tag_names: dict[str, str] = {}
+        self.customers_unread: list[str] = []
+        self._counts: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
+
+    def interactions(self, span: Span) -> Iterator[list[Interaction]]:
+        """The judged closings of the span, one list per window of the search, so that memory stays bounded."""
+        for window in self.kustomer.closings_windows(
+            span.closed_from, span.closed_to, conversation=read_conversation, customer=_read_customer
+        ):
+            self._counts["short"] += window.short_by
+            closings = []
+            for record in window.conversations:
+                if record is None:
+                    self._counts["unreadable"] += 1
+                elif is_closing(record, span.closed_from, span.closed_to):
+                    closings.append(record)
+                else:
+                    self._counts["not_closings"] += 1
+            self._counts["found"] += len(closings)
+            if closings:
+                self._learn_users_and_tags(closings)
+                customers = {customer.id: customer for customer in window.customers if customer}
+                yield [i for record in closings if (i := self._judged(record, customers)) is not None]
+
+    def count(self, recorded: Recorded) -> None:
+        """Add what the ledger made of one list."""
+        self._counts.update(planned=recorded.planned, known=recorded.known, superseded=recorded.superseded)
+        self._skipped.update(recorded.skipped)
+
+    def facts(self) -> dict[str, Any]:
+        """Counts for XCom, log and report."""
+        names = ("found", "planned", "known", "superseded", "not_closings", "unreadable", "unknown_tags", "short")
+        return {name: self._counts[name] for name in names} | {
+            "skipped": {str(reason): number for reason, number in self._skipped.items()}
+        }
+
+    def _judged(self, record: Conversation | Malformed, customers: dict[str, Customer]) -> Interaction | None:
+        """The interaction, or None if its customer could not be read this time."""
+        customer_id = record.customer_id if isinstance(record, Conversation) else None
+        customer = customers.get(customer_id or "")
+        interaction = judge(record, customer, self.users, self.tag_names, self.settings)
+        if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
+            return interaction
+        # Only the customer stands between this closing and its survey, and the search did not return it.
+        try:
+            found = self.kustomer.customer(customer_id)
+        except KeyFault:
+            raise
+        except VendorApiError as error:
+            self.kustomer.log.warning("customer %s: %s", customer_id, error)
+            self.customers_unread.append(customer_id)
+            return None
+        customer = _read_customer(found) if found else None
+        if customer is not None:
+            customers[customer_id] = customer
+        return judge(record, customer, self.users, self.tag_names, self.settings)
+
+    def _learn_users_and_tags(self, closings: Sequence[Conversation | Malformed]) -> None:
+        conversations = [record for record in closings if isinstance(record, Conversation)]
+        if not self.users:
+            self.users = _users(self.kustomer.users())
+        missing = {user_id for record in conversations for user_id in people_at_closing(record)} - self.users.keys()
+        if missing:
+            self.users |= _users(self.kustomer.users_by_id(sorted(missing)).values())
+            # Asked once; a user Kustomer does not know stays one without an address.
+            self.users |= {user_id: User(id=user_id) for user_id in missing - self.users.keys()}
+        tag_ids = {tag for record in conversations for tag in record.tag_ids}
+        if tag_ids and not self.tag_names:
+            self.tag_names = self.kustomer.tags()
+        self._counts["unknown_tags"] += len(tag_ids - self.tag_names.keys())
+
+
+def _read_customer(record: Mapping[str, Any]) -> Customer | None:
+    try:
+        return Customer.model_validate(record)
+    except ValueError:
+        return None
+
+
+def _users(records: Iterable[Mapping[str, Any]]) -> dict[str, User]:
+    users = {}
+    for record in records:
+        try:
+            user = User.model_validate(record)
+        except ValueError:
+            continue
+        users[user.id] = user
+    return users

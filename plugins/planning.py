@@ -1,0 +1,44 @@
+"""Planning the release windows of a run."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import Context
+
+from include.interactions.release_windows import release_windows
+from include.interactions.span import span_of
+from plugins.run_context import actor_of, open_ledger, origin_of, own_interval_of, settings_of
+
+
+def plan_windows(context: Context) -> list[dict[str, Any]]:
+    """What falls due before the next run has taken over, grouped into release windows, overdue ones first.
+
+    It does not matter which run found an interaction. Interactions whose release died before sending are planned
+    again here, and those that died while sending become unknown.
+
+    Returns:
+        One dict for each window: `due_from`, `due_until` (ISO 8601), `count`, `label` (for the grid) and `limit`
+        (None, or at most so many when `max_releases_per_run` is set). Never personal data.
+    """
+    settings, ledger = settings_of(context), open_ledger()
+    ledger.migrate()
+    ledger.recover(by=actor_of(context))
+    span = span_of(
+        own_interval_of(context),
+        origin_of(context),
+        None,
+        overlap_seconds=settings.overlap_seconds,
+        handover_seconds=settings.handover_seconds,
+    )
+    now = datetime.now(UTC)
+    due_times = ledger.due(span.release_before, limit=settings.max_releases_per_run)
+    return [
+        {
+            "due_from": window.due_from.isoformat(),
+            "due_until": window.due_until.isoformat(),
+            "count": window.count,
+            "limit": window.count if settings.max_releases_per_run else None,
+            "label": window.label(now),
+        }
+        for window in release_windows(due_times, now, settings.release_window_seconds)
+    ]

@@ -1,0 +1,22 @@
+"""Before a run touches anything: can its settings and connections be used at all?"""
+
+from airflow.sdk import Context
+
+from plugins.failures import fail_for_good
+from plugins.kustomer.hook import KustomerHook
+from plugins.run_context import open_ledger, own_interval_of, settings_of
+from plugins.stella_connect.hook import StellaConnectHook
+
+
+def check_configuration(context: Context) -> None:
+    """Read the settings and the three connections, without a request to anybody.
+
+    Raises:
+        AirflowFailException: naming the setting or connection, the key in it, and what is allowed.
+    """
+    settings_of(context)
+    own_interval_of(context)
+    open_ledger()
+    with fail_for_good():
+        _ = KustomerHook().web_url  # reading it checks the whole connection
+        _ = StellaConnectHook().settings

@@ -1,0 +1,95 @@
+"""The report of a run: what happened, how late, and whether anything failed."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, Context
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.observability import stats
+
+from plugins.run_context import canonical_line, open_ledger, own_interval_of, settings_of
+
+log = logging.getLogger(__name__)
+
+INTERACTIONS_RELEASED = Asset(name="interactions_released", uri="kustomer-stella-connect://interactions/released")
+"""Emitted once a run, with the run's counts."""
+
+OVERDUE_GRACE = timedelta(minutes=10)
+"""A planned interaction that is due for longer is overdue."""
+
+FAILED = ("failed", "upstream_failed")
+
+
+def report_run(context: Context) -> dict[str, Any]:
+    """Sum up the run in one log line, metrics and an asset event; fail it if anything before failed.
+
+    Raises:
+        AirflowFailException: a task of the run failed. The counts are written before.
+    """
+    task, run = context["ti"], context["dag_run"]
+    extracted = task.xcom_pull(task_ids="extract_closed_conversations") or {}
+    profiles = task.xcom_pull(task_ids="check_agent_profiles") or {}
+    windows = task.xcom_pull(task_ids="plan_release_windows") or []
+    released = _sum(
+        task.xcom_pull(task_ids="release_window.release_interactions", map_indexes=range(len(windows))) or []
+        if windows
+        else []
+    )
+    facts = {
+        "extracted": {key: value for key, value in extracted.items() if key != "finished_at"},
+        "profiles": profiles,
+        "windows": len(windows),
+        "released": released,
+        "backlog": _backlog(),
+    }
+    log.info(canonical_line("run", facts))
+    for outcome in ("sent", "rejected", "unknown", "held"):
+        stats.incr(f"interactions.{outcome}", released.get(outcome, 0))
+    if (most := released["late_seconds"]["most"]) is not None:
+        stats.gauge("interactions.late_seconds", most)
+    context["outlet_events"][INTERACTIONS_RELEASED].extra = facts
+    _warn_if_late(context, extracted.get("finished_at"))
+    failed = task.get_ti_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(FAILED))
+    if failed:
+        msg = (
+            f"{failed} task instances of this run failed or never ran. What they left unsent stays planned, and "
+            f"the next run releases it; hours that were not extracted are read by the next scheduled run."
+        )
+        raise AirflowFailException(msg)
+    return facts
+
+
+def _backlog() -> dict[str, Any]:
+    left = open_ledger().backlog(grace=OVERDUE_GRACE)
+    return {"planned": left.planned, "overdue": left.overdue, "held": left.held, "unknown": left.unknown}
+
+
+def _sum(releases: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
+    counts: Counter[str] = Counter()
+    least, most = [], []
+    for release in releases:
+        for key, value in (release or {}).items():
+            if key == "late_seconds":
+                least += [value["least"]] if value["least"] is not None else []
+                most += [value["most"]] if value["most"] is not None else []
+            else:
+                counts[key] += value
+    return dict(counts) | {"late_seconds": {"least": min(least, default=None), "most": max(most, default=None)}}
+
+
+def _warn_if_late(context: Context, finished_at: str | None) -> None:
+    """The next run takes over at its interval's end plus the handover; extraction must be done by then."""
+    handover = timedelta(seconds=settings_of(context).handover_seconds)
+    if finished_at is None or context["dag_run"].run_type != "scheduled":
+        return
+    took_over = own_interval_of(context)[1] + handover
+    if datetime.fromisoformat(finished_at).astimezone(UTC) > took_over:
+        log.warning(
+            "Extraction finished at %s, after the handover ended at %s: interactions that fell due in between "
+            "went out late. Raise handover_seconds, or find out what held extraction up.",
+            finished_at,
+            took_over.isoformat(),
+        )

@@ -1,0 +1,111 @@
+"""What every task of the pipeline asks first: the settings, the ledger, and the run's own hour."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import BaseHook, Context, Variable
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
+
+from include.interactions.settings import VARIABLE, Settings, SettingsError, load_settings
+from include.interactions.span import Origin, own_interval
+from include.ledger import Ledger, connect
+
+LEDGER_CONNECTION = "interaction_ledger"
+
+
+def settings_of(context: Context) -> Settings:
+    """The settings of this run: trigger form, else Variable, else default.
+
+    Raises:
+        AirflowFailException: a setting is unknown or not allowed; trying again would not help.
+    """
+    try:
+        return load_settings(Variable.get(VARIABLE, default=None, deserialize_json=True), context["params"])
+    except SettingsError as error:
+        raise AirflowFailException(str(error)) from None
+    except ValueError as error:
+        msg = f"Variable {VARIABLE!r} is not JSON: {error}"
+        raise AirflowFailException(msg) from None
+
+
+def open_ledger(conn_id: str = LEDGER_CONNECTION) -> Ledger:
+    """The ledger behind the connection: type `sqlite` (host = file) or `postgres`.
+
+    Raises:
+        AirflowFailException: the connection is missing or of another type.
+    """
+    try:
+        connection = BaseHook.get_connection(conn_id)
+    except (AirflowNotFoundException, AirflowRuntimeError) as error:
+        msg = (
+            f"Connection {conn_id!r} is missing ({error}). Create it: type sqlite with the file as host, or "
+            f"type postgres."
+        )
+        raise AirflowFailException(msg) from None
+    if connection.conn_type == "sqlite":
+        # host="/a/b.db" (JSON) and sqlite:////a/b.db (URI, path in the schema) mean the same file.
+        file = Path(connection.host or f"/{(connection.schema or '').lstrip('/')}")
+        if not file.is_absolute() or file == Path("/"):
+            msg = f"Connection {conn_id!r}: host must be the absolute path of the ledger's file, not {str(file)!r}."
+            raise AirflowFailException(msg)
+        return Ledger(connect(f"sqlite:///{file}"))
+    if connection.conn_type == "postgres":
+        url = PostgresHook(postgres_conn_id=conn_id).sqlalchemy_url.set(drivername="postgresql+psycopg")
+        return Ledger(connect(url.render_as_string(hide_password=False)))
+    msg = f"Connection {conn_id!r} has type {connection.conn_type!r}; allowed: 'sqlite' | 'postgres'."
+    raise AirflowFailException(msg)
+
+
+def origin_of(context: Context) -> Origin:
+    """Whether the clock, a backfill or a person started the run."""
+    kind = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
+    origins: Mapping[str, Origin] = {"scheduled": "schedule", "backfill": "backfill"}
+    return origins.get(kind, "by hand")
+
+
+def own_interval_of(context: Context) -> tuple[datetime, datetime]:
+    """The closings this run is for: [start, end), UTC.
+
+    Raises:
+        AirflowFailException: the Params `start` and `end` do not name an interval that can be read.
+    """
+    run, params = context["dag_run"], context["params"]
+    interval = None
+    if run.data_interval_start is not None and run.data_interval_end is not None:
+        interval = (run.data_interval_start.astimezone(UTC), run.data_interval_end.astimezone(UTC))
+    try:
+        asked = (_instant("start", params.get("start")), _instant("end", params.get("end")))
+        return own_interval(interval, asked, run.run_after.astimezone(UTC))
+    except SettingsError as error:
+        raise AirflowFailException(str(error)) from None
+
+
+def actor_of(context: Context) -> str:
+    """Who acts, as the ledger's events name it: the run."""
+    return f"{context['dag_run'].run_id}"
+
+
+def canonical_line(event: str, facts: Mapping[str, Any]) -> str:
+    """One log line for one unit of work: `event key=value …`, nested counts flattened; never personal data."""
+    return " ".join([event, *(f"{key}={value}" for key, value in _flat(facts))])
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in facts.items():
+        flat += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", value)]
+    return flat
+
+
+def _instant(name: str, text: object) -> datetime | None:
+    if text is None or text == "":
+        return None
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        msg = f"{name!r} = {text!r:.80} is not a time; allowed: ISO 8601, such as 2026-01-05T10:00:00Z."
+        raise SettingsError(msg) from None
+    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)

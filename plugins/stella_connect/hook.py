@@ -1,0 +1,178 @@
+"""Speaks Stella Connect (Medallia Agent Connect): approved agents, releases, Data Return.
+
+Section numbers refer to the Stella Connect fact sheet.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+from airflow.sdk.log import mask_secret
+from requests import PreparedRequest
+
+from plugins.vendor_api.errors import ConfigurationError, VendorApiError
+from plugins.vendor_api.hook import Call, Signer, VendorApiHook
+from plugins.vendor_api.settings import secret
+from plugins.vendor_api.throttle import Throttle
+
+Record = dict[str, Any]
+
+REQUESTS = Call("POST", "/v1/requests")
+EMPLOYEES = Call("GET", "/v2/employees")
+DATA = Call("GET", "/v2/data")
+
+EMPLOYEES_PER_PAGE = 500
+DATA_CALLS_PER_MINUTE = 96  # section 2.7: 100 per key
+
+# The vendor, not we, chooses the secret's length; a warning at every call helps nobody.
+warnings.filterwarnings("ignore", category=jwt.InsecureKeyLengthWarning)
+
+
+class StellaConnectHook(VendorApiHook):
+    """Asks Stella Connect for approved agents and survey results, and sends feedback requests.
+
+    Every call carries the API key; those under /v2 in addition a token signed for that very call (section 1).
+    `send` may be used by several threads at once.
+
+    Args:
+        stella_connect_conn_id: a connection of type `stella_connect`: host, password = API key, extra
+            `api_secret`, and `jwt_prefix` if the token must not stand alone in its header.
+    """
+
+    conn_name_attr = "stella_connect_conn_id"
+    default_conn_name = "stella_connect_default"
+    conn_type = "stella_connect"
+    hook_name = "Stella Connect"
+    default_host = "https://api.stellaconnect.net"
+    required_extras = ("api_secret",)
+
+    def __init__(self, stella_connect_conn_id: str = default_conn_name) -> None:
+        super().__init__(stella_connect_conn_id)
+        self._data_calls = Throttle(DATA_CALLS_PER_MINUTE)
+
+    def active_employees(self) -> list[str]:
+        """E-mail addresses, as Stella Connect spells them, of the agents with an approved profile.
+
+        Membership in the list filtered by `status=active` is the only way to learn it: no answer holds the
+        status (section 3.2). The example of `meta.next_page` names another host and lacks the filter, so only
+        its query is taken, and our own parameters win: otherwise unapproved agents would pass from page 2 on.
+
+        Raises:
+            VendorApiError: whenever the list is not known to be whole. Never an empty list for a failure.
+        """
+        own: dict[str, str | int] = {"status": "active", "number_of_employees": EMPLOYEES_PER_PAGE}
+        emails: list[str] = []
+        seen: set[object] = {None, ""}
+        cursor: dict[str, str] = {}
+        while True:
+            answer = self._read(EMPLOYEES, params={**cursor, **own}, complete=_lacks_employees)
+            emails += [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
+            meta = answer.get("meta")
+            link = meta.get("next_page") if isinstance(meta, dict) else None
+            following = self._query_of_next(EMPLOYEES, link, own_host_only=False)
+            if following is None or link in seen:  # null, missing, empty or given before: the end
+                return emails
+            seen.add(link)
+            cursor = following
+
+    def send(self, feedback_request: Mapping[str, Any]) -> int:
+        """POST one feedback request, once; the 2xx status it was answered with.
+
+        Any 2xx means taken, whatever its body (section 2.2: it echoes the customer's data and holds no id, so it
+        is neither parsed nor logged). Never repeated here, whatever happens: Stella Connect counts every POST.
+
+        Raises:
+            Refused: definitely not taken, and never will be; `status` and `code` say why.
+            RateLimited: not taken; `retry_after` may say when to try again.
+            KeyFault: not taken; the key is wrong.
+            NeverSent: not a byte left this machine.
+            OutcomeUnknown: perhaps taken. Look it up in `data`, never send it again.
+        """
+        private = [
+            str(value)
+            for person in ("customer", "employee")
+            for value in (feedback_request.get(person) or {}).values()
+        ]
+        return self._send(REQUESTS, body=feedback_request, private=private).status_code
+
+    def data(
+        self, *, after: int | None = None, created_at_gte: datetime | None = None, limit: int = 1000
+    ) -> list[Record]:
+        """One page of Data Return: interactions and what became of them, oldest first (section 4).
+
+        Args:
+            after: give only records with a higher `sequence_id`. Pass the highest one seen to turn the page.
+            created_at_gte: give only interactions that Stella Connect got at or after this instant.
+            limit: records a page; the last page holds fewer.
+        """
+        params: dict[str, str | int] = {"limit": limit}
+        if after is not None:
+            params["after"] = after
+        if created_at_gte is not None:
+            params["created_at_gte"] = created_at_gte.astimezone(UTC).isoformat(timespec="seconds")
+        answer = self._read(DATA, params=params, before=self._data_calls.wait, complete=_lacks_records)
+        return _listed(answer)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether key and secret are accepted; the text is for people."""
+        params: dict[str, str | int] = {"status": "active", "number_of_employees": 1}
+        try:
+            self._read(EMPLOYEES, params=params, complete=_lacks_employees, attempts=1)
+        except (ConfigurationError, VendorApiError) as error:
+            return False, str(error)
+        return True, (
+            "Stella Connect accepts the key and the secret. Whether it is the test or the production key cannot "
+            "be seen from here: with the test key every survey goes to the test address."
+        )
+
+    @property
+    def _api_secret(self) -> str:
+        return secret(self.conn_id, "api_secret", str(self.settings.extra["api_secret"]))
+
+    def _secrets(self) -> list[str]:
+        return [*super()._secrets(), self._api_secret]
+
+    def _signer(self, path: str) -> Signer:
+        key = self.settings.key
+
+        def sign(request: PreparedRequest) -> PreparedRequest:
+            request.headers["x-api-key"] = key
+            if path.startswith("/v2/"):
+                # Section 1: HS256 over an `iat` in whole seconds; how long a token lives is unknown, so each
+                # call gets its own.
+                token = jwt.encode({"iat": int(time.time())}, self._api_secret, algorithm="HS256")
+                mask_secret(token)
+                prefix = str(self.settings.extra.get("jwt_prefix") or "").strip()
+                request.headers["Authorization"] = f"{prefix} {token}".strip()
+            return request
+
+        return sign
+
+    def _key_advice(self, call: Call, status: int) -> str:  # noqa: ARG002 - the vendor says 403 to everything
+        where = f"connection {self.conn_id!r}"
+        if call is REQUESTS:
+            return f"Put a valid API key into the password of {where}."
+        return (
+            f'Check the password (API key) and "api_secret" of {where}, which belong together (test and '
+            'production have a pair each), this machine\'s clock, and whether the token needs a "jwt_prefix".'
+        )
+
+
+def _listed(rows: object) -> list[Record]:
+    """The spec draws one object where a list is meant (sections 3.2 and 4.1): both are read."""
+    return [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, dict)]
+
+
+def _lacks_employees(answer: object) -> str | None:
+    rows = answer.get("employees") if isinstance(answer, dict) else None
+    return None if isinstance(rows, list | dict) else "answered without employees"
+
+
+def _lacks_records(answer: object) -> str | None:
+    single = isinstance(answer, dict) and "uuid" in answer
+    return None if isinstance(answer, list) or single else "answered without a list of records"

@@ -1,0 +1,112 @@
+"""The two tasks that speak Stella Connect: the early warning about profiles, and the release."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+
+from include.interactions.addresses import same_address
+from plugins.failures import fail_for_good
+from plugins.kustomer.hook import KustomerHook
+from plugins.run_context import LEDGER_CONNECTION, actor_of, canonical_line, open_ledger, settings_of
+from plugins.stella_connect.hook import StellaConnectHook
+from plugins.stella_connect.release import Release
+
+
+class CheckAgentProfilesOperator(BaseOperator):
+    """Marks planned interactions whose agent has no approved profile: a warning while there is time to approve.
+
+    The decision is made at the release, with the profiles as they are then. A failed lookup fails the task; it
+    never counts as "not approved".
+
+    Returns counts: `agents` with planned interactions, of them `not_approved`, and their `interactions_at_risk`.
+    """
+
+    def __init__(
+        self,
+        *,
+        stella_connect_conn_id: str = "stella_connect_default",
+        ledger_conn_id: str = LEDGER_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.stella_connect_conn_id = stella_connect_conn_id
+        self.ledger_conn_id = ledger_conn_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Compare the agents who have planned interactions with the approved profiles."""
+        ledger = open_ledger(self.ledger_conn_id)
+        waiting = ledger.agents_waiting()
+        with fail_for_good(), StellaConnectHook(self.stella_connect_conn_id) as stella_connect:
+            approved = {same_address(address) for address in stella_connect.active_employees()}
+        missing = {address for address in waiting if same_address(address) not in approved}
+        ledger.mark_profiles(approved=waiting.keys() - missing, not_approved=missing)
+        facts = {
+            "agents": len(waiting),
+            "not_approved": len(missing),
+            "interactions_at_risk": sum(waiting[address] for address in missing),
+        }
+        self.log.info(canonical_line("checked agent profiles", facts))
+        if missing:
+            self.log.warning(
+                "%d agents have no approved Stella Connect profile; their %d planned interactions will be "
+                "skipped unless the profiles are approved before the send.",
+                facts["not_approved"],
+                facts["interactions_at_risk"],
+            )
+        return facts
+
+
+class ReleaseInteractionsOperator(BaseOperator):
+    """Sends what the ledger says is due in one release window.
+
+    Args:
+        window: `due_from`, `due_until` (ISO 8601) and `limit` (None: all) as `plan_release_windows` gives them.
+
+    Returns counts by outcome and the lateness in seconds.
+    """
+
+    template_fields = ("window",)
+
+    def __init__(
+        self,
+        *,
+        window: Mapping[str, Any],
+        kustomer_conn_id: str = "kustomer_default",
+        stella_connect_conn_id: str = "stella_connect_default",
+        ledger_conn_id: str = LEDGER_CONNECTION,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.window = window
+        self.kustomer_conn_id = kustomer_conn_id
+        self.stella_connect_conn_id = stella_connect_conn_id
+        self.ledger_conn_id = ledger_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Release the window.
+
+        Raises:
+            AirflowFailException: Stella Connect or Kustomer refuses the key; everything unsent stays planned.
+            ReleaseInterrupted: a vendor does not answer; everything unsent stays planned for the next try.
+        """
+        settings = settings_of(context)
+        ledger = open_ledger(self.ledger_conn_id)
+        with (
+            fail_for_good(),
+            KustomerHook(
+                self.kustomer_conn_id, requests_per_minute=settings.kustomer_requests_per_minute
+            ) as kustomer,
+            StellaConnectHook(self.stella_connect_conn_id) as stella_connect,
+        ):
+            release = Release(ledger, kustomer, stella_connect, settings, by=actor_of(context))
+            try:
+                release.window(
+                    datetime.fromisoformat(self.window["due_from"]),
+                    datetime.fromisoformat(self.window["due_until"]),
+                    limit=self.window.get("limit"),
+                )
+            finally:
+                self.log.info(canonical_line("released", release.facts()))
+        return release.facts()

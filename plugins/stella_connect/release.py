@@ -1,0 +1,276 @@
+"""The release of one window: second look, claim, one POST each, outcome.
+
+The order of steps is the promise: at most one POST per interaction by itself; an unknown outcome is looked up,
+never repeated on a timer. The ledger alone changes states; this module only decides which change to ask for.
+"""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException
+
+from include.interactions.addresses import same_address
+from include.interactions.feedback_request import at_expiry, feedback_request
+from include.interactions.interaction import ClaimedInteraction
+from include.interactions.records import Conversation, read_conversation
+from include.interactions.second_look import Veto, second_look
+from include.interactions.settings import Settings
+from include.interactions.states import Reason, State
+from include.ledger import Ledger
+from plugins.kustomer.hook import KustomerHook
+from plugins.stella_connect.hook import StellaConnectHook
+from plugins.vendor_api.errors import (
+    KeyFault,
+    NeverSent,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    VendorApiError,
+)
+
+log = logging.getLogger(__name__)
+
+BATCH = 100
+"""Interactions claimed together: as many as Kustomer returns in one call."""
+SENDERS = 8
+"""POSTs under way at once: a vendor's answer takes longer than ours to prepare."""
+LEASE = timedelta(minutes=5)
+"""How long a claim holds without a sign of life; longer than a batch takes, also against a slow vendor."""
+SENDING_LEASE = timedelta(minutes=2)
+"""How long a row may be `sending`: longer than the POST's timeouts together."""
+MOST_PAUSES = 5
+"""Pauses in a row, without one interaction getting through, after which the release gives up until later."""
+LONGEST_PAUSE_SECONDS = 60.0
+UNKNOWN_IN_A_ROW = 5
+"""So many unknown outcomes in a row are an outage: stop before it makes the whole window unknown."""
+
+
+class ReleaseInterrupted(AirflowException):
+    """A vendor does not answer or takes nothing; what was not sent is planned as before."""
+
+
+class Release:
+    """Sends interactions that are due. One instance per task; its counts are the task's result."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        kustomer: KustomerHook,
+        stella_connect: StellaConnectHook,
+        settings: Settings,
+        by: str,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.ledger = ledger
+        self.kustomer = kustomer
+        self.stella_connect = stella_connect
+        self.settings = settings
+        self.by = by
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._lateness: list[float] = []
+        self._unknown_in_a_row = 0
+        self._stop: VendorApiError | None = None
+        self._held: list[ClaimedInteraction] = []
+
+    def window(self, due_from: datetime, due_until: datetime, limit: int | None = None) -> None:
+        """Send what is planned, due by the clock now and in [due_from, due_until]; at most `limit` of it.
+
+        Raises:
+            KeyFault: a key is refused; nothing further was tried.
+            ReleaseInterrupted: Kustomer could not be asked (and `on_recheck_failure` is "hold"), or Stella
+                Connect took nothing for `MOST_PAUSES` pauses.
+        """
+        self.ledger.recover(by=self.by)
+        approved: dict[str, str] | None = None
+        pauses, left = 0, limit
+        try:
+            while left is None or left > 0:
+                batch = self.ledger.claim(
+                    due_from, due_until, limit=min(BATCH, left or BATCH), lease=LEASE, by=self.by
+                )
+                if not batch:
+                    break
+                if approved is None:
+                    approved = self._approved(batch)
+                through = self._counts["sent"] + self._counts["rejected"]
+                given_back = self._release(batch, approved)
+                left = None if left is None else left - len(batch) + given_back
+                if self._stop is None:
+                    continue
+                stop, self._stop = self._stop, None
+                if isinstance(stop, KeyFault):
+                    raise stop
+                pauses = 1 if self._counts["sent"] + self._counts["rejected"] > through else pauses + 1
+                if pauses > MOST_PAUSES:
+                    msg = f"Release given up for now, {self._counts['sent']} sent: {stop}"
+                    raise ReleaseInterrupted(msg)
+                self._pause(stop, pauses)
+        finally:
+            self.ledger.give_back(self._held, detail="second look failed")
+        if self._held:
+            msg = (
+                f"{len(self._held)} interactions are held: Kustomer (connection "
+                f"{self.kustomer.conn_id!r}) could not be asked whether they are still closed. They stay "
+                f"planned. Setting on_recheck_failure decides this."
+            )
+            raise ReleaseInterrupted(msg)
+
+    def facts(self) -> dict[str, Any]:
+        """Counts by outcome, and the lateness of what was sent in seconds."""
+        late = sorted(self._lateness)
+        return dict(self._counts) | {
+            "late_seconds": {
+                "least": round(late[0], 1) if late else None,
+                "median": round(late[len(late) // 2], 1) if late else None,
+                "most": round(late[-1], 1) if late else None,
+            }
+        }
+
+    def _release(self, batch: Sequence[ClaimedInteraction], approved: dict[str, str]) -> int:
+        """Handle one claimed batch; returns how many were given back because of `self._stop`."""
+        ready = self._second_look(batch)
+        given_back: list[ClaimedInteraction] = []
+        with ThreadPoolExecutor(SENDERS, thread_name_prefix="release") as senders:
+            try:
+                for claimed, tried in zip(
+                    ready, senders.map(lambda one: self._send_one(one[0], one[1], approved), ready), strict=True
+                ):
+                    if not tried:
+                        given_back.append(claimed[0])
+            finally:
+                senders.shutdown(wait=True, cancel_futures=True)
+        self.ledger.give_back(given_back, detail=type(self._stop).__name__)
+        return len(given_back)
+
+    def _approved(self, batch: Sequence[ClaimedInteraction]) -> dict[str, str]:
+        """The approved profiles as they are now, by comparable address; asked once, and only if anything is due."""
+        try:
+            return {same_address(address): address for address in self.stella_connect.active_employees()}
+        except VendorApiError:
+            self.ledger.give_back(batch, detail="profiles could not be read")
+            raise
+
+    def _second_look(
+        self, batch: Sequence[ClaimedInteraction]
+    ) -> list[tuple[ClaimedInteraction, Conversation | None]]:
+        """Cancel what may no longer be sent; returns the rest with their conversations as they are now."""
+        try:
+            records = self.kustomer.conversations([one.interaction.conversation_id for one in batch])
+        except KeyFault:
+            self.ledger.give_back(batch, detail="key refused")
+            raise
+        except VendorApiError as error:
+            log.warning("second look failed for %d interactions: %s", len(batch), error)
+            return [kept for one in batch if (kept := self._without_second_look(one))]
+        ready: list[tuple[ClaimedInteraction, Conversation | None]] = []
+        for one in batch:
+            record = records.get(one.interaction.conversation_id)
+            conversation = read_conversation(record) if record is not None else None
+            verdict = second_look(one.interaction, conversation, self.settings)
+            if isinstance(verdict, Veto):
+                self._veto(one, State.CANCELLED, verdict.reason, verdict.detail)
+            elif verdict == "go" and isinstance(conversation, Conversation):
+                ready.append((one, conversation))
+            elif kept := self._without_second_look(one):
+                ready.append(kept)
+        return ready
+
+    def _without_second_look(
+        self, claimed: ClaimedInteraction
+    ) -> tuple[ClaimedInteraction, Conversation | None] | None:
+        if self.settings.on_recheck_failure == "send":
+            return claimed, None
+        self._held.append(claimed)
+        self._count("held")
+        return None
+
+    def _send_one(
+        self, claimed: ClaimedInteraction, conversation: Conversation | None, approved: dict[str, str]
+    ) -> bool:
+        """Send one interaction, or veto it; False if it was left alone because the release is stopping."""
+        if self._stop is not None:
+            return False
+        interaction, now = claimed.interaction, datetime.now(UTC)
+        employee = approved.get(same_address(interaction.agent_email or ""))
+        if employee is None:
+            self._veto(claimed, State.SKIPPED, Reason.AGENT_PROFILE_NOT_APPROVED)
+            return True
+        fate = at_expiry(interaction, now, self.settings)
+        if fate == "skip":
+            self._veto(claimed, State.SKIPPED, Reason.EXPIRED)
+            return True
+        opted_out = interaction.do_not_send or (
+            conversation is not None and conversation.flag(self.settings.do_not_send_attribute)
+        )
+        request = feedback_request(
+            interaction,
+            employee_email=employee,
+            web_url=self.kustomer.web_url,
+            channel=self.settings.channel,
+            do_not_send=opted_out or fate == "count",
+        )
+        if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:
+            self._count("lost")
+        elif datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:
+            # Stopped (a debugger, a suspended machine) between the commit and here: others may count the lease
+            # as over. Nothing has left, and only we can know it.
+            self._settle("not_taken", self.ledger.not_taken(claimed, None, detail="lease over before the POST"))
+        else:
+            self._post(claimed, request)
+        return True
+
+    def _post(self, claimed: ClaimedInteraction, request: dict[str, Any]) -> None:
+        ledger, late = self.ledger, (datetime.now(UTC) - claimed.interaction.due_at).total_seconds()
+        try:
+            status = self.stella_connect.send(request)
+        except Refused as refusal:
+            self._settle(
+                "rejected", ledger.rejected(claimed, refusal.status, detail=refusal.code or str(refusal.status))
+            )
+        except (KeyFault, RateLimited, NeverSent) as fault:
+            self._settle("not_taken", ledger.not_taken(claimed, fault.status, detail=type(fault).__name__))
+            self._stop = fault
+        except OutcomeUnknown as fault:
+            self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))
+            with self._lock:
+                self._unknown_in_a_row += 1
+                if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
+                    self._stop = fault
+        else:
+            self._settle("sent", ledger.sent(claimed, status))
+            with self._lock:
+                self._unknown_in_a_row = 0
+                self._lateness.append(late)
+                self._counts["do_not_send"] += bool(request.get("do_not_send"))
+
+    def _veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> None:
+        if self.ledger.veto(claimed, state, reason, detail):
+            self._count(f"{state}.{reason}")
+        else:
+            self._count("lost")
+
+    def _settle(self, outcome: str, ours: bool) -> None:
+        """Count an outcome; one that the ledger did not take from us was settled by somebody else meanwhile."""
+        self._count(outcome)
+        if not ours:
+            log.warning("an outcome (%s) came after the interaction had been settled otherwise", outcome)
+            self._count("lost")
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self._counts[name] += 1
+
+    def _pause(self, stop: VendorApiError, pauses: int) -> None:
+        asked = stop.retry_after if isinstance(stop, RateLimited) else None
+        seconds = min(asked if asked is not None else 2.0**pauses, LONGEST_PAUSE_SECONDS)
+        log.warning("pausing for %.0f s: %s", seconds, stop)
+        self._unknown_in_a_row = 0
+        self._sleep(seconds)

@@ -1,0 +1,48 @@
+"""The send delay: hold a release window until its last interaction is due."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+from airflow.sdk import BaseSensorOperator, Context
+
+from plugins.stella_connect.trigger import DueTimeTrigger
+
+SHORT_WAIT = timedelta(seconds=30)
+"""Waited in the worker: Airflow 3.3.2 can fail a task whose trigger fires seconds after the deferral."""
+
+
+class SendDelaySensor(BaseSensorOperator):
+    """Succeeds once the release window's `due_until` has passed.
+
+    Returns at once when it has, waits in the worker when little is left, else defers. Being resumed is no proof
+    that the time has come (a trigger can fire early, twice, or with an old event), so the clock decides again.
+
+    Args:
+        window: a release window as `plan_release_windows` gives it; only `due_until` is used.
+    """
+
+    template_fields = ("window",)
+
+    def __init__(self, *, window: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = window
+
+    def execute(self, context: Context) -> None:
+        """Wait, by whichever of the three ways fits what is left."""
+        due_until = datetime.fromisoformat(self.window["due_until"])
+        left = due_until - datetime.now(UTC)
+        if left > SHORT_WAIT:
+            self._defer(due_until)
+        while (seconds := (due_until - datetime.now(UTC)).total_seconds()) > 0:
+            time.sleep(min(seconds, 1.0))
+        self.log.info("due since %s", due_until.isoformat())
+
+    def execute_complete(self, context: Context, event: Any = None) -> None:
+        """Continue after the deferral; the event is not trusted with anything."""
+        self.execute(context)
+
+    def _defer(self, due_until: datetime) -> NoReturn:
+        self.log.info("waiting until %s", due_until.isoformat())
+        self.defer(trigger=DueTimeTrigger(due_until), method_name="execute_complete")

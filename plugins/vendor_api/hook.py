@@ -1,0 +1,285 @@
+"""The base of both vendors' hooks: one session, one way to judge an answer, retries for reads only."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+
+from plugins.vendor_api.complaints import complaint, without_personal_data
+from plugins.vendor_api.errors import (
+    BrokenAnswer,
+    KeyFault,
+    NeverSent,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    Refused,
+    VendorApiError,
+)
+from plugins.vendor_api.settings import HttpSettings, fault, read_settings
+from plugins.vendor_api.transport import ConnectFailed, new_session
+from plugins.vendor_api.waiting import before_next_read, pause, requested_wait
+
+READ_ATTEMPTS = 5
+"""A read is tried this often. With the waits' cap a read ends, one way or the other, within some ten minutes."""
+
+Params = Mapping[str, str | int]
+Signer = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kind of call: method, path template, and the key's roles of which it needs any one."""
+
+    method: str
+    path: str
+    roles: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class VendorApiHook(BaseHook):
+    """What Kustomer's and Stella Connect's hooks have in common.
+
+    The connection is looked up once, at the first call, and one `requests.Session` serves the hook's whole
+    life, so a page costs one round trip. `settings.py` says how a connection is read, `errors.py` what is raised.
+
+    Subclasses set `default_host` and `required_extras`, sign requests in `_signer` and explain a 401 or 403 in
+    `_key_advice`.
+    """
+
+    default_host: ClassVar[str]
+    required_extras: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__()
+        self.conn_id = conn_id
+        self._lock = threading.RLock()
+        self._settings: HttpSettings | None = None
+        self._session: requests.Session | None = None
+
+    def _signer(self, path: str) -> Signer:
+        """What puts the credentials into the headers of a call to `path`."""
+        raise NotImplementedError
+
+    def _key_advice(self, call: Call, status: int) -> str:
+        """What a person should do about a 401 or 403."""
+        raise NotImplementedError
+
+    def _secrets(self) -> list[str]:
+        """Values that must not come back in any message."""
+        return [self.settings.key]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back; the hook may be used again afterwards."""
+        with self._lock:
+            if self._session:
+                self._session.close()
+                self._session = None
+
+    @property
+    def settings(self) -> HttpSettings:
+        """The connection, read and checked once.
+
+        Raises:
+            ConfigurationError: if it is missing, incomplete or unsafe.
+        """
+        with self._lock:
+            if self._settings is None:
+                try:
+                    connection = self.get_connection(self.conn_id)
+                except AirflowNotFoundException as missing:
+                    raise fault(self.conn_id, "does not exist") from missing
+                self._settings = read_settings(
+                    connection, default_host=self.default_host, required_extras=self.required_extras
+                )
+            return self._settings
+
+    def get_conn(self) -> requests.Session:
+        """The session, made at first use; shared by threads."""
+        with self._lock:
+            if self._session is None:
+                self._session = new_session()
+                self._session.trust_env = self.settings.trust_env
+            return self._session
+
+    def _read(
+        self,
+        call: Call,
+        path: str | None = None,
+        *,
+        params: Params | None = None,
+        body: object = None,
+        before: Callable[[], None] | None = None,
+        complete: Callable[[object], str | None] = lambda _: None,
+        attempts: int = READ_ATTEMPTS,
+    ) -> Any:
+        """Parsed JSON of a call that changes nothing, tried up to `attempts` times.
+
+        Tried again: no connection, timeout, reset, cut body, 5xx, 3xx, 408, 429, an answer that is not JSON.
+        Waits as `waiting.before_next_read` says.
+
+        Args:
+            call: the kind of call, for messages.
+            path: the path itself where the template has a gap.
+            params: the query.
+            body: JSON to post, for searches.
+            before: called before each attempt, e.g. a throttle's `wait`.
+            complete: says what the answer lacks ("answered without data"), None if it is complete.
+            attempts: 1 where a person waits for the answer.
+
+        Raises:
+            VendorApiError: after the last attempt, or at once if another could not help.
+        """
+
+        def attempt() -> Any:
+            if before:
+                before()
+            response = self._send(call, path, params=params, body=body)
+            try:
+                answer = json.loads(response.content)
+            except ValueError:
+                # `from None`: the parser's exception carries the whole body.
+                raise self._error(BrokenAnswer, call, "answered something that is not JSON") from None
+            if lack := complete(answer):
+                raise self._error(BrokenAnswer, call, lack)
+            return answer
+
+        retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=before_next_read,
+            retry=retry_if_exception_type((NeverSent, OutcomeUnknown, RateLimited, BrokenAnswer)),
+            sleep=pause,
+            before_sleep=self._log_retry,
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _send(
+        self,
+        call: Call,
+        path: str | None = None,
+        *,
+        params: Params | None = None,
+        body: object = None,
+        private: Iterable[str] = (),
+    ) -> requests.Response:
+        """One request, sent at most once; its 2xx answer, whole.
+
+        Raises:
+            VendorApiError: the subclass says what is known about the request's fate.
+        """
+        settings, session = self.settings, self.get_conn()
+        path = path or call.path
+        request = session.prepare_request(
+            requests.Request(
+                call.method, settings.base_url + path, params=params, json=body, auth=self._signer(path)
+            )
+        )
+        options = session.merge_environment_settings(
+            request.url, dict(settings.proxies), None, settings.verify, settings.cert
+        )
+        try:
+            response = session.send(request, timeout=settings.timeout, allow_redirects=False, **options)
+        except ConnectFailed as failed:
+            raise self._error(
+                NeverSent, call, f"never left: no connection to {settings.base_url} ({_reason(failed)})"
+            ) from failed
+        except requests.exceptions.InvalidURL as invalid:  # raised before connecting: a malformed host or proxy
+            raise fault(self.conn_id, "has a host or proxy that is not an address") from invalid
+        except Exception as broken:
+            # Whatever happens once a connection exists: the vendor may have the request.
+            raise self._error(
+                OutcomeUnknown, call, f"was sent, but no complete answer came back ({_kind(broken)})"
+            ) from broken
+        return self._judge(call, response, private)
+
+    def _judge(self, call: Call, response: requests.Response, private: Iterable[str]) -> requests.Response:
+        """`response` if it is a 2xx, else the exception that its status stands for."""
+        status = response.status_code
+        if 200 <= status < 300:
+            return response
+        code, text = complaint(response.content, [*private, *self._secrets()])
+        said = f"answered {status}" + "".join(f" {part}" for part in (code, text and f"({text})") if part)
+        known: dict[str, Any] = {"status": status, "code": code, "retry_after": requested_wait(response.headers)}
+        match status:
+            case 401 | 403:
+                raise self._error(KeyFault, call, said, self._key_advice(call, status), **known)
+            case 404:
+                raise self._error(NotFound, call, said, **known)
+            case 429:
+                raise self._error(RateLimited, call, said, "The limit is shared; try again later.", **known)
+            case 408:
+                raise self._error(OutcomeUnknown, call, said, **known)
+            case _ if 400 <= status < 500:
+                raise self._error(Refused, call, said, **known)
+            case _ if 300 <= status < 400:
+                advice = "Redirects are never followed; check the connection's host."
+                raise self._error(OutcomeUnknown, call, said, advice, **known)
+        raise self._error(OutcomeUnknown, call, said, **known)
+
+    def _error(
+        self, kind: type[VendorApiError], call: Call, what: str, advice: str = "", **known: Any
+    ) -> VendorApiError:
+        message = f"{self.conn_id}: {call} {what}." + (f" {advice}" if advice else "")
+        return kind(message, connection_id=self.conn_id, call=str(call), **known)
+
+    def _log_retry(self, state: RetryCallState) -> None:
+        self.log.warning(
+            "%s Waiting %.1f s before attempt %d.",
+            state.outcome and state.outcome.exception(),
+            state.upcoming_sleep,
+            state.attempt_number + 1,
+        )
+
+    def _query_of_next(self, call: Call, link: object, *, own_host_only: bool) -> dict[str, str] | None:
+        """Query of a "next page" link, to be merged into our own parameters; None if there is no next page.
+
+        Only the query is taken: host and path of every call stay ours.
+
+        Raises:
+            BrokenAnswer: if the link is no text, or leads to another host and `own_host_only` is set.
+        """
+        if not link:
+            return None
+        if not isinstance(link, str):
+            raise self._error(BrokenAnswer, call, "gave a next-page link that is no text")
+        parts = urlsplit(link)
+        if own_host_only and parts.netloc and parts.netloc != urlsplit(self.settings.base_url).netloc:
+            raise self._error(BrokenAnswer, call, "gave a next-page link to another host; it was not followed")
+        return dict(parse_qsl(parts.query))
+
+
+def _reason(failed: ConnectFailed) -> str:
+    """The innermost reason of a failed connection. Safe to show: no answer has been read yet."""
+    cause: BaseException = failed.__cause__ or failed
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return without_personal_data(str(cause) or type(cause).__name__)
+
+
+def _kind(broken: BaseException) -> str:
+    """The class of the innermost exception, not its text: that may quote what the server sent."""
+    while True:
+        inner = getattr(broken, "reason", None) or next(
+            (arg for arg in reversed(broken.args) if isinstance(arg, BaseException)), None
+        )
+        if not isinstance(inner, BaseException):
+            return type(broken).__name__
+        broken = inner

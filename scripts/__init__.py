@@ -1,0 +1,1 @@
+"""What people and tests start: Airflow's parts, the demo, measurements."""

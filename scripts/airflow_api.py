@@ -1,0 +1,172 @@
+"""The few questions that demo, measurements and tests ask Airflow's REST API."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import requests
+
+from scripts.waiting import wait_until
+
+Json = dict[str, Any]
+FINAL_STATES = frozenset({"success", "failed"})
+
+
+class AirflowApi:
+    """A session with one API server; logs in by itself, again when the token has run out.
+
+    Every call raises requests.HTTPError (its text includes Airflow's answer) or requests.ConnectionError.
+    """
+
+    def __init__(self, url: str, user: str = "admin", password: str = "admin") -> None:  # noqa: S107  the demo's login on loopback
+        self.url = url
+        self._login = {"username": user, "password": password}
+        self._http = requests.Session()
+        self._http.trust_env = False  # loopback needs no proxy
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def call(
+        self, method: str, path: str, json: Json | None = None, params: Mapping[str, Any] | None = None
+    ) -> Json:
+        """Return the answer to one call of `/api/v2`; an empty answer is an empty dict."""
+        response = self._request(method, path, json, params)
+        if response.status_code == requests.codes.unauthorized:
+            token = self._http.post(f"{self.url}/auth/token", json=self._login, timeout=30)
+            token.raise_for_status()
+            self._http.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+            response = self._request(method, path, json, params)
+        if not response.ok:
+            raise requests.HTTPError(
+                f"{method} {path}: {response.status_code} {response.text[:500]}", response=response
+            )
+        answer: Json = response.json() if response.content else {}
+        return answer
+
+    def _request(
+        self, method: str, path: str, json: Json | None, params: Mapping[str, Any] | None
+    ) -> requests.Response:
+        return self._http.request(method, f"{self.url}/api/v2/{path}", json=json, params=params, timeout=30)
+
+    def health(self) -> Json:
+        """Return `{part: {"status", "latest_..._heartbeat"}}`; needs no login."""
+        return self.call("GET", "monitor/health")
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether the DAG has been parsed and stored."""
+        try:
+            self.call("GET", f"dags/{dag_id}")
+        except requests.HTTPError as error:
+            if error.response.status_code == requests.codes.not_found:
+                return False
+            raise
+        return True
+
+    def import_errors(self) -> list[Json]:
+        """Return the DAG files that failed to parse, with their tracebacks."""
+        errors: list[Json] = self.call("GET", "importErrors")["import_errors"]
+        return errors
+
+    def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
+        """Wait until the DAG is there; a broken DAG file ends the wait at once."""
+
+        def there() -> bool:
+            if self.has_dag(dag_id):
+                return True
+            if errors := self.import_errors():
+                raise RuntimeError("\n".join(f"{e['filename']}: {e['stack_trace']}" for e in errors))
+            return False
+
+        wait_until(there, f"DAG {dag_id} to be parsed", seconds)
+
+    def set_paused(self, dag_id: str, *, paused: bool) -> None:
+        """Pause or unpause a DAG."""
+        self.call("PATCH", f"dags/{dag_id}", {"is_paused": paused})
+
+    def trigger_run(
+        self,
+        dag_id: str,
+        conf: Json | None = None,
+        logical_date: datetime | None = None,
+        run_id: str | None = None,
+    ) -> str:
+        """Start a run with Params `conf` and return its id. Without a logical date the run has no interval."""
+        body: Json = {"logical_date": logical_date and logical_date.isoformat(), "conf": conf or {}}
+        if run_id:
+            body["dag_run_id"] = run_id
+        started: str = self.call("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"]
+        return started
+
+    def runs(self, dag_id: str) -> list[Json]:
+        """Return the DAG's latest 100 runs, oldest first."""
+        found: list[Json] = self.call(
+            "GET", f"dags/{dag_id}/dagRuns", params={"limit": 100, "order_by": "-run_after"}
+        )["dag_runs"]
+        return found[::-1]
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return queued, running, success or failed."""
+        state: str = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+        return state
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 180) -> str:
+        """Wait for a run's end and return its state."""
+
+        def final() -> str | None:
+            state = self.run_state(dag_id, run_id)
+            return state if state in FINAL_STATES else None
+
+        state = wait_until(final, f"run {run_id} of {dag_id} to end", seconds, every=0.5)
+        assert state is not None  # noqa: S101  wait_until returns true answers only
+        return state
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
+        """Return all task instances of a run, mapped ones singly (`map_index`, `rendered_map_index`)."""
+        found: list[Json] = []
+        while True:
+            page = self.call(
+                "GET",
+                f"dags/{dag_id}/dagRuns/{run_id}/taskInstances",
+                params={"limit": 100, "offset": len(found), "order_by": "id"},
+            )
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
+
+    def clear(self, dag_id: str, run_id: str, task_ids: Sequence[str] | None = None) -> None:
+        """Clear a run's tasks (all, or those named) so that they run again."""
+        body: Json = {"dry_run": False, "dag_run_id": run_id, "only_failed": False, "reset_dag_runs": True}
+        if task_ids is not None:
+            body["task_ids"] = list(task_ids)
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", body)
+
+    def backfill(
+        self, dag_id: str, start: datetime, end: datetime, *, max_active_runs: int = 3, reprocess: str = "none"
+    ) -> int:
+        """Start a backfill of the intervals that begin in [start, end] and return its id.
+
+        Airflow allows one running backfill per DAG; `reprocess` is none, failed or completed.
+        """
+        created: int = self.call(
+            "POST",
+            "backfills",
+            {
+                "dag_id": dag_id,
+                "from_date": start.isoformat(),
+                "to_date": end.isoformat(),
+                "max_active_runs": max_active_runs,
+                "reprocess_behavior": reprocess,
+            },
+        )["id"]
+        return created
+
+    def wait_for_backfill(self, backfill_id: int, seconds: float = 300) -> None:
+        """Wait until a backfill is complete: Airflow looks only every 30 s, also when all its runs have ended."""
+        wait_until(
+            lambda: self.call("GET", f"backfills/{backfill_id}")["completed_at"],
+            f"backfill {backfill_id} to complete",
+            seconds,
+            every=1,
+        )

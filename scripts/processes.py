@@ -1,0 +1,107 @@
+"""Child processes that can be ended with everything they started.
+
+Each child leads a session of its own. Whatever it starts stays in that session, also when the child is killed
+and its own children are orphaned (LocalExecutor's workers, running tasks, log servers), so the session tells
+what has to end. Should this process be killed outright, the kernel asks its children to end.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import psutil
+
+from scripts.waiting import wait_until
+
+_EXEC = Path(__file__).with_name("exec_bound_to_parent.py")
+
+
+def start(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own, its output appended to `log`.
+
+    Call it in a thread that lives as long as the child may: the kernel ends the child with the thread.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", _EXEC, str(os.getpid()), *command],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def session_members(sessions: set[int]) -> list[psutil.Process]:
+    """Return every living process of these sessions (a session's id is its first process's id)."""
+    members = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process)
+        except (ProcessLookupError, PermissionError, psutil.Error):
+            continue
+    return members
+
+
+def end(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float = 5) -> None:
+    """End the children and all their descendants: asked first, after `grace_seconds` killed.
+
+    Children that have already ended count too: what they left behind is ended as well.
+
+    Raises:
+        TimeoutError: something survived even that.
+    """
+    sessions = {child.pid for child in children}
+    for child in children:
+        if child.poll() is None:
+            child.terminate()
+    deadline = time.monotonic() + grace_seconds
+    while time.monotonic() < deadline and any(child.poll() is None for child in children):
+        time.sleep(0.05)
+
+    def nobody_left() -> bool:
+        members = session_members(sessions)
+        for process in members:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        for child in children:
+            child.poll()
+        return not members
+
+    wait_until(nobody_left, f"the end of every process of the sessions {sorted(sessions)}", 20, every=0.05)
+
+
+class Interrupted(BaseException):
+    """Somebody asked this program to end; like KeyboardInterrupt no error, and not to be caught as one."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP inside into `Interrupted`; further ones cannot disturb the clean-up.
+
+    Works in the main thread only.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signature is Python's
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted
+
+    before = {each: signal.signal(each, interrupt) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,257 @@
+"""Airflow's four parts on this machine, as child processes: for the demo, for measurements and for tests.
+
+In Python:
+
+    with Stack(home, connections={"kustomer_default": {...}}) as stack:
+        run = stack.api.trigger_run("kustomer_stella_connect", {"seconds_until_send": 60})
+
+or `python -m scripts.stack` for a stack that stays until Ctrl-C, with the connections and settings found in
+the environment (`AIRFLOW_CONN_*`, `AIRFLOW_VAR_*`).
+"""
+
+import argparse
+import base64
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from scripts import processes
+from scripts.airflow_api import AirflowApi
+from scripts.ports import HOST, PortTakenError, free_port, require_free
+from scripts.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+SETTINGS_VARIABLE = "kustomer_stella_connect"
+
+_HEALTH_KEYS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+# Tasks write their logs to files that the API server reads itself: no log servers, which would each import
+# Airflow once more and take a port.
+_ARGUMENTS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
+
+
+def environment(
+    home: Path,
+    api_port: int,
+    connections: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any] | None = None,
+    dags: Path = ROOT / "dags",
+) -> dict[str, str]:
+    """Return the whole environment of a stack that keeps everything it writes in `home`.
+
+    Nothing of Airflow's is inherited from the caller's environment: a stack is the same on every machine.
+    The secrets are new with every call; all parts of a stack must share one environment.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    url = f"http://{HOST}:{api_port}"
+    own = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(ROOT),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "8",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(api_port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        # A new or changed DAG file is seen within seconds.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    }
+    for name, connection in connections.items():
+        own[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
+    if settings is not None:
+        own[f"AIRFLOW_VAR_{SETTINGS_VARIABLE.upper()}"] = json.dumps(settings)
+    return inherited | own
+
+
+class Stack:
+    """One Airflow: database, API server, scheduler, DAG processor, triggerer.
+
+    As a context manager it is migrated, started and healthy inside, and gone outside. Start it in the main
+    thread. `extra` adds to or overrides the environment, e.g. another metadata database.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        connections: Mapping[str, Mapping[str, Any]],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        api_port: int = 0,
+        dags: Path = ROOT / "dags",
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        self.home = home
+        self.logs = home / "logs" / "parts"
+        self.port = api_port or free_port()
+        self.url = f"http://{HOST}:{self.port}"
+        self.env = environment(home, self.port, connections, settings, dags) | dict(extra or {})
+        self.api = AirflowApi(self.url)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._started_at: dict[str, datetime] = {}
+        self._everyone: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self.migrate()
+            self.start(*PARTS)
+            self.wait_healthy()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def migrate(self) -> None:
+        """Create or upgrade the metadata database and the login admin/admin."""
+        require_free(self.port, "Airflow's API server", "api_port=0 takes any free one")
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "passwords.json").write_text(json.dumps({"admin": "admin"}))
+        self.run("airflow", "db", "migrate")
+
+    def run(self, *command: str, seconds: float = 120) -> str:
+        """Run a command to its end in the stack's environment and return its output.
+
+        Raises:
+            RuntimeError: the command failed; with the end of its output.
+        """
+        try:
+            done = subprocess.run(
+                command,
+                env=self.env,
+                cwd=ROOT,
+                timeout=seconds,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=True,
+            )
+        except subprocess.CalledProcessError as error:
+            raise RuntimeError(f"`{' '.join(command)}` failed:\n{error.stdout[-3000:]}") from error
+        return done.stdout
+
+    def start(self, *parts: str) -> None:
+        """Start parts, all at once; `wait_healthy` tells when they work."""
+        for part in parts:
+            if self.alive(part):
+                raise ValueError(f"{part} is already running")
+            child = processes.start(
+                ["airflow", part, *_ARGUMENTS.get(part, [])], self.env, ROOT, self.logs / f"{part}.log"
+            )
+            self._running[part] = child
+            self._started_at[part] = datetime.now(UTC)
+            self._everyone.append(child)
+
+    def alive(self, part: str) -> bool:
+        """Whether the part's first process runs."""
+        return part in self._running and self._running[part].poll() is None
+
+    def pid(self, part: str) -> int:
+        """Return the process id of a part that was started."""
+        return self._running[part].pid
+
+    def wait_healthy(self, seconds: float = 120) -> None:
+        """Wait until every started part has reported since its start.
+
+        Raises:
+            RuntimeError: a part ended instead; with the end of its log.
+            TimeoutError: naming the log folder.
+        """
+        wait_until(self._healthy, f"Airflow to be healthy (its logs: {self.logs})", seconds)
+
+    def _healthy(self) -> bool:
+        for part in self._running:
+            if not self.alive(part):
+                log = (self.logs / f"{part}.log").read_text(errors="replace")
+                raise RuntimeError(f"airflow {part} ended by itself:\n{log[-3000:]}")
+        try:
+            health = self.api.health()
+        except (requests.ConnectionError, requests.HTTPError):
+            return False
+        for part in self._running.keys() & _HEALTH_KEYS.keys():
+            key = _HEALTH_KEYS[part]
+            heartbeat = health[key][f"latest_{key}_heartbeat"]
+            if health[key]["status"] != "healthy" or not heartbeat:
+                return False
+            if datetime.fromisoformat(heartbeat) < self._started_at[part]:
+                return False  # its predecessor's
+        return True
+
+    def kill(self, part: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to a part's first process alone and wait for its end; its own children may survive it."""
+        child = self._running.pop(part)
+        child.send_signal(number)
+        child.wait(timeout=60)
+
+    def end(self, part: str) -> None:
+        """End a part and everything it started."""
+        processes.end([self._running.pop(part)])
+
+    def pids(self) -> list[int]:
+        """Return all living processes of the stack, orphans included."""
+        return [p.pid for p in processes.session_members({child.pid for child in self._everyone})]
+
+    def stop(self) -> None:
+        """End everything that was ever started here."""
+        self.api.close()
+        processes.end(self._everyone)
+        self._running.clear()
+        self._everyone.clear()
+
+
+def main() -> int:
+    """Run a stack until somebody ends it."""
+    arguments = argparse.ArgumentParser(prog="python -m scripts.stack", description=__doc__)
+    arguments.add_argument("--home", type=Path, default=ROOT / ".run" / "stack", help="keeps everything")
+    arguments.add_argument("--port", type=int, default=8080, help="of the API server; 0 takes any free one")
+    arguments.add_argument("--dags", type=Path, default=ROOT / "dags")
+    chosen = arguments.parse_args()
+    outside = {
+        name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
+    }
+    try:
+        with (
+            processes.interruptible(),
+            Stack(
+                chosen.home.resolve(), {}, api_port=chosen.port, dags=chosen.dags.resolve(), extra=outside
+            ) as stack,
+        ):
+            print(f"Airflow runs at {stack.url} (admin/admin), logs in {stack.logs}. Ctrl-C ends it.", flush=True)
+            signal.pause()
+    except processes.Interrupted:
+        return 0
+    except (PortTakenError, RuntimeError, TimeoutError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

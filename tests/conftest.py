@@ -1,0 +1,20 @@
+"""Fixtures for all tests; what they start lives in tests/support."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.postgres import PostgresServer, running
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for the session (for each worker of pytest-xdist)."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL of a new, empty database."""
+    return postgres_server.create_database()
