@@ -44,6 +44,6 @@ requirements: $(INSTALLED) ## recompile requirements*.txt from requirements*.in
 secrets: ## write .env for docker compose, with fresh secrets (never overwrites one)
 	@scripts/make-env
 
-clean: ## remove .venv, .run and every cache (not .env)
-	rm -rf .venv .run build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, the demo's files and every cache (not .env, not .run/live)
+	rm -rf .venv .run/demo .run/stack build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """The few questions that demo, measurements and tests ask Airflow's REST API."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -29,15 +30,15 @@ class AirflowApi:
         self._http.close()
 
     def call(
-        self, method: str, path: str, json: Json | None = None, params: Mapping[str, Any] | None = None
+        self, method: str, path: str, body: Json | None = None, params: Mapping[str, Any] | None = None
     ) -> Json:
         """Return the answer to one call of `/api/v2`; an empty answer is an empty dict."""
-        response = self._request(method, path, json, params)
+        response = self._request(method, path, body, params)
         if response.status_code == requests.codes.unauthorized:
             token = self._http.post(f"{self.url}/auth/token", json=self._login, timeout=30)
             token.raise_for_status()
             self._http.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
-            response = self._request(method, path, json, params)
+            response = self._request(method, path, body, params)
         if not response.ok:
             raise requests.HTTPError(
                 f"{method} {path}: {response.status_code} {response.text[:500]}", response=response
@@ -46,9 +47,9 @@ class AirflowApi:
         return answer
 
     def _request(
-        self, method: str, path: str, json: Json | None, params: Mapping[str, Any] | None
+        self, method: str, path: str, body: Json | None, params: Mapping[str, Any] | None
     ) -> requests.Response:
-        return self._http.request(method, f"{self.url}/api/v2/{path}", json=json, params=params, timeout=30)
+        return self._http.request(method, f"{self.url}/api/v2/{path}", json=body, params=params, timeout=30)
 
     def health(self) -> Json:
         """Return `{part: {"status", "latest_..._heartbeat"}}`; needs no login."""
@@ -80,6 +81,17 @@ class AirflowApi:
             return False
 
         wait_until(there, f"DAG {dag_id} to be parsed", seconds)
+
+    def add_connection(self, connection_id: str, *, extra: Mapping[str, Any] | None = None, **fields: Any) -> None:
+        """Store a connection; `fields` are conn_type, host, password and so on."""
+        body = {"connection_id": connection_id, **fields}
+        if extra is not None:
+            body["extra"] = json.dumps(extra)
+        self.call("POST", "connections", body)
+
+    def set_variable(self, key: str, value: Any) -> None:
+        """Store a new Variable as JSON."""
+        self.call("POST", "variables", {"key": key, "value": json.dumps(value)})
 
     def set_paused(self, dag_id: str, *, paused: bool) -> None:
         """Pause or unpause a DAG."""

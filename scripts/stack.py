@@ -50,7 +50,7 @@ def environment(
     """Return the whole environment of a stack that keeps everything it writes in `home`.
 
     Nothing of Airflow's is inherited from the caller's environment: a stack is the same on every machine.
-    The secrets are new with every call; all parts of a stack must share one environment.
+    Its secrets are made once and kept in `home`: what one start encrypted, the next must be able to read.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     url = f"http://{HOST}:{api_port}"
@@ -64,15 +64,15 @@ def environment(
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(_secret(home, "fernet_key")).decode(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(api_port),
         "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
-        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+        "AIRFLOW__API__SECRET_KEY": _secret(home, "api_secret_key").hex(),
+        "AIRFLOW__API_AUTH__JWT_SECRET": _secret(home, "jwt_secret", length=64).hex(),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         # A new or changed DAG file is seen within seconds.
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
@@ -84,6 +84,15 @@ def environment(
     if settings is not None:
         own[f"AIRFLOW_VAR_{SETTINGS_VARIABLE.upper()}"] = json.dumps(settings)
     return inherited | own
+
+
+def _secret(home: Path, name: str, length: int = 32) -> bytes:
+    """Return the secret of that name, made at its first use."""
+    file = home / "secrets" / name
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file.write_bytes(secrets.token_bytes(length))
+    return file.read_bytes()
 
 
 class Stack:

@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import airflow_home
 from tests.support.postgres import PostgresServer, running
+
+airflow_home.prepare()
 
 
 @pytest.fixture(scope="session")

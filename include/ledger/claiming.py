@@ -1,7 +1,7 @@
 """Claiming what is due for one release, and taking back what a dead release held."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from include.ledger import events
 from include.ledger.closings import has_later_closing
 from include.ledger.schema import interaction, state_is
 
+LEASE_OVER = "lease over"
 _GIVE_BACK_BATCH = 1_000
 
 
@@ -76,35 +77,17 @@ def give_back(
         ids = connection.execute(
             _GIVE_BACK, {"held": [(one.id, one.token) for one in held], "words": detail, "at": now}
         ).scalars()
-        given += _moved(connection, ids, now, (State.CLAIMED, State.PLANNED), detail=detail)
+        given += events.append(connection, ids, now, (State.CLAIMED, State.PLANNED), detail=detail)
     return given
 
 
 def recover(connection: Connection, now: datetime, by: str) -> Recovered:
     """What is held past its lease: claimed → planned, sending → unknown (its holder may still come back)."""
-    planned = connection.execute(_RECOVER_CLAIMED, {"at": now}).scalars()
-    unknown = connection.execute(_RECOVER_SENDING, {"at": now}).scalars()
-    return Recovered(
-        planned=_moved(connection, planned, now, (State.CLAIMED, State.PLANNED), detail=LEASE_OVER, by=by),
-        unknown=_moved(connection, unknown, now, (State.SENDING, State.UNKNOWN), detail=LEASE_OVER, by=by),
-    )
-
-
-LEASE_OVER = "lease over"
-
-
-def _moved(
-    connection: Connection,
-    ids: Iterable[int],
-    now: datetime,
-    transition: tuple[State, State],
-    *,
-    detail: str | None,
-    by: str | None = None,
-) -> int:
-    ids = list(ids)
-    events.append(connection, ids, now, transition, detail=detail, by=by)
-    return len(ids)
+    moved = {}
+    for transition, statement in _RECOVER.items():
+        ids = connection.execute(statement, {"at": now}).scalars()
+        moved[transition[1]] = events.append(connection, ids, now, transition, detail=LEASE_OVER, by=by)
+    return Recovered(planned=moved[State.PLANNED], unknown=moved[State.UNKNOWN])
 
 
 def _claimed(row: Any) -> ClaimedInteraction:
@@ -179,8 +162,10 @@ def _recover_statement(before: State, after: State) -> Update:
 
 
 _CLAIM = _claim_statement()
-_RECOVER_CLAIMED = _recover_statement(State.CLAIMED, State.PLANNED)
-_RECOVER_SENDING = _recover_statement(State.SENDING, State.UNKNOWN)
+_RECOVER = {
+    (before, after): _recover_statement(before, after)
+    for before, after in ((State.CLAIMED, State.PLANNED), (State.SENDING, State.UNKNOWN))
+}
 _GIVE_BACK = (
     update(interaction)
     .where(

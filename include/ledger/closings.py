@@ -111,10 +111,8 @@ def _supersede(connection: Connection, conversation_ids: Collection[str], now: d
     cancelled = connection.execute(
         _SUPERSEDE, {"conversations": sorted(storable(one) for one in conversation_ids), "at": now}
     ).scalars()
-    ids = cancelled.all()
     transition = (State.PLANNED, State.CANCELLED)
-    events.append(connection, ids, now, transition, reason=Reason.SUPERSEDED, by=by)
-    return len(ids)
+    return events.append(connection, cancelled, now, transition, reason=Reason.SUPERSEDED, by=by)
 
 
 def _supersede_statement() -> Update:

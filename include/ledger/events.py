@@ -20,8 +20,11 @@ def append(
     reason: str | None = None,
     detail: str | None = None,
     by: str | None = None,
-) -> None:
-    """Append the same event to each interaction; `by` is None when the holder of the claim did it."""
+) -> int:
+    """Append the same event to each interaction; returns to how many.
+
+    `by` is None when the holder of the claim did it.
+    """
     before, after = transition
     rows = [
         {
@@ -37,3 +40,4 @@ def append(
     ]
     if rows:
         connection.execute(_APPEND, rows)
+    return len(rows)

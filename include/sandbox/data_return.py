@@ -11,10 +11,11 @@ import random
 import time
 import uuid
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from include.sandbox.model import Json, Organisation
+from include.sandbox.model import Employee, Json, Organisation
 from include.sandbox.options import Options
 
 _COMMENTS = (
@@ -69,12 +70,13 @@ class DataReturn:
         row = Interaction(str(uuid.UUID(bytes=digest[:16], version=4)), request, created_at, delivery_status, via)
         heapq.heappush(self._due, (created_at + self.options.visibility_lag_seconds, number, row))
 
-    def rows(self, after: int | None) -> "itertools.chain[Interaction] | list[Interaction]":
-        """Return the visible records with a number above `after`, lowest first."""
+    def rows(self, after: int | None) -> Iterator[Interaction]:
+        """Yield the visible records with a number above `after`, lowest first."""
         self._catch_up(time.time())
         start = 0 if after is None else bisect_right(self._numbers, after)
-        numbers, rows = self._numbers, self._rows
-        return [rows[i] for i in range(start, len(rows)) if rows[i].sequence_id == numbers[i]]
+        for place in range(start, len(self._rows)):
+            if self._rows[place].sequence_id == self._numbers[place]:
+                yield self._rows[place]
 
     def _catch_up(self, now: float) -> None:
         """Let happen what has fallen due: records become visible, customers answer."""
@@ -93,12 +95,12 @@ class DataReturn:
         return random.Random(f"{self.organisation.seed}{row.uuid}").random()  # noqa: S311 - decides a pretended answer
 
 
-def record(row: Interaction, organisation: Organisation) -> Json:
+def record(row: Interaction, employees: dict[str, Employee], branding: str) -> Json:
     """Write one record as the vendor does (fact sheet, section 4.2)."""
     request = row.request
     customer = request.get("customer") or {}
     address = (request.get("employee") or {}).get("email")
-    employee = next((one for one in organisation.employees if one.email == address), None)
+    employee = employees.get(address)
     answered = row.answered_at is not None
     chance = random.Random(row.uuid)  # noqa: S311 - fills in a pretended answer
     stars = chance.choice((5, 5, 5, 4, 4, 3, 2, 1))
@@ -109,7 +111,7 @@ def record(row: Interaction, organisation: Organisation) -> Json:
         "sequence_id": row.sequence_id,
         "parent_uuid": None,
         "is_recovery": False,
-        "branding": organisation.subdomain,
+        "branding": branding,
         "channel": request["channel"],
         "ext_interaction_id": request.get("ext_interaction_id"),
         "external_url": request.get("external_url"),

@@ -1,9 +1,8 @@
 """The stand-in for Kustomer's REST API."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -14,8 +13,10 @@ from include.sandbox import kustomer_search as search
 from include.sandbox.control import add_control
 from include.sandbox.kustomer_errors import KustomerError
 from include.sandbox.limits import Standing
-from include.sandbox.model import Json, User
+from include.sandbox.model import Customer, Json, User
 from include.sandbox.state import State
+
+T = TypeVar("T")
 
 MAX_IDS = 100
 """Ids in one path; the vendor's own limit is unknown."""
@@ -93,14 +94,14 @@ def kustomer_app(state: State) -> FastAPI:
         except ValueError as error:
             raise KustomerError(400, "the body is not JSON", "/") from error
         query = search.parse(body)
-        ids, meta, links = search.page_of(
-            searches.ids(body, query), page, page_size, state.options.repeated_share
-        )
-        if query.context == "customer":
-            rows = [records.customer_record(organisation.customers[id_]) for id_ in ids]
-        else:
-            indexed = searches.records(ids)
-            rows = [records.conversation_record(one, organisation) for one in indexed]
+        found = searches.found(body, query)
+        shown, meta, links = search.page_of(found, page, page_size, state.options.repeated_share)
+        rows = [
+            records.customer_record(one)
+            if isinstance(one, Customer)
+            else records.conversation_record(one, organisation)
+            for one in shown
+        ]
         return answer(request, {"meta": meta, "data": rows, "links": links})
 
     @app.get("/v1/conversations/{ids}")
@@ -193,7 +194,7 @@ def paging(request: Request, default: int, most: int) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-def listing[T](
+def listing(
     request: Request, path: str, every: Sequence[T], write: Callable[[T], Json], default: int, most: int
 ) -> Json:
     """Return one page of a plain list; `meta` has no totals here."""
@@ -222,7 +223,7 @@ def one_or_many(ids: str, read: Callable[[str], Json | None]) -> Json:
     return {"data": found[0]}
 
 
-def filter_users(request: Request, users: Iterable[User]) -> list[User]:
+def filter_users(request: Request, users: Collection[User]) -> list[User]:
     """Apply the one filter allowed.
 
     Without a filter every second deactivated user is listed too: integrators report that the default list holds
@@ -242,7 +243,7 @@ def filter_users(request: Request, users: Iterable[User]) -> list[User]:
         case ["email"]:
             return [user for user in users if user.email == value]
         case []:
-            deactivated = [user.id for user in (users := list(users)) if user.deleted_at is not None]
+            deactivated = [user.id for user in users if user.deleted_at is not None]
             left_out = set(deactivated[1::2])
             return [user for user in users if user.id not in left_out]
         case _:

@@ -5,7 +5,7 @@ import math
 import re
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from include.sandbox.clock import day_to_ms, now_ms, to_ms
 from include.sandbox.kustomer_errors import KustomerError
-from include.sandbox.model import Conversation, Json
+from include.sandbox.model import Conversation, Customer, Json
 from include.sandbox.state import State
 
 MAX_PAGES = 100
@@ -21,6 +21,7 @@ MAX_PAGE_SIZE = 500
 
 Kind = Literal["datetime", "string", "text", "list", "number", "boolean"]
 Predicate = Callable[[Conversation], bool]
+Found = Conversation | Customer
 
 _BODY_KEYS = {"queryContext", "and", "or", "not", "sort", "timeZone", "includeDeleted"}
 _NOT_OFFERED = {"aggs", "fields", "searchHash"}
@@ -143,10 +144,9 @@ def _criterion(given: Any, pointer: str, zone: ZoneInfo) -> Predicate:
 
 
 def _custom(name: str) -> tuple[Kind, Callable[[Conversation], Any]]:
-    for suffix, kind in (("_bool", "boolean"), ("Bool", "boolean"), ("Num", "number")):
-        if name.endswith(suffix):
-            return kind, lambda one: (one.custom or {}).get(name)  # type: ignore[return-value]  # kind is a Kind
-    return "string", lambda one: (one.custom or {}).get(name)
+    """Read a custom attribute; the end of its name tells its kind (section 4.1)."""
+    kind: Kind = "boolean" if name.endswith("Bool") else "number" if name.endswith("Num") else "string"
+    return kind, lambda one: (one.custom or {}).get(name)
 
 
 def _predicate(
@@ -206,14 +206,14 @@ def _instant(value: Any, pointer: str, zone: ZoneInfo) -> int:
 
 
 class Searches:
-    """Answers searches; remembers the ids found by the last few, since each page asks the whole question again."""
+    """Answers searches; remembers what the last few found, since each page asks the whole question again."""
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self._found: OrderedDict[str, list[str]] = OrderedDict()
+        self._found: OrderedDict[str, Sequence[Found]] = OrderedDict()
 
-    def ids(self, body: Json, query: Query) -> list[str]:
-        """Return the ids of all records found, in the order in which pages show them."""
+    def found(self, body: Json, query: Query) -> Sequence[Found]:
+        """Return all that a query finds, in the order in which its pages show it."""
         lag = self.state.options.index_lag_seconds
         moment = now_ms()
         key = json.dumps([body, self.state.version, moment // 1000 if lag else 0], sort_keys=True)
@@ -225,9 +225,8 @@ class Searches:
                 self._found.popitem(last=False)
         return found
 
-    def _search(self, query: Query, indexed_until: int, moment: int) -> list[str]:
-        organisation = self.state.organisation
-        known: Iterable[Conversation] = list(organisation.conversations.values())
+    def _search(self, query: Query, indexed_until: int, moment: int) -> Sequence[Found]:
+        known = list(self.state.organisation.conversations.values())
         if indexed_until < moment:
             known = [seen for one in known if (seen := _as_indexed(one, indexed_until, moment)) is not None]
         if not query.include_deleted:
@@ -236,20 +235,20 @@ class Searches:
             return self._customers(query, known)
         for test in query.every:
             known = [one for one in known if test(one)]
-        return [one.id for one in _disorder(list(known), query.sort)]
+        return _disorder(known, query.sort)
 
-    def _customers(self, query: Query, known: Iterable[Conversation]) -> list[str]:
+    def _customers(self, query: Query, known: list[Conversation]) -> list[Customer]:
         """Return customers for whom each criterion holds for some conversation, not always for the same one.
 
         The fact sheet (section 5) calls that open; this is the reading under which a client must check again.
         """
-        known = list(known)
-        found = {one.customer_id for one in known}
+        ids = {one.customer_id for one in known}
         for test in query.every:
-            found &= {one.customer_id for one in known if test(one)}
-        customers = self.state.organisation.customers
-        shown = (id_ for id_ in found if not customers[id_].deleted and not customers[id_].unindexed)
-        return sorted(shown, key=_scramble)
+            ids &= {one.customer_id for one in known if test(one)}
+        every = self.state.organisation.customers
+        found = [every[id_] for id_ in ids if id_ in every]
+        shown = [one for one in found if not one.deleted and not one.unindexed]
+        return sorted(shown, key=lambda one: _scramble(one.id))
 
 
 def _as_indexed(one: Conversation, indexed_until: int, moment: int) -> Conversation | None:
@@ -273,8 +272,10 @@ def _scramble(id_: str) -> int:
     return zlib.crc32(id_.encode())
 
 
-def page_of(ids: list[str], page: int, page_size: int, repeated_share: float) -> tuple[list[str], Json, Json]:
-    """Return one page's ids, `meta` and `links`.
+def page_of(
+    found: Sequence[Found], page: int, page_size: int, repeated_share: float
+) -> tuple[Sequence[Found], Json, Json]:
+    """Return one page's rows, `meta` and `links`.
 
     Each page begins with the last few rows of the page before, `total` counts every row once: so more pages are
     needed than total / pageSize. Past page 100 nothing is answered, though `links.next` of page 100 points there.
@@ -283,14 +284,14 @@ def page_of(ids: list[str], page: int, page_size: int, repeated_share: float) ->
         raise KustomerError(400, f"page must not be greater than {MAX_PAGES}", "page")
     repeated = min(math.ceil(page_size * repeated_share), page_size - 1)
     stride = page_size - repeated
-    pages = max(math.ceil((len(ids) - repeated) / stride), 1) if ids else 0
+    pages = max(math.ceil((len(found) - repeated) / stride), 1) if found else 0
     start = (page - 1) * stride
-    shown = ids[start : start + page_size] if page <= pages else []
+    shown = found[start : start + page_size] if page <= pages else []
 
     def link(number: int) -> str:
         return f"/v1/customers/search?page={number}&pageSize={page_size}"
 
-    meta = {"page": page, "pageSize": page_size, "total": len(ids), "totalPages": pages, "aggregations": {}}
+    meta = {"page": page, "pageSize": page_size, "total": len(found), "totalPages": pages, "aggregations": {}}
     links = {
         "self": link(page),
         "first": link(1),

@@ -98,7 +98,10 @@ def closed_by_a_bot(make: "Generator", conversation: Conversation) -> None:
 
 def several_assigned_closer_among_them(make: "Generator", conversation: Conversation) -> None:
     other = make.agent()
-    conversation.closing_users = (other.user.id, *[one for one in conversation.closing_users if one != other.user.id])
+    conversation.closing_users = (
+        other.user.id,
+        *[one for one in conversation.closing_users if one != other.user.id],
+    )
     conversation.assigned_users = conversation.closing_users
 
 

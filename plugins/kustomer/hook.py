@@ -15,7 +15,7 @@ from urllib.parse import quote
 from requests import PreparedRequest
 
 from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, NotFound, Refused, VendorApiError
-from plugins.vendor_api.hook import Call, Params, Signer, VendorApiHook
+from plugins.vendor_api.hook import READ_ATTEMPTS, Call, Params, Signer, VendorApiHook
 from plugins.vendor_api.settings import checked_url
 from plugins.vendor_api.throttle import Throttle
 
@@ -365,30 +365,31 @@ class KustomerHook(VendorApiHook):
             query |= following
 
     def _get(
-        self, call: Call, path: str | None = None, *, params: Params | None = None, body: object = None
+        self,
+        call: Call,
+        path: str | None = None,
+        *,
+        params: Params | None = None,
+        body: object = None,
+        attempts: int = READ_ATTEMPTS,
     ) -> dict[str, Any]:
         """The answer of a call, throttled and retried; it is an object with `data`, or an exception."""
 
-        def complete(answer: object) -> str | None:
-            data = answer.get("data") if isinstance(answer, dict) else None
-            return None if isinstance(data, list | dict) else "answered without data"
+        def wait_for_turn() -> None:
+            if call is SEARCH:
+                self._searches.wait()
+            self._all_calls.wait()
 
         answer: dict[str, Any] = self._read(
             call,
             path,
             params=params,
             body=body,
-            before=self._search_turn if call is SEARCH else self._turn,
-            complete=complete,
+            before=wait_for_turn,
+            complete=_lacks_data,
+            attempts=attempts,
         )
         return answer
-
-    def _turn(self) -> None:
-        self._all_calls.wait()
-
-    def _search_turn(self) -> None:
-        self._searches.wait()
-        self._all_calls.wait()
 
     def _signer(self, path: str) -> Signer:  # noqa: ARG002 - every path is signed alike
         key = self.settings.key
@@ -424,6 +425,11 @@ def _covered(call: Call, roles: list[Any]) -> bool:
         for parts in (role.split(".") for role in call.roles)
         for length in range(1, len(parts) + 1)
     )
+
+
+def _lacks_data(answer: object) -> str | None:
+    data = answer.get("data") if isinstance(answer, dict) else None
+    return None if isinstance(data, list | dict) else "answered without data"
 
 
 def _rows(answer: dict[str, Any]) -> list[Record]:

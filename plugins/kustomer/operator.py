@@ -130,9 +130,8 @@ class Extraction:
     def facts(self) -> dict[str, Any]:
         """Counts for XCom, log and report."""
         names = ("found", "planned", "known", "superseded", "not_closings", "unreadable", "unknown_tags", "short")
-        return {name: self._counts[name] for name in names} | {
-            "skipped": {str(reason): number for reason, number in self._skipped.items()}
-        }
+        skipped = {str(reason): number for reason, number in self._skipped.items()}
+        return {name: self._counts[name] for name in names} | {"skipped": skipped}
 
     def _judged(self, record: Conversation | Malformed, customers: dict[str, Customer]) -> Interaction | None:
         """The interaction, or None if its customer could not be read this time."""

@@ -217,7 +217,8 @@ class VendorApiHook(BaseHook):
             return response
         code, text = complaint(response.content, [*private, *self._secrets()])
         said = f"answered {status}" + "".join(f" {part}" for part in (code, text and f"({text})") if part)
-        known: dict[str, Any] = {"status": status, "code": code, "retry_after": requested_wait(response.headers)}
+        retry_after = requested_wait(status, response.headers)
+        known: dict[str, Any] = {"status": status, "code": code, "retry_after": retry_after}
         match status:
             case 401 | 403:
                 raise self._error(KeyFault, call, said, self._key_advice(call, status), **known)

@@ -6,11 +6,14 @@ every throttle instant, and nothing in production can forget a wait.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from tenacity import RetryCallState, wait_exponential_jitter
 
@@ -31,34 +34,36 @@ def pause(seconds: float) -> None:
         time.sleep(shrunk)
 
 
-def requested_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds the vendor asks to wait: `Retry-After` (seconds or a date), else `x-ratelimit-reset`.
+def requested_wait(status: int, headers: Mapping[str, str]) -> float | None:
+    """Seconds the vendor asks to wait: `Retry-After` (seconds or a date), after a 429 else `x-ratelimit-reset`.
 
-    The latter is UTC epoch seconds (Kustomer fact sheet, section 6), read as a number because one known client
-    computes with the header's text. Neither header, or nonsense in both: None.
+    The latter is UTC epoch seconds (Kustomer fact sheet, section 6) and comes with every answer. It is read as a
+    number: one known client computes with the header's text. No header, or nonsense: None.
     """
-    if (after := headers.get("Retry-After")) is not None:
-        try:
-            return max(0.0, float(after))
-        except ValueError:
-            pass
-        try:
-            moment = parsedate_to_datetime(after)
-        except ValueError:
-            pass
-        else:
-            return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time())
-    try:
-        return max(0.0, float(headers["x-ratelimit-reset"]) - time.time())
-    except (KeyError, ValueError):
-        return None
+    with suppress(KeyError, ValueError):
+        return _seconds(float(headers["Retry-After"]))
+    with suppress(KeyError, ValueError):
+        moment = parsedate_to_datetime(headers["Retry-After"])
+        return _seconds(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time())
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        with suppress(KeyError, ValueError):
+            return _seconds(float(headers["x-ratelimit-reset"]) - time.time())
+    return None
+
+
+def _seconds(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("no duration")
+    return max(0.0, value)
 
 
 def before_next_read(state: RetryCallState) -> float:
-    """Tenacity wait: what the vendor asked for, else exponential backoff; jittered and capped."""
+    """Tenacity wait: exponential backoff, or what the vendor asked for if that is longer; jittered and capped.
+
+    The backoff holds in any case: with the clocks apart a reset may seem to have passed already, and all attempts
+    would be gone within a second.
+    """
     fault = state.outcome.exception() if state.outcome else None
-    asked = fault.retry_after if isinstance(fault, VendorApiError) else None
-    if asked is None:
-        return _backoff(state)
-    # Jitter upwards only: coming back a moment early costs another 429.
-    return min(LONGEST_WAIT_SECONDS, asked + random.uniform(0.1, 1.0))  # noqa: S311 - jitter, not a secret
+    asked = fault.retry_after if isinstance(fault, VendorApiError) and fault.retry_after else 0.0
+    jitter = random.uniform(0.1, 1.0)  # noqa: S311 - no secret. Upwards only: coming back early costs another 429
+    return min(LONGEST_WAIT_SECONDS, max(asked + jitter, _backoff(state)))

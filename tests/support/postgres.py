@@ -26,8 +26,20 @@ class PostgresServer:
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
-        self._run("initdb", "--pgdata", directory / "data", "--username", "postgres", "--auth", "trust",
-                  "--encoding", "UTF8", "--locale", "C", "--no-sync")  # fmt: skip - one option beside its value
+        self._run(
+            "initdb",
+            "--pgdata",
+            directory / "data",
+            "--username",
+            "postgres",
+            "--auth",
+            "trust",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+            "--no-sync",
+        )  # fmt: skip - one option beside its value
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy URL of a database of this server."""

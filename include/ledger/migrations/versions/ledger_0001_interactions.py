@@ -78,9 +78,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("due_at >= closed_at", name=op.f("ck_interaction_due")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_interaction")),
-        sa.UniqueConstraint(
-            "conversation_id", "closed_at", name=op.f("uq_interaction_conversation_id_closed_at")
-        ),
+        sa.UniqueConstraint("conversation_id", "closed_at", name=op.f("uq_interaction_conversation_id_closed_at")),
     )
     planned = sa.text("state = 'planned'")
     op.create_index(
@@ -162,9 +160,7 @@ def downgrade() -> None:
 def _refuse(name: str, occasion: str, message: str, when: str | None = None) -> None:
     condition = f"WHEN ({when})" if when else ""
     if op.get_bind().dialect.name == "sqlite":
-        op.execute(
-            f"CREATE TRIGGER {name} {occasion} {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END"
-        )
+        op.execute(f"CREATE TRIGGER {name} {occasion} {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END")
         return
     op.execute(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql "

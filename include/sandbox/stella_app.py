@@ -1,0 +1,256 @@
+"""The stand-in for Stella Connect's API."""
+
+import re
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from urllib.parse import quote
+
+import jwt
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from include.sandbox import data_return
+from include.sandbox.control import add_control
+from include.sandbox.model import PROFILE_STATUSES, Employee, Json
+from include.sandbox.options import STELLA_KEY, STELLA_SECRET
+from include.sandbox.state import Received, Refused, State
+from include.sandbox.stella_requests import RefusedRequest, check
+
+CLOCK_SKEW = 300
+"""Seconds by which a JWT's `iat` may differ from our clock; the vendor's own figure is unknown."""
+
+_OFFSET_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d", re.ASCII)
+_EMPLOYEE_PARAMETERS = {"external_id", "after", "number_of_employees", "status", "q"}
+_NOT_OFFERED = {"employee_status", "team_leader_ids", "reporting_groups", "roles"}
+
+
+class StellaError(Exception):
+    """A refusal other than that of a feedback request."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+def stella_app(state: State) -> FastAPI:
+    """Return the app over this state."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    organisation = state.organisation
+    add_control(app, state)
+
+    @app.exception_handler(StellaError)
+    async def refused(_: Request, error: StellaError) -> JSONResponse:
+        return JSONResponse({"message": error.message}, error.status)
+
+    @app.exception_handler(HTTPException)
+    async def no_route(_: Request, error: HTTPException) -> JSONResponse:
+        # The gateway in front of the vendor's API answers 403 for a path that it does not know.
+        status = 403 if error.status_code == 404 else error.status_code
+        return JSONResponse({"message": "Forbidden" if status == 403 else error.detail}, status)
+
+    @app.post("/v1/requests")
+    async def create_request(request: Request) -> JSONResponse:
+        check_key(request)
+        now = time.time()
+        given = None
+        try:
+            if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+                raise RefusedRequest("Validation Error", "content-type must be application/json")
+            try:
+                given = await request.json()
+            except ValueError as error:
+                raise RefusedRequest("Validation Error", "the body is not JSON") from error
+            by_email = {one.email: one for one in organisation.employees}
+            by_id = {one.custom_id: one for one in organisation.employees}
+            kept = check(given, by_email, by_id, organisation.subdomain)
+        except RefusedRequest as error:
+            interaction = given.get("ext_interaction_id") if isinstance(given, dict) else None
+            state.refused.append(Refused(now, 400, error.name, str(interaction) if interaction else None))
+            return JSONResponse({"error": error.name, "message": error.message}, 400)
+        accept(state, kept, now)
+        return JSONResponse(kept)
+
+    @app.get("/v2/employees")
+    async def employees(request: Request) -> JSONResponse:
+        check_key(request)
+        check_jwt(request, state)
+        return JSONResponse(employee_page(request, organisation.employees, organisation.subdomain))
+
+    @app.get("/v2/employees/{id_}")
+    async def employee(request: Request, id_: str) -> JSONResponse:
+        check_key(request)
+        check_jwt(request, state)
+        for one in organisation.employees:
+            if id_ in (one.email, one.custom_id):
+                return JSONResponse(employee_record(one))
+        raise StellaError(404, "Not Found")
+
+    @app.get("/v2/data")
+    async def data(request: Request) -> JSONResponse:
+        check_key(request)
+        check_jwt(request, state)
+        standing = state.data_budget.take()
+        if standing is not None and not standing.allowed:
+            raise StellaError(429, "Too Many Requests")
+        return JSONResponse(data_page(request, state))
+
+    return app
+
+
+def check_key(request: Request) -> None:
+    """Refuse a call without the API key: 403, never 401 (fact sheet, section 1)."""
+    if request.headers.get("x-api-key") != STELLA_KEY:
+        raise StellaError(403, "Forbidden")
+
+
+def check_jwt(request: Request, state: State) -> None:
+    """Refuse a call whose `Authorization` is not a fresh HS256 token with an integer `iat`."""
+    token = request.headers.get("authorization", "")
+    if state.options.accept_bearer:
+        token = token.removeprefix("Bearer ")
+    try:
+        claims = jwt.decode(token, STELLA_SECRET, ["HS256"], options={"require": ["iat"], "verify_iat": False})
+    except jwt.InvalidTokenError as error:
+        raise StellaError(403, "Forbidden") from error
+    issued = claims["iat"]
+    if type(issued) is not int or abs(time.time() - issued) > CLOCK_SKEW:
+        raise StellaError(403, "Forbidden")
+
+
+def accept(state: State, request: Json, now: float) -> None:
+    """Take in a feedback request; suppression is decided here, unseen by the caller."""
+    interaction = request["ext_interaction_id"]
+    status = "Sent"
+    if request.get("do_not_send"):
+        status = "Not sent: do not send flag"
+    elif state.options.suppression_days and _surveyed_lately(state, request["customer"]["email"], now):
+        status = "Not sent: suppression period"
+    state.by_interaction[interaction] += 1
+    duplicate = state.by_interaction[interaction] > 1
+    state.received.append(Received(now, request, duplicate, status))
+    state.data_return.add(request, now, status)
+
+
+def _surveyed_lately(state: State, email: str, now: float) -> bool:
+    since = now - state.options.suppression_days * 86400
+    return any(
+        one.received_at > since and one.delivery_status == "Sent" and one.request["customer"]["email"] == email
+        for one in reversed(state.received)
+    )
+
+
+def employee_page(request: Request, employees: Iterable[Employee], subdomain: str) -> Json:
+    """Return one page of employees.
+
+    The rows tell no status, and `next_page` leads to another host and forgets every filter (section 3.2).
+    """
+    given = request.query_params
+    for name in given:
+        if name in _NOT_OFFERED:
+            raise StellaError(400, f"{name} is not offered by this sandbox")
+        if name not in _EMPLOYEE_PARAMETERS:
+            raise StellaError(400, f"unknown parameter {name}")
+    size_text = given.get("number_of_employees", "100")
+    size = int(size_text) if size_text.isascii() and size_text.isdigit() else 0
+    if not 1 <= size <= 500:
+        raise StellaError(400, "number_of_employees must be from 1 to 500")
+    chosen = sorted(employees, key=lambda one: one.id)
+    status = given.get("status")
+    if status is not None:
+        if status not in PROFILE_STATUSES:
+            raise StellaError(400, "unknown status")
+        chosen = [one for one in chosen if one.status == status]
+    if part := given.get("q", "").lower():
+        chosen = [one for one in chosen if part in _searchable(one)]
+    last = given.get("after", given.get("external_id"))
+    if last is not None:
+        if not (last.isascii() and last.isdigit()):
+            raise StellaError(400, "after must be the id of an employee")
+        chosen = [one for one in chosen if one.id > int(last)]
+    rows = chosen[:size]
+    next_page = None
+    if len(chosen) > size:
+        next_page = f"https://{subdomain}.stellaconnect.net/api/v2/employees?after={quote(str(rows[-1].id))}"
+    return {"employees": [employee_record(one) for one in rows], "meta": {"next_page": next_page}}
+
+
+def _searchable(one: Employee) -> str:
+    return f"{one.first_name} {one.last_name} {one.email} {one.custom_id}".lower()
+
+
+def employee_record(one: Employee) -> Json:
+    """Write an employee: neither the profile's status nor the id used for paging is in it."""
+    return {
+        "email": one.email,
+        "custom_employee_id": one.custom_id,
+        "first_name": one.first_name,
+        "last_name": one.last_name,
+        "team_leader_id": 17,
+        "team_leader_email": "leader@example.org",
+        "role": "Customer Care Professional",
+        "license_type": "standard",
+        "channels": ["email", "chat", "phone"],
+        "employment_status": "full-time",
+        "start_date": "2024-03-01",
+        "hometown": None,
+        "state_or_country": None,
+        "profile_text": "",
+        "image": None,
+        "groups": ["Support"],
+        "manage_team": False,
+        "last_active": None,
+    }
+
+
+def data_page(request: Request, state: State) -> list[Json]:
+    """Return one page of Data Return, the lowest sequence numbers first."""
+    given = request.query_params
+    after, limit = _whole(given.get("after"), "after"), _whole(given.get("limit"), "limit")
+    if limit is None:
+        limit = 1000
+    if not 1 <= limit <= 1000:
+        raise StellaError(400, "limit must be from 1 to 1000")
+    bounds = {
+        name: _instant(given[name], name)
+        for name in ("created_at_gte", "created_at_lte", "responded_at_gte", "responded_at_lte")
+        if name in given
+    }
+    for name in ("stream", "include_recovery"):
+        if given.get(name, "false") != "false":
+            raise StellaError(400, f"{name} is not offered by this sandbox")
+    rows = []
+    for row in state.data_return.rows(after):
+        if _inside(row.created_at, "created_at", bounds) and _inside(row.answered_at, "responded_at", bounds):
+            rows.append(row)
+            if len(rows) == limit:
+                break
+    employees = {one.email: one for one in state.organisation.employees}
+    return [data_return.record(row, employees, state.organisation.subdomain) for row in rows]
+
+
+def _whole(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise StellaError(400, f"{name} must be a whole number")
+    return int(text)
+
+
+def _instant(text: str, name: str) -> float:
+    """Read a time with a numeric offset; a `+` that was not percent-encoded arrives as a space and is refused."""
+    try:
+        if _OFFSET_TIME.fullmatch(text):
+            return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        pass
+    raise StellaError(400, f"{name} must look like 2025-12-20T00:00:00-05:00")
+
+
+def _inside(instant: float | None, name: str, bounds: dict[str, float]) -> bool:
+    lower, upper = bounds.get(f"{name}_gte"), bounds.get(f"{name}_lte")
+    if lower is None and upper is None:
+        return True
+    return instant is not None and (lower is None or instant >= lower) and (upper is None or instant <= upper)

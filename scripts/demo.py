@@ -1,0 +1,253 @@
+"""`make demo`: Airflow with stand-ins for both vendors, and one run to watch from beginning to end.
+
+Stays up until Ctrl-C. With DEMO_EXIT=1 it ends by itself, with status 0 only if Stella Connect's stand-in
+received exactly what it should have.
+Other ports: DEMO_PORT (8080), DEMO_KUSTOMER_PORT (8101), DEMO_STELLA_PORT (8102).
+
+With real credentials in `.env` no stand-in is started and nothing is sent before a person unpauses the DAG.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+from dotenv import dotenv_values
+from rich.console import Console
+
+from include.ledger import Ledger, connect
+from include.sandbox.model import DO_NOT_SEND
+from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
+from scripts import processes
+from scripts.airflow_api import FINAL_STATES
+from scripts.demo_result import Result
+from scripts.demo_view import LiveView, LogView, Progress, View, results_table
+from scripts.ports import HOST, PortTakenError, require_free
+from scripts.stack import ROOT, SETTINGS_VARIABLE, Stack
+from scripts.waiting import wait_until
+
+DAG_ID = "kustomer_stella_connect"
+RUN = ROOT / ".run" / "demo"
+LIVE = ROOT / ".run" / "live"
+
+CONVERSATIONS = 200
+CLOSINGS_SPREAD = timedelta(seconds=75)
+"""The conversations were closed within this span before the demo began, so they fall due within such a span."""
+FIRST_DUE = timedelta(seconds=40)
+"""After the trigger: what extraction and planning take on a small machine, with reserve."""
+WINDOW_SECONDS = 15
+LONGEST_RUN = timedelta(seconds=240)
+
+Connections = Mapping[str, Mapping[str, Any]]
+
+
+def chosen_port(variable: str, default: int, purpose: str) -> int:
+    """Return the port that the environment or else `default` says, once it is known to be free."""
+    port = int(os.environ.get(variable) or default)
+    require_free(port, purpose, f"{variable}={port + 1000} make demo")
+    return port
+
+
+class CredentialsError(Exception):
+    """`.env` names real credentials, but not all of them."""
+
+
+def real_connections(env_file: Path) -> Connections | None:
+    """Return the connections to the real vendors if `.env` names them, else None.
+
+    Raises:
+        CredentialsError: only some are named.
+    """
+    named = {name: value for name, value in dotenv_values(env_file, interpolate=False).items() if value}
+    needed = ("KUSTOMER_API_KEY", "KUSTOMER_URL", "STELLA_CONNECT_API_KEY", "STELLA_CONNECT_API_SECRET")
+    missing = [name for name in needed if name not in named]
+    if len(missing) == len(needed):
+        return None
+    if missing:
+        raise CredentialsError(
+            f"{env_file.name} names real credentials but lacks {', '.join(missing)}. "
+            f"Fill in all of them, or none: then the demo runs with stand-ins for both vendors."
+        )
+    return connections(
+        kustomer=(
+            named.get("KUSTOMER_API_URL") or "https://api.kustomerapp.com",
+            named["KUSTOMER_API_KEY"],
+            named["KUSTOMER_URL"],
+        ),
+        stella=(
+            named.get("STELLA_CONNECT_API_URL") or "https://api.stellaconnect.net",
+            named["STELLA_CONNECT_API_KEY"],
+            named["STELLA_CONNECT_API_SECRET"],
+        ),
+        ledger=LIVE / "ledger.db",
+    )
+
+
+def connections(kustomer: tuple[Any, Any, Any], stella: tuple[Any, Any, Any], ledger: Path) -> Connections:
+    """Return the three connections; `kustomer` is (API URL, key, web URL), `stella` (API URL, key, secret)."""
+    return {
+        "kustomer_default": {
+            "conn_type": "kustomer",
+            "host": kustomer[0],
+            "password": kustomer[1],
+            "extra": {"web_url": kustomer[2]},
+        },
+        "stella_connect_default": {
+            "conn_type": "stella_connect",
+            "host": stella[0],
+            "password": stella[1],
+            "extra": {"api_secret": stella[2]},
+        },
+        "interaction_ledger": {"conn_type": "sqlite", "host": str(ledger)},
+    }
+
+
+@contextmanager
+def sandbox(kustomer_port: int, stella_port: int, closed_from: datetime, closed_to: datetime) -> Iterator[None]:
+    """Run both stand-ins."""
+    log = RUN / "sandbox.log"
+    options = {
+        "--kustomer-port": kustomer_port,
+        "--stella-port": stella_port,
+        "--conversations": CONVERSATIONS,
+        "--closed-from": closed_from.isoformat(),
+        "--closed-to": closed_to.isoformat(),
+    }
+    command = [sys.executable, "-m", "include.sandbox", *(str(word) for pair in options.items() for word in pair)]
+    child = processes.start(command, {**os.environ, "PYTHONPATH": str(ROOT)}, ROOT, log)
+
+    def answers() -> bool:
+        if child.poll() is not None:
+            raise RuntimeError(f"The sandbox ended by itself:\n{log.read_text()[-3000:]}")
+        try:
+            return requests.get(f"http://{HOST}:{stella_port}/_sandbox/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_until(answers, f"the sandbox (its log: {log})", 60)
+        yield
+    finally:
+        processes.end([child])
+
+
+def set_up(stack: Stack, links: Connections, settings: Mapping[str, Any]) -> None:
+    """Store connections and settings in Airflow, where the UI shows them and lets them be changed."""
+    for name, link in links.items():
+        stack.api.add_connection(name, **link)
+    stack.api.set_variable(SETTINGS_VARIABLE, settings)
+
+
+def follow(stack: Stack, ledger: Ledger, run_id: str, view: View) -> str:
+    """Show the run's progress to its end and return its state; "unfinished" if it takes too long."""
+    deadline = time.monotonic() + LONGEST_RUN.total_seconds()
+    while time.monotonic() < deadline:
+        state = stack.api.run_state(DAG_ID, run_id)
+        view.show(Progress.read(ledger, state))
+        if state in FINAL_STATES:
+            return state
+        time.sleep(0.5)
+    return "unfinished"
+
+
+def demo(console: Console, *, exit_at_end: bool) -> int:
+    """Run the demo with stand-ins; return the exit status."""
+    port = chosen_port("DEMO_PORT", 8080, "Airflow's UI")
+    kustomer_port = chosen_port("DEMO_KUSTOMER_PORT", 8101, "Kustomer's stand-in")
+    stella_port = chosen_port("DEMO_STELLA_PORT", 8102, "Stella Connect's stand-in")
+    kustomer_url, stella_url = f"http://{HOST}:{kustomer_port}", f"http://{HOST}:{stella_port}"
+    shutil.rmtree(RUN, ignore_errors=True)
+    RUN.mkdir(parents=True)
+    began = datetime.now(UTC).replace(microsecond=0)
+    closed_from, closed_to = began - CLOSINGS_SPREAD, began
+    engine = connect(f"sqlite:///{RUN / 'ledger.db'}")
+    ledger = Ledger(engine)
+    ledger.migrate()
+
+    console.print(f"Starting stand-ins for Kustomer and Stella Connect: {CONVERSATIONS} closed conversations ...")
+    with sandbox(kustomer_port, stella_port, closed_from, closed_to):
+        console.print("Starting Airflow (about half a minute) ...")
+        with Stack(RUN / "airflow", {}, api_port=port) as stack:
+            console.print(f"Airflow is up: [link]{stack.url}[/link]  (login admin, password admin)")
+            links = connections(
+                kustomer=(kustomer_url, KUSTOMER_KEY, kustomer_url),
+                stella=(stella_url, STELLA_KEY, STELLA_SECRET),
+                ledger=RUN / "ledger.db",
+            )
+            # The send delay that makes the first conversation fall due a little after the trigger. The scheduled
+            # run for the last full hour, which unpausing starts as well, reads the same setting from the Variable;
+            # whichever of the two claims an interaction sends it, the ledger lets nobody do so twice.
+            delay = datetime.now(UTC) + FIRST_DUE - closed_from
+            settings = {
+                "seconds_until_send": int(delay.total_seconds()),
+                "release_window_seconds": WINDOW_SECONDS,
+                "do_not_send_attribute": DO_NOT_SEND,
+            }
+            set_up(stack, links, settings)
+            stack.api.wait_for_dag(DAG_ID)
+            run_id = stack.api.trigger_run(
+                DAG_ID, {"start": closed_from.isoformat(), "end": closed_to.isoformat(), **settings}
+            )
+            stack.api.set_paused(DAG_ID, paused=False)
+            run_url = f"{stack.url}/dags/{DAG_ID}/runs/{run_id}"
+            console.print(f"Started one run: [link]{run_url}[/link]")
+
+            with LiveView(console) if console.is_terminal else LogView(console) as view:
+                state = follow(stack, ledger, run_id, view)
+            result = Result.read(engine, stella_url, state)
+            console.print(results_table(result))
+            console.print(f"Grid               [link]{stack.url}/dags/{DAG_ID}[/link]")
+            console.print(f"This run           [link]{run_url}[/link]")
+            console.print(f"What has arrived   [link]{stella_url}/[/link]")
+            if exit_at_end:
+                return 1 if result.faults() else 0
+            console.print("Everything stays up until Ctrl-C.")
+            signal.pause()
+    return 0
+
+
+def live(console: Console, links: Connections) -> int:
+    """Run Airflow for the real vendors; what it sends is for the person to decide."""
+    port = chosen_port("DEMO_PORT", 8080, "Airflow's UI")
+    # Kept between starts, unlike the demo's: without its ledger the pipeline would not know what it has sent.
+    with Stack(LIVE / "airflow", links, api_port=port) as stack:
+        stack.api.wait_for_dag(DAG_ID)
+        stack.api.set_paused(DAG_ID, paused=True)
+        console.print(
+            f"\n.env names real credentials, so nothing is sent by itself: the DAG {DAG_ID} is paused.\n\n"
+            f"1. Log in at [link]{stack.url}[/link] (admin/admin).\n"
+            f"2. Turn off the official Kustomer app for Stella Connect, or customers get two surveys.\n"
+            f"3. Admin > Variables: create {SETTINGS_VARIABLE} for settings other than the defaults (README).\n"
+            f"4. Unpause the DAG: from then on every hour's closed conversations get their survey.\n\n"
+            f"The ledger of what has been sent is in {LIVE.relative_to(ROOT)}: keep it.\n"
+            f"Airflow stays up until Ctrl-C."
+        )
+        signal.pause()
+    return 0
+
+
+def main() -> int:
+    """Run the demo; return its exit status."""
+    console = Console(highlight=False, soft_wrap=True)
+    exit_at_end = os.environ.get("DEMO_EXIT") == "1"
+    try:
+        with processes.interruptible():
+            links = real_connections(ROOT / ".env")
+            return demo(console, exit_at_end=exit_at_end) if links is None else live(console, links)
+    except processes.Interrupted:
+        console.print("\nStopped; nothing is left running.")
+        return 130 if exit_at_end else 0
+    except (CredentialsError, PortTakenError, RuntimeError, TimeoutError, requests.RequestException) as error:
+        console.print(str(error), style="red", markup=False)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""What the demo came to: what Stella Connect's stand-in received beside what it should have."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import requests
+from sqlalchemy import Engine, select
+
+from include.interactions.states import Reason, State
+from include.ledger.schema import interaction
+
+_DIFFERENCES = {
+    "missing": "never arrived",
+    "unexpected": "should not have arrived",
+    "duplicates": "arrived more than once",
+    "wrong_content": "arrived with a wrong agent, customer or do-not-send mark",
+}
+"""What the sandbox calls them, and people."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Only the due times and our own skip reasons come from our code, all else from the sandbox."""
+
+    run_state: str
+    expected: int
+    """How many conversations had to be sent."""
+    expected_skips: Counter[str]
+    received: dict[str, datetime]
+    """Conversation id to the instant its (first) request was accepted."""
+    difference: dict[str, list[str]]
+    """Conversation ids that went wrong, by the keys of `_DIFFERENCES`."""
+    due_at: dict[str, datetime]
+    skipped: Counter[str]
+
+    @classmethod
+    def read(cls, engine: Engine, sandbox_url: str, run_state: str) -> Self:
+        """Ask the sandbox and the ledger."""
+        expected = _get(f"{sandbox_url}/_sandbox/expected")
+        accepted = _get(f"{sandbox_url}/_sandbox/received")["accepted"]
+        with engine.connect() as connection:
+            rows = connection.execute(
+                select(
+                    interaction.c.conversation_id,
+                    interaction.c.due_at,
+                    interaction.c.state,
+                    interaction.c.reason,
+                )
+            ).all()
+        return cls(
+            run_state=run_state,
+            expected=len(expected["sent"]),
+            # The sandbox also knows conversations that never were a closing; the ledger never hears of those.
+            expected_skips=Counter(
+                {reason: number for reason, number in expected["reasons"].items() if reason in list(Reason)}
+            ),
+            received={
+                one["request"]["ext_interaction_id"]: datetime.fromisoformat(one["received_at"])
+                for one in reversed(accepted)
+            },
+            difference=expected["difference"],
+            due_at={row.conversation_id: row.due_at for row in rows},
+            skipped=Counter(row.reason for row in rows if row.state in (State.SKIPPED, State.CANCELLED)),
+        )
+
+    def lateness_seconds(self) -> list[float]:
+        """Return, sorted, how long after its due time each request arrived; negative is early."""
+        return sorted(
+            (at - self.due_at[id_]).total_seconds() for id_, at in self.received.items() if id_ in self.due_at
+        )
+
+    @property
+    def early(self) -> int:
+        """How many arrived before they were due."""
+        return sum(1 for seconds in self.lateness_seconds() if seconds < 0)
+
+    def faults(self) -> list[str]:
+        """Return what went wrong, in words; empty if the sandbox received exactly what it should have."""
+        faults = [
+            f"{len(ids)} {_DIFFERENCES.get(kind, kind)}, for example {ids[0]}"
+            for kind, ids in self.difference.items()
+            if ids
+        ]
+        if self.run_state != "success":
+            faults.append(f"the run ended as {self.run_state}")
+        if self.early:
+            faults.append(f"{self.early} arrived early")
+        return faults
+
+
+def _get(url: str) -> Any:
+    response = requests.get(url, timeout=30)
+    response.raise_for_status()
+    return response.json()
