@@ -45,5 +45,5 @@ secrets: ## write .env for docker compose, with fresh secrets (never overwrites 
 	@scripts/make-env
 
 clean: ## remove .venv, the demo's files and every cache (not .env, not .run/live)
-	rm -rf .venv .run/demo .run/stack build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .run/demo-* .run/stack build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 
+from scripts.ports import loopback_session
 from scripts.waiting import wait_until
 
 Json = dict[str, Any]
@@ -22,8 +23,7 @@ class AirflowApi:
     def __init__(self, url: str, user: str = "admin", password: str = "admin") -> None:  # noqa: S107  the demo's login on loopback
         self.url = url
         self._login = {"username": user, "password": password}
-        self._http = requests.Session()
-        self._http.trust_env = False  # loopback needs no proxy
+        self._http = loopback_session()
 
     def close(self) -> None:
         """Close the connections."""

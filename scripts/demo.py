@@ -29,13 +29,13 @@ from scripts import processes
 from scripts.airflow_api import FINAL_STATES
 from scripts.demo_result import Result
 from scripts.demo_view import LiveView, LogView, Progress, View, results_table
-from scripts.ports import HOST, PortTakenError, require_free
+from scripts.ports import HOST, PortTakenError, loopback_session, require_free
 from scripts.stack import ROOT, SETTINGS_VARIABLE, Stack
 from scripts.waiting import wait_until
 
 DAG_ID = "kustomer_stella_connect"
-RUN = ROOT / ".run" / "demo"
-LIVE = ROOT / ".run" / "live"
+RUNS = ROOT / ".run"
+LIVE = RUNS / "live"
 
 CONVERSATIONS = 200
 CLOSINGS_SPREAD = timedelta(seconds=75)
@@ -110,9 +110,10 @@ def connections(kustomer: tuple[Any, Any, Any], stella: tuple[Any, Any, Any], le
 
 
 @contextmanager
-def sandbox(kustomer_port: int, stella_port: int, closed_from: datetime, closed_to: datetime) -> Iterator[None]:
+def sandbox(
+    log: Path, kustomer_port: int, stella_port: int, closed_from: datetime, closed_to: datetime
+) -> Iterator[None]:
     """Run both stand-ins."""
-    log = RUN / "sandbox.log"
     options = {
         "--kustomer-port": kustomer_port,
         "--stella-port": stella_port,
@@ -127,7 +128,8 @@ def sandbox(kustomer_port: int, stella_port: int, closed_from: datetime, closed_
         if child.poll() is not None:
             raise RuntimeError(f"The sandbox ended by itself:\n{log.read_text()[-3000:]}")
         try:
-            return requests.get(f"http://{HOST}:{stella_port}/_sandbox/health", timeout=5).ok
+            with loopback_session() as http:
+                return http.get(f"http://{HOST}:{stella_port}/_sandbox/health", timeout=5).ok
         except requests.ConnectionError:
             return False
 
@@ -163,23 +165,24 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
     kustomer_port = chosen_port("DEMO_KUSTOMER_PORT", 8101, "Kustomer's stand-in")
     stella_port = chosen_port("DEMO_STELLA_PORT", 8102, "Stella Connect's stand-in")
     kustomer_url, stella_url = f"http://{HOST}:{kustomer_port}", f"http://{HOST}:{stella_port}"
-    shutil.rmtree(RUN, ignore_errors=True)
-    RUN.mkdir(parents=True)
+    home = RUNS / f"demo-{port}"  # its own for each port, so that two demos can run side by side
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
     began = datetime.now(UTC).replace(microsecond=0)
     closed_from, closed_to = began - CLOSINGS_SPREAD, began
-    engine = connect(f"sqlite:///{RUN / 'ledger.db'}")
+    engine = connect(f"sqlite:///{home / 'ledger.db'}")
     ledger = Ledger(engine)
     ledger.migrate()
 
     console.print(f"Starting stand-ins for Kustomer and Stella Connect: {CONVERSATIONS} closed conversations ...")
-    with sandbox(kustomer_port, stella_port, closed_from, closed_to):
+    with sandbox(home / "sandbox.log", kustomer_port, stella_port, closed_from, closed_to):
         console.print("Starting Airflow (about half a minute) ...")
-        with Stack(RUN / "airflow", {}, api_port=port) as stack:
+        with Stack(home / "airflow", {}, api_port=port) as stack:
             console.print(f"Airflow is up: [link]{stack.url}[/link]  (login admin, password admin)")
             links = connections(
                 kustomer=(kustomer_url, KUSTOMER_KEY, kustomer_url),
                 stella=(stella_url, STELLA_KEY, STELLA_SECRET),
-                ledger=RUN / "ledger.db",
+                ledger=home / "ledger.db",
             )
             # The send delay that makes the first conversation fall due a little after the trigger. The scheduled
             # run for the last full hour, which unpausing starts as well, reads the same setting from the Variable;

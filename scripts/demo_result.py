@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-import requests
 from sqlalchemy import Engine, select
 
 from include.interactions.states import Reason, State
 from include.ledger.schema import interaction
+from scripts.ports import loopback_session
 
 _DIFFERENCES = {
     "missing": "never arrived",
@@ -91,6 +91,7 @@ class Result:
 
 
 def _get(url: str) -> Any:
-    response = requests.get(url, timeout=30)
-    response.raise_for_status()
-    return response.json()
+    with loopback_session() as http:
+        response = http.get(url, timeout=30)
+        response.raise_for_status()
+        return response.json()

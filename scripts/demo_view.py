@@ -52,7 +52,9 @@ class Progress:
         if self.next_due:
             waits = self.next_due > datetime.now(UTC)
             clock = f"{self.next_due.astimezone():%H:%M:%S}"
-            lines.append(("next", f"waiting until {clock}" if waits else f"due since {clock}"))
+            lines.append(
+                ("next", f"waiting until {clock}" if waits else f"due since {clock}, goes out with its window")
+            )
         return lines
 
 

@@ -1,8 +1,9 @@
-"""Loopback ports: a free one, or a clear word about a taken one."""
+"""Loopback: a free port, a clear word about a taken one, and calls that no proxy sees."""
 
 import socket
 
 import psutil
+import requests
 
 HOST = "127.0.0.1"
 
@@ -51,3 +52,10 @@ def _holder(port: int) -> psutil.Process | None:
     except psutil.Error:
         pass
     return None
+
+
+def loopback_session() -> requests.Session:
+    """Return a session that ignores the environment's proxies: they cannot reach this machine's own servers."""
+    session = requests.Session()
+    session.trust_env = False
+    return session

@@ -57,6 +57,8 @@ def environment(
     own = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": str(ROOT),
+        # Airflow's parts speak to each other on loopback, where no proxy can reach them.
+        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), HOST])),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
@@ -83,6 +85,7 @@ def environment(
         own[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
     if settings is not None:
         own[f"AIRFLOW_VAR_{SETTINGS_VARIABLE.upper()}"] = json.dumps(settings)
+    own["no_proxy"] = own["NO_PROXY"]
     return inherited | own
 
 
@@ -115,6 +118,7 @@ class Stack:
         self.home = home
         self.logs = home / "logs" / "parts"
         self.port = api_port or free_port()
+        require_free(self.port, "Airflow's API server", "api_port=0 takes any free one")
         self.url = f"http://{HOST}:{self.port}"
         self.env = environment(home, self.port, connections, settings, dags) | dict(extra or {})
         self.api = AirflowApi(self.url)
@@ -139,7 +143,6 @@ class Stack:
 
     def migrate(self) -> None:
         """Create or upgrade the metadata database and the login admin/admin."""
-        require_free(self.port, "Airflow's API server", "api_port=0 takes any free one")
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "passwords.json").write_text(json.dumps({"admin": "admin"}))
         self.run("airflow", "db", "migrate")

@@ -1,6 +1,7 @@
 """Fixtures for all tests; what they start lives in tests/support."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +22,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL of a new, empty database."""
     return postgres_server.create_database()
+
+
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    """The URL of a new SQLite ledger."""
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries and throttles of the hooks happen at once."""
+    monkeypatch.setattr("plugins.vendor_api.waiting.factor", 0)

@@ -13,7 +13,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from include.interactions.interaction import Interaction
 from include.interactions.states import Reason, State
 from include.ledger import events
-from include.ledger.columns import storable
 from include.ledger.schema import interaction, state_is
 
 BATCH = 1_000
@@ -108,9 +107,7 @@ def _alike(rows: Sequence[Any]) -> dict[tuple[State, str | None, str | None], li
 
 
 def _supersede(connection: Connection, conversation_ids: Collection[str], now: datetime, by: str) -> int:
-    cancelled = connection.execute(
-        _SUPERSEDE, {"conversations": sorted(storable(one) for one in conversation_ids), "at": now}
-    ).scalars()
+    cancelled = connection.execute(_SUPERSEDE, {"conversations": list(conversation_ids), "at": now}).scalars()
     transition = (State.PLANNED, State.CANCELLED)
     return events.append(connection, cancelled, now, transition, reason=Reason.SUPERSEDED, by=by)
 

@@ -1,8 +1,10 @@
 """Opening the ledger's database with the settings its promises rest on."""
 
-from sqlite3 import Connection as SQLiteConnection
+import sqlite3
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url
+import psycopg
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, create_engine, event, make_url
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 LOCK_SECONDS = 30
 """How long a writer waits for the other writers of a SQLite file before it fails."""
@@ -11,7 +13,7 @@ LOCK_SECONDS = 30
 def connect(url: str | URL) -> Engine:
     """An engine for a SQLite or PostgreSQL URL; connects on first use.
 
-    Its errors do not show parameters: they would carry customers' addresses into logs.
+    Its errors do not show the row: it would carry customers' addresses into logs.
 
     Raises:
         ValueError: the URL is of another database.
@@ -23,12 +25,14 @@ def connect(url: str | URL) -> Engine:
         case "postgresql" | "postgres":
             # The conditional updates rely on READ COMMITTED: a row that changed while we waited for it is
             # looked at again.
-            return create_engine(
+            engine = create_engine(
                 url.set(drivername="postgresql+psycopg"),
                 pool_pre_ping=True,
                 isolation_level="READ COMMITTED",
                 hide_parameters=True,
             )
+            event.listen(engine, "handle_error", _hide_row)
+            return engine
     raise ValueError(f"the ledger is kept in SQLite or PostgreSQL, not in {url.get_backend_name()!r}")
 
 
@@ -54,14 +58,36 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _prepare_sqlite(connection: SQLiteConnection, _record: object) -> None:
+def _hide_row(failure: ExceptionContext) -> None:
+    # PostgreSQL describes a refused row with all its values; the first line of the message names the rule.
+    original, shown = failure.original_exception, failure.sqlalchemy_exception
+    if isinstance(original, psycopg.IntegrityError) and shown is not None:
+        original.args = (original.diag.message_primary,)
+        shown.args = original.args
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours to write, below
-    for pragma in (
-        "journal_mode = WAL",
-        "synchronous = FULL",  # a committed `sending` must survive a power cut, or its POST could be repeated
-        "foreign_keys = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    _use_wal(connection)
+    # A committed `sending` must survive a power cut, or its POST could be repeated.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _is_busy(failure: BaseException) -> bool:
+    return isinstance(failure, sqlite3.OperationalError) and failure.sqlite_errorcode == sqlite3.SQLITE_BUSY
+
+
+@retry(
+    retry=retry_if_exception(_is_busy),
+    stop=stop_after_delay(LOCK_SECONDS),
+    wait=wait_random(0.005, 0.05),
+    reraise=True,
+)
+def _use_wal(connection: sqlite3.Connection) -> None:
+    # Of several processes that open a new file together one switches it to WAL; SQLite fails the others
+    # at once, without the wait that it grants everywhere else.
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """`python -m include.sandbox`: both stand-ins alone, until Ctrl-C."""
 
 import argparse
+import gc
 import logging
 import signal
 import sys
@@ -64,6 +65,7 @@ def main() -> int:
     made = {name: chosen.pop(name) for name in ("seed", "conversations", "agents", "closed_from", "closed_to")}
     try:
         organisation = generate(**made)
+        gc.freeze()  # it lives as long as this process: collections need not walk through it
         with start(organisation, **chosen) as sandbox:
             say(f"Kustomer        {sandbox.kustomer_url}   key {KUSTOMER_KEY}")
             say(f"Stella Connect  {sandbox.stella_url}   key {STELLA_KEY}   secret {STELLA_SECRET}")

@@ -13,6 +13,7 @@ from include.sandbox.state import State
 
 _TIMES = {"created_at", "updated_at", "closed_at"}
 _TUPLES = {"closing_users", "assigned_users", "tags"}
+_OBJECTS = {"attributes", "relationships", "custom"}
 _KEPT = {"indexed_before", "changed_at"}
 _FIELDS = {field.name for field in dataclasses.fields(Conversation)} - _KEPT
 
@@ -23,7 +24,7 @@ def change_conversation(state: State, change: Json) -> Conversation:
     Times are ISO texts with an offset. A change moves `updated_at` to now unless it says otherwise, and the
     search keeps showing the old conversation until the index lag is over. A `closed_at` makes a closing by the
     assigned users unless told otherwise. Unless `expected` is given, an opened conversation is expected to be
-    cancelled as `reopened`, a deleted or merged one as `deleted`.
+    cancelled as `reopened` (and sent after all once it is done again), a deleted or merged one as `deleted`.
     """
     unknown = set(change) - _FIELDS
     if unknown:
@@ -38,11 +39,11 @@ def change_conversation(state: State, change: Json) -> Conversation:
     if values.get("closed_at") is not None:
         values.setdefault("closing_users", values.get("assigned_users", base.assigned_users))
         values.setdefault("closed_by", next(iter(values["closing_users"]), None))
-    if old is not None and "expected" not in values and old.expected == "sent":
+    if old is not None and "expected" not in values and old.expected in ("sent", "reopened"):
         if values.get("deleted") or values.get("merged_into"):
             values["expected"] = "deleted"
-        elif values.get("status", "done") != "done":
-            values["expected"] = "reopened"
+        elif "status" in values:
+            values["expected"] = "sent" if values["status"] == "done" else "reopened"
     conversation = dataclasses.replace(base, **values, indexed_before=old, changed_at=now)
     state.organisation.conversations[conversation.id] = conversation
     state.version += 1
@@ -56,6 +57,8 @@ def _read(name: str, value: Any) -> Any:
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
             raise ValueError(f"{name} must be a list of ids")
         return tuple(value)
+    if name in _OBJECTS and not isinstance(value, dict | None):
+        raise ValueError(f"{name} must be an object or null")
     return value
 
 

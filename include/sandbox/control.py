@@ -74,7 +74,7 @@ def add_control(app: FastAPI, state: State) -> None:
     async def replace_faults(request: Request) -> JSONResponse:
         def replace(faults: Any) -> list[Json]:
             if not isinstance(faults, list):
-                raise ValueError("a list of faults is needed")
+                raise TypeError("a list of faults is needed")
             state.faults.replace(faults)
             return [fault.as_json() for fault in state.faults.active]
 

@@ -100,7 +100,7 @@ def record(row: Interaction, employees: dict[str, Employee], branding: str) -> J
     request = row.request
     customer = request.get("customer") or {}
     address = (request.get("employee") or {}).get("email")
-    employee = employees.get(address)
+    employee = employees.get(address or "")
     answered = row.answered_at is not None
     chance = random.Random(row.uuid)  # noqa: S311 - fills in a pretended answer
     stars = chance.choice((5, 5, 5, 4, 4, 3, 2, 1))

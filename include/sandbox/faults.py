@@ -60,7 +60,7 @@ class Faults:
         """Grows with each replacement; calls held by an older generation are let go."""
 
     def replace(self, faults: list[dict[str, Any]]) -> None:
-        """Put these faults in place of the present ones. Raises ValueError naming what is wrong."""
+        """Put these faults in place of the present ones; a wrong one raises ValueError or TypeError."""
         self.active = [fault_from_json(fault) for fault in faults]
         self.generation += 1
 
@@ -80,9 +80,9 @@ class Faults:
 
 
 def fault_from_json(given: Any) -> Fault:
-    """Read one fault. Raises ValueError naming what is wrong."""
+    """Read one fault. Raises ValueError or TypeError naming what is wrong."""
     if not isinstance(given, dict):
-        raise ValueError("a fault is an object")
+        raise TypeError("a fault is an object")
     unknown = set(given) - {"match", "kind", "times", "after", "retry_after", "seconds", "hits"}
     if unknown:
         raise ValueError(f"unknown key of a fault: {', '.join(sorted(unknown))}")
@@ -92,6 +92,9 @@ def fault_from_json(given: Any) -> Fault:
     kind = str(given.get("kind"))
     if kind not in NAMED_KINDS and not (kind.isdigit() and 400 <= int(kind) <= 599):
         raise ValueError(f"unknown kind {kind!r}; known: a status from 400 to 599, {', '.join(NAMED_KINDS)}")
+    for name, kinds in (("times", int), ("after", int), ("retry_after", int | float), ("seconds", int | float)):
+        if not isinstance(given.get(name), kinds | None):
+            raise TypeError(f"{name} of a fault must be a number or null")
     method = match.get("method")
     return Fault(
         kind=kind,

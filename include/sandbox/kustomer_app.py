@@ -1,5 +1,6 @@
 """The stand-in for Kustomer's REST API."""
 
+import time
 from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import TypeVar
@@ -24,7 +25,7 @@ MAX_IDS = 100
 
 def kustomer_app(state: State) -> FastAPI:
     """Return the app over this state."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     organisation = state.organisation
     searches = search.Searches(state)
     add_control(app, state)
@@ -89,6 +90,8 @@ def kustomer_app(state: State) -> FastAPI:
         page, page_size = paging(request, 100, search.MAX_PAGE_SIZE)
         if "idsOnly" in request.query_params:
             raise KustomerError(400, "idsOnly is not offered by this sandbox", "idsOnly")
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise KustomerError(400, "content-type must be application/json", "content-type")
         try:
             body = await request.json()
         except ValueError as error:
@@ -178,7 +181,8 @@ def spend(request: Request, standing: Standing | None, state: State) -> None:
         }
     if not standing.allowed:
         if state.options.retry_after:
-            request.state.limits = known | {"retry-after": str(state.options.limit_window_seconds)}
+            seconds = max(standing.reset - int(time.time()), 1)
+            request.state.limits = known | {"retry-after": str(seconds)}
         raise KustomerError(429, "Rate limit exceeded")
 
 

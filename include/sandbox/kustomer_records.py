@@ -11,10 +11,18 @@ from include.sandbox.model import Conversation, Customer, Json, Organisation, Ta
 _LOREM = "Dear team, I have been waiting for an answer about my order and would like to know more. "
 
 
+def _related(kind: str, id_: str, path: str) -> Json:
+    return {"data": {"type": kind, "id": id_}, "links": {"self": f"{path}/{id_}"}}
+
+
+_ORG = _related("org", "5f0000000000000000000001", "/v1/orgs")
+_BRAND = _related("brand", "5f0000000000000000000002", "/v1/brands")
+
+
 def conversation_record(one: Conversation, organisation: Organisation) -> Json:
     """Write a conversation."""
     variant = int(one.id[-1], 16) % 3
-    users = list(one.assigned_users)
+    created, updated, done = iso(one.created_at), iso(one.updated_at), _done(one)
     attributes: Json = {
         "externalId": None,
         "name": one.name,
@@ -27,40 +35,39 @@ def conversation_record(one: Conversation, organisation: Organisation) -> Json:
         "outboundMessageCount": 2,
         "satisfaction": None,
         "satisfactionLevel": {},
-        "createdAt": iso(one.created_at),
-        "updatedAt": iso(one.updated_at),
-        "modifiedAt": iso(one.updated_at),
-        "lastActivityAt": iso(one.updated_at),
-        "lastMessageAt": iso(one.created_at + 60_000),
+        "createdAt": created,
+        "updatedAt": updated,
+        "modifiedAt": updated,
+        "lastActivityAt": updated,
+        "lastMessageAt": created,
         "spam": one.spam,
         "ended": one.ended,
         "tags": list(one.tags),
         "suggestedTags": [],
-        "assignedUsers": users,
+        "assignedUsers": list(one.assigned_users),
         "assignedTeams": [],
-        "firstMessageIn": _first_message(one, organisation),
+        "firstMessageIn": _first_message(one, created, organisation),
         "firstMessageOut": {},
         "lastMessageIn": {},
         "priority": 3,
         "direction": "in",
         "lastMessageDirection": "out",
-        "firstDone": _done(one),
-        "lastDone": _done(one),
+        "firstDone": {"createdAt": done.get("createdAt"), "createdBy": done.get("createdBy")}
+        if one.closed_at
+        else {},
+        "lastDone": done,
         "doneCount": None if one.closed_at is None else 1,
         "reopenCount": None,
         "snoozeCount": None,
         "rev": 12,
         "roleGroupVersions": [],
         "accessOverride": [],
-        "modificationHistory": {
-            "statusAt": iso(one.closed_at or one.created_at),
-            "assignedUsersAt": iso(one.created_at),
-        },
+        "modificationHistory": {"statusAt": updated, "assignedUsersAt": created},
         "assistant": {"fac": {}, "assistantId": []},
         "phase": "final",
     }
     if one.status != "done":
-        attributes["open"] = {"statusAt": iso(one.updated_at)}
+        attributes["open"] = {"statusAt": updated}
     if one.closed_at is not None and one.status != "done":
         attributes["reopenCount"] = 1
     if one.ended:
@@ -70,7 +77,7 @@ def conversation_record(one: Conversation, organisation: Organisation) -> Json:
     elif variant:
         attributes["custom"] = None if variant == 1 else {}
     if one.deleted:
-        attributes |= {"deleted": True, "deletedAt": iso(one.updated_at)}
+        attributes |= {"deleted": True, "deletedAt": updated}
     elif variant == 1:
         attributes |= {"deleted": False, "deletedAt": None, "lockedAt": None}
     if variant == 2:
@@ -82,9 +89,9 @@ def conversation_record(one: Conversation, organisation: Organisation) -> Json:
     attributes |= one.attributes or {}
     relationships: Json = {
         "messages": {"links": {"self": f"/v1/conversations/{one.id}/messages"}},
-        "org": _related("org", "5f0000000000000000000001", "/v1/orgs"),
+        "org": _ORG,
         "customer": _related("customer", one.customer_id, "/v1/customers"),
-        "brand": _related("brand", "5f0000000000000000000002", "/v1/brands"),
+        "brand": _BRAND,
     }
     if one.closed_by is not None:
         relationships["modifiedBy"] = _related("user", one.closed_by, "/v1/users")
@@ -121,11 +128,11 @@ def _done(one: Conversation) -> Json:
     return done
 
 
-def _first_message(one: Conversation, organisation: Organisation) -> Json:
+def _first_message(one: Conversation, created: str, organisation: Organisation) -> Json:
     message: Json = {
         "id": f"{one.id[1:]}a",
-        "sentAt": iso(one.created_at),
-        "createdAt": iso(one.created_at),
+        "sentAt": created,
+        "createdAt": created,
         "channel": one.channel,
         "directionType": "initial-in",
     }
@@ -137,10 +144,6 @@ def _first_message(one: Conversation, organisation: Organisation) -> Json:
 
 def _preview(length: int) -> str:
     return _LOREM[:length] if length <= len(_LOREM) else (_LOREM * (length // len(_LOREM) + 1))[:length]
-
-
-def _related(kind: str, id_: str, path: str) -> Json:
-    return {"data": {"type": kind, "id": id_}, "links": {"self": f"{path}/{id_}"}}
 
 
 def customer_record(one: Customer) -> Json:
@@ -168,7 +171,7 @@ def customer_record(one: Customer) -> Json:
             "rev": 3,
         },
         "relationships": {
-            "org": _related("org", "5f0000000000000000000001", "/v1/orgs"),
+            "org": _ORG,
             "messages": {"links": {"self": f"/v1/customers/{one.id}/messages"}},
         },
         "links": {"self": f"/v1/customers/{one.id}"},
@@ -193,7 +196,7 @@ def user_record(one: User) -> Json:
         "type": "user",
         "id": one.id,
         "attributes": attributes,
-        "relationships": {"org": _related("org", "5f0000000000000000000001", "/v1/orgs")},
+        "relationships": {"org": _ORG},
         "links": {"self": f"/v1/users/{one.id}"},
     }
 
@@ -204,6 +207,6 @@ def tag_record(one: Tag) -> Json:
         "type": "tag",
         "id": one.id,
         "attributes": {"name": one.name, "color": "#2f7d6b", "deleted": one.deleted},
-        "relationships": {"org": _related("org", "5f0000000000000000000001", "/v1/orgs")},
+        "relationships": {"org": _ORG},
         "links": {"self": f"/v1/tags/{one.id}"},
     }

@@ -9,14 +9,15 @@ SHOWN = 200
 
 _STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0; } p { margin: .3rem 0 1.2rem; opacity: .75; }
 dl { display: flex; flex-wrap: wrap; gap: .8rem; margin: 0 0 1.4rem; }
 dl div { border: 1px solid var(--line); border-radius: .6rem; padding: .5rem 1rem; min-width: 7rem; }
 dt { font-size: .8rem; opacity: .75; } dd { font-size: 1.5rem; margin: 0; font-variant-numeric: tabular-nums; }
 dd.bad { color: #c62828; font-weight: 600; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid var(--line); padding: .35rem .7rem .35rem 0; text-align: left; vertical-align: top; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .87rem; width: 100%; }
+th, td { border-bottom: 1px solid var(--line); padding: .35rem .7rem .35rem 0; text-align: left; }
+td { vertical-align: top; }
 th { font-size: .8rem; opacity: .75; } td { overflow-wrap: anywhere; } td.time { white-space: nowrap; }
 tr.duplicate td { background: color-mix(in srgb, #c62828 14%, transparent); }
 """
@@ -36,6 +37,7 @@ def page(state: State) -> str:
             ("Duplicates", counts["duplicates"], True),
         )
     )
+    company = escape(state.organisation.name)
     latest = state.received[-SHOWN:][::-1]
     rows = "".join(_row(one) for one in latest) or '<tr><td colspan="7">Nothing yet.</td></tr>'
     heads = "".join(
@@ -47,7 +49,7 @@ def page(state: State) -> str:
 <meta http-equiv="refresh" content="3"><title>Sandbox: {counts["accepted"]} received</title>
 <style>{_STYLE}</style></head><body>
 <h1>What Stella Connect has received</h1>
-<p>A sandbox: nobody is sent anything. {escape(state.organisation.name)}, the latest {SHOWN} requests, newest first.</p>
+<p>A sandbox: nobody is sent anything. {company}, the latest {SHOWN} requests, newest first.</p>
 <dl>{figures}</dl>
 <div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 </body></html>"""
@@ -68,9 +70,5 @@ def _row(one: Received) -> str:
         escape(one.delivery_status) + (" · <strong>duplicate</strong>" if one.duplicate else ""),
         escape(", ".join(request.get("tags") or [])),
     )
-    kind = "duplicate" if one.duplicate else ""
-    return (
-        f'<tr class="{kind}"><td class="time">{instant}</td>'
-        + "".join(f"<td>{cell}</td>" for cell in cells)
-        + "</tr>"
-    )
+    row = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr{" class=duplicate" if one.duplicate else ""}><td class="time">{instant}</td>{row}</tr>'

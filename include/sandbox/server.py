@@ -38,8 +38,8 @@ class Sandbox:
             f"http://{options.host}:{listening.getsockname()[1]}" for listening in self._sockets
         ]
         self._servers = [
-            _server(FaultyApp(kustomer_app(self.state), self.state, "kustomer")),  # type: ignore[arg-type]  # ASGI's own loose types
-            _server(FaultyApp(stella_app(self.state), self.state, "stella")),  # type: ignore[arg-type]  # the same
+            _server(FaultyApp(kustomer_app(self.state), self.state, "kustomer")),
+            _server(FaultyApp(stella_app(self.state), self.state, "stella")),
         ]
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="sandbox", daemon=True)
         self._thread.start()

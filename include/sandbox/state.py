@@ -42,6 +42,8 @@ class State:
         self.received: list[Received] = []
         self.refused: list[Refused] = []
         self.by_interaction: Counter[str] = Counter()
+        self.last_survey: dict[str, float] = {}
+        """Customer's address -> when a survey last went out, epoch seconds."""
         self.calls: Counter[str] = Counter()
         self.stopping = False
         self.version = 0

@@ -1,9 +1,11 @@
 """The stand-in for Stella Connect's API."""
 
+import math
 import re
 import time
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote
 
 import jwt
@@ -37,7 +39,7 @@ class StellaError(Exception):
 
 def stella_app(state: State) -> FastAPI:
     """Return the app over this state."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     organisation = state.organisation
     add_control(app, state)
 
@@ -47,9 +49,7 @@ def stella_app(state: State) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def no_route(_: Request, error: HTTPException) -> JSONResponse:
-        # The gateway in front of the vendor's API answers 403 for a path that it does not know.
-        status = 403 if error.status_code == 404 else error.status_code
-        return JSONResponse({"message": "Forbidden" if status == 403 else error.detail}, status)
+        return JSONResponse({"message": error.detail}, error.status_code)
 
     @app.post("/v1/requests")
     async def create_request(request: Request) -> JSONResponse:
@@ -57,12 +57,7 @@ def stella_app(state: State) -> FastAPI:
         now = time.time()
         given = None
         try:
-            if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-                raise RefusedRequest("Validation Error", "content-type must be application/json")
-            try:
-                given = await request.json()
-            except ValueError as error:
-                raise RefusedRequest("Validation Error", "the body is not JSON") from error
+            given = await json_body(request)
             by_email = {one.email: one for one in organisation.employees}
             by_id = {one.custom_id: one for one in organisation.employees}
             kept = check(given, by_email, by_id, organisation.subdomain)
@@ -100,6 +95,16 @@ def stella_app(state: State) -> FastAPI:
     return app
 
 
+async def json_body(request: Request) -> Any:
+    """Return the parsed body. Raises RefusedRequest when it is not JSON or does not say so."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise RefusedRequest("Validation Error", "content-type must be application/json")
+    try:
+        return await request.json()
+    except ValueError as error:
+        raise RefusedRequest("Validation Error", "the body is not JSON") from error
+
+
 def check_key(request: Request) -> None:
     """Refuse a call without the API key: 403, never 401 (fact sheet, section 1)."""
     if request.headers.get("x-api-key") != STELLA_KEY:
@@ -123,23 +128,18 @@ def check_jwt(request: Request, state: State) -> None:
 def accept(state: State, request: Json, now: float) -> None:
     """Take in a feedback request; suppression is decided here, unseen by the caller."""
     interaction = request["ext_interaction_id"]
+    address = request["customer"]["email"]
     status = "Sent"
     if request.get("do_not_send"):
         status = "Not sent: do not send flag"
-    elif state.options.suppression_days and _surveyed_lately(state, request["customer"]["email"], now):
+    elif now < state.last_survey.get(address, -math.inf) + 86400 * state.options.suppression_days:
         status = "Not sent: suppression period"
+    else:
+        state.last_survey[address] = now
     state.by_interaction[interaction] += 1
     duplicate = state.by_interaction[interaction] > 1
     state.received.append(Received(now, request, duplicate, status))
     state.data_return.add(request, now, status)
-
-
-def _surveyed_lately(state: State, email: str, now: float) -> bool:
-    since = now - state.options.suppression_days * 86400
-    return any(
-        one.received_at > since and one.delivery_status == "Sent" and one.request["customer"]["email"] == email
-        for one in reversed(state.received)
-    )
 
 
 def employee_page(request: Request, employees: Iterable[Employee], subdomain: str) -> Json:

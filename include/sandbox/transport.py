@@ -43,6 +43,7 @@ class FaultyApp:
         self.vendor = vendor
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one call; the sandbox's own pages never fail and are not counted."""
         path = scope.get("path", "")
         if scope["type"] != "http" or path == "/" or path.startswith("/_sandbox/"):
             await self.app(scope, receive, send)

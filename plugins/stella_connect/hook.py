@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import jwt
@@ -130,7 +131,7 @@ class StellaConnectHook(VendorApiHook):
             "be seen from here: with the test key every survey goes to the test address."
         )
 
-    @property
+    @cached_property
     def _api_secret(self) -> str:
         return secret(self.conn_id, "api_secret", str(self.settings.extra["api_secret"]))
 

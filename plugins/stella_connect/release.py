@@ -6,9 +6,8 @@ never repeated on a timer. The ledger alone changes states; this module only dec
 
 import logging
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +32,7 @@ from plugins.vendor_api.errors import (
     Refused,
     VendorApiError,
 )
+from plugins.vendor_api.waiting import pause
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +65,12 @@ class Release:
         stella_connect: StellaConnectHook,
         settings: Settings,
         by: str,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.ledger = ledger
         self.kustomer = kustomer
         self.stella_connect = stella_connect
         self.settings = settings
         self.by = by
-        self._sleep = sleep
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._lateness: list[float] = []
@@ -273,4 +271,4 @@ class Release:
         seconds = min(asked if asked is not None else 2.0**pauses, LONGEST_PAUSE_SECONDS)
         log.warning("pausing for %.0f s: %s", seconds, stop)
         self._unknown_in_a_row = 0
-        self._sleep(seconds)
+        pause(seconds)

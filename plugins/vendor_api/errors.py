@@ -34,6 +34,7 @@ class VendorApiError(Exception):
         call: method and path template, e.g. ``GET /v1/users``.
         status: HTTP status, or None without an answer.
         code: the vendor's own error code, if there was one.
+        text: the vendor's words, short and without personal data, if there were any.
         retry_after: seconds after which the vendor wants to be asked again, if it said so.
         outcome_known: whether it is certain that the vendor did, or did not, take the request.
     """
@@ -48,6 +49,7 @@ class VendorApiError(Exception):
         call: str = "",
         status: int | None = None,
         code: str | None = None,
+        text: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
@@ -55,6 +57,7 @@ class VendorApiError(Exception):
         self.call = call
         self.status = status
         self.code = code
+        self.text = text
         self.retry_after = retry_after
 
 

@@ -218,7 +218,7 @@ class VendorApiHook(BaseHook):
         code, text = complaint(response.content, [*private, *self._secrets()])
         said = f"answered {status}" + "".join(f" {part}" for part in (code, text and f"({text})") if part)
         retry_after = requested_wait(status, response.headers)
-        known: dict[str, Any] = {"status": status, "code": code, "retry_after": retry_after}
+        known: dict[str, Any] = {"status": status, "code": code, "text": text, "retry_after": retry_after}
         match status:
             case 401 | 403:
                 raise self._error(KeyFault, call, said, self._key_advice(call, status), **known)

@@ -11,7 +11,7 @@ from plugins.vendor_api import waiting
 
 KUSTOMER_KEY = "kustomer-key-of-tests"
 STELLA_KEY = "stella-key-of-tests"
-STELLA_SECRET = "stella-secret-of-tests"
+STELLA_SECRET = "stella-secret-of-tests-long-enough"
 
 Connect = Callable[..., str]
 

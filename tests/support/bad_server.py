@@ -33,11 +33,13 @@ def serving(*behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> Iterat
     listener = socket.create_server(("127.0.0.1", 0))
     server = BadServer(listener.getsockname()[1])
     threads: list[threading.Thread] = []
+    open_connections: list[socket.socket] = []
 
     def serve(connection: socket.socket, behaviour: Behaviour) -> None:
         with suppress(OSError):  # the client may be gone; what matters is what the client makes of it
             if tls:
                 connection = tls.wrap_socket(connection, server_side=True)
+            open_connections.append(connection)
             behaviour(server, connection)
         with suppress(OSError):
             connection.close()
@@ -64,6 +66,9 @@ def serving(*behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> Iterat
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         accepting.join()
+        for connection in open_connections:
+            with suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
 
@@ -131,9 +136,13 @@ def answer_then_reset(raw: bytes) -> Behaviour:
 
 
 def http(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
-    """An HTTP answer; `length` lies about the body."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
+    """An HTTP answer, the last on its connection; `length` lies about the body."""
+    length = len(body) if length is None else length
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {length}", "Connection: close", *headers]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+KEPT_ALIVE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 @contextmanager

@@ -63,20 +63,22 @@ class PostgresServer:
             "fsync": "off",
         }
         with log:
-            self._process = subprocess.Popen(
-                [_program("postgres"), "-D", self._directory / "data", "-p", str(self.port)]
-                + [f"--{name}={value}" for name, value in options.items()],
+            arguments = ["-D", str(self._directory / "data"), "-p", str(self.port)]
+            arguments += [f"--{name}={value}" for name, value in options.items()]
+            process: subprocess.Popen[bytes] = subprocess.Popen(
+                [_program("postgres"), *arguments],
                 cwd=self._directory,
                 stdout=log,
                 stderr=log,
                 **_user(),
             )
+        self._process = process
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
                 psycopg.connect(self._address).close()
             except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
+                if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(
                         f"PostgreSQL did not start:\n{(self._directory / 'log').read_text()}"
                     ) from None
@@ -128,7 +130,7 @@ def running() -> Iterator[PostgresServer]:
         try:
             yield server
         finally:
-            server.stop()
+            server.kill()  # nobody needs its files any more
     finally:
         shutil.rmtree(directory)
 

@@ -90,9 +90,7 @@ def test_the_address_is_put_together(settings: Any, fields: dict[str, Any], expe
         ({"extra": {**WEB, "proxies": 7}}, '"proxies"'),
     ],
 )
-def test_a_connection_that_cannot_work_is_refused_by_name(
-    settings: Any, fields: dict[str, Any], told: str
-) -> None:
+def test_a_connection_that_cannot_work_is_refused_by_name(settings: Any, fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         settings(**fields)
     assert "'kustomer_default'" in str(refused.value)
@@ -107,8 +105,10 @@ def test_a_missing_connection_is_named() -> None:
 
 
 def test_a_missing_secret_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_STELLA_CONNECT_DEFAULT", '{"conn_type": "stella_connect", "password": "key12"}')
-    with pytest.raises(ConfigurationError, match='\'stella_connect_default\' lacks "api_secret" in the extra'):
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_STELLA_CONNECT_DEFAULT", '{"conn_type": "stella_connect", "password": "key12"}'
+    )
+    with pytest.raises(ConfigurationError, match="'stella_connect_default' lacks \"api_secret\" in the extra"):
         _ = StellaConnectHook().settings
 
 
@@ -188,6 +188,9 @@ def test_a_link_address_that_is_none_is_refused(settings: Any, web_url: object) 
         _ = KustomerHook().web_url
 
 
-def test_secrets_are_masked_in_logs(settings: Any, stella_masked: list[str]) -> None:
-    settings(password="key-to-be-masked")
-    assert "key-to-be-masked" in stella_masked
+def test_secrets_are_masked_in_logs(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[object] = []
+    monkeypatch.setattr("plugins.vendor_api.settings.mask_secret", masked.append)
+    settings({**WEB, "api_secret": "hidden-one"}, password=" key-of-tests ")
+    assert "key-of-tests" in masked
+    assert {**WEB, "api_secret": "hidden-one"} in masked

@@ -1,0 +1,15 @@
+# Airflow with exactly the packages that were tested (requirements.txt) and this repository's connection types.
+FROM apache/airflow:3.3.2-python3.12
+
+COPY requirements.txt /opt/airflow/
+RUN pip install --no-cache-dir --require-hashes -r /opt/airflow/requirements.txt
+
+# The code is in the image; docker-compose.yaml mounts the working copy over it. Installed in place, so that there
+# is one copy of it and Airflow finds the entry point of the connection types.
+COPY --chown=airflow:root pyproject.toml README.md /opt/airflow/
+COPY --chown=airflow:root dags /opt/airflow/dags
+COPY --chown=airflow:root include /opt/airflow/include
+COPY --chown=airflow:root plugins /opt/airflow/plugins
+RUN pip install --no-cache-dir --no-deps --editable /opt/airflow
+
+ENV PYTHONPATH=/opt/airflow

@@ -1,0 +1,13 @@
+#!/bin/bash
+# Run once by the PostgreSQL image when its volume is new: Airflow and the ledger each get a database of their own
+# and a user who cannot open the other's.
+set -euo pipefail
+
+psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
+    --set airflow_password="$AIRFLOW_DB_PASSWORD" --set ledger_password="$LEDGER_DB_PASSWORD" <<'SQL'
+CREATE USER airflow PASSWORD :'airflow_password';
+CREATE USER ledger PASSWORD :'ledger_password';
+CREATE DATABASE airflow OWNER airflow;
+CREATE DATABASE ledger OWNER ledger;
+REVOKE ALL ON DATABASE airflow, ledger FROM PUBLIC;
+SQL

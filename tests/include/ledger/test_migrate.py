@@ -1,0 +1,105 @@
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.util import CommandError
+from sqlalchemy import Engine, create_engine, event, inspect, text
+
+from include.ledger import Ledger, connect
+from include.ledger.migrate import VERSION_TABLE, version
+from include.ledger.schema import metadata
+from tests.support.ledger import closing
+
+
+def described(engine: Engine) -> dict[str, Any]:
+    """Everything an inspector sees in the ledger's tables."""
+    inspector = inspect(engine)
+
+    def plain(thing: Any) -> Any:
+        if isinstance(thing, dict):
+            return {key: plain(value) for key, value in thing.items()}
+        return str(thing)
+
+    def by_name(things: Any) -> list[str]:
+        return sorted(repr(plain(thing)) for thing in things)
+
+    return {
+        table: {
+            "columns": [plain(column) for column in inspector.get_columns(table)],
+            "checks": by_name(inspector.get_check_constraints(table)),
+            "indexes": by_name(inspector.get_indexes(table)),
+            "unique": by_name(inspector.get_unique_constraints(table)),
+            "foreign": by_name(inspector.get_foreign_keys(table)),
+            "primary": inspector.get_pk_constraint(table),
+        }
+        for table in metadata.tables
+    }
+
+
+def test_an_empty_database_is_brought_to_the_schema_of_this_code(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "version_table": VERSION_TABLE}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_migrations_create_what_the_schema_says_to_the_last_check(url: str, engine: Engine) -> None:
+    migrated = described(engine)
+    with engine.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(text(f"DROP TABLE {table.name}"))
+        metadata.create_all(connection)
+    assert described(create_engine(url)) == migrated
+
+
+def test_migrating_again_changes_nothing_and_waits_for_nobody(url: str, ledger: Ledger) -> None:
+    ledger.record([closing()], "run")
+    statements: list[str] = []
+    engine = connect(url)
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    with connect(url).begin() as writer:  # holds SQLite's write lock meanwhile
+        writer.execute(text("UPDATE watermark SET covered_until = 0"))
+        Ledger(engine).migrate()
+    assert not [one for one in statements if one.startswith(("CREATE", "ALTER", "BEGIN IMMEDIATE"))]
+    assert len(ledger.history(closing().conversation_id)) == 1
+
+
+def test_a_schema_newer_than_the_code_is_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = 'tomorrow'"))
+    with pytest.raises(CommandError, match="tomorrow"):
+        Ledger(engine).migrate()
+    with engine.connect() as connection:
+        assert version(connection) == "tomorrow"
+
+
+def test_another_owner_of_the_same_database_keeps_his_alembic_version(url: str) -> None:
+    engine = connect(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('of Airflow')"))
+    Ledger(engine).migrate()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "of Airflow"
+
+
+def test_a_migration_that_breaks_off_leaves_nothing_behind(url: str) -> None:
+    engine = connect(url)
+
+    def stumble(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "TRIGGER" in statement:
+            raise RuntimeError("the plug was pulled")
+
+    event.listen(engine, "before_cursor_execute", stumble)
+    with pytest.raises(RuntimeError, match="plug"):
+        Ledger(engine).migrate()
+    assert inspect(create_engine(url)).get_table_names() == []
+    Ledger(connect(url)).migrate()
+
+
+@pytest.mark.parametrize("elsewhere", ["mysql://localhost/x", "mssql+pyodbc://localhost/x"])
+def test_other_databases_are_refused_by_name(elsewhere: str) -> None:
+    with pytest.raises(ValueError, match="SQLite or PostgreSQL"):
+        connect(elsewhere)

@@ -1,0 +1,109 @@
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from datetime import timedelta
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select, text
+
+from include.interactions.states import State
+from include.ledger import Ledger, connect
+from include.ledger.schema import interaction_event
+from tests.support import ledger as work
+from tests.support.ledger import LEASE, NOON, Clock, closing
+
+PROCESSES = 8
+
+InEveryProcess = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="module")
+def in_every_process() -> Iterator[InEveryProcess]:
+    """Runs a function in eight processes at the same moment, each with its own arguments."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.support.ledger"])
+    barrier = context.Barrier(PROCESSES)
+    with ProcessPoolExecutor(PROCESSES, context, work.start_together, (barrier,)) as pool:
+
+        def run(function: Callable[..., object], *arguments: list[Any]) -> list[Any]:
+            columns = [[function] * PROCESSES, *arguments]
+            return list(pool.map(work.together, *columns))
+
+        yield run
+
+
+def test_an_empty_database_is_migrated_once_by_eight_processes(url: str, in_every_process: InEveryProcess) -> None:
+    in_every_process(work.migrate, [url] * PROCESSES)
+    with connect(url).connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM interaction_ledger_version")).all() == [("0001",)]
+
+
+def test_eight_processes_that_claim_the_same_window_share_it_without_overlap(
+    url: str, ledger: Ledger, in_every_process: InEveryProcess
+) -> None:
+    ledger.record([closing(number) for number in range(800)], "run")
+    now = NOON + timedelta(hours=2)
+    shares = in_every_process(work.claim_all, [url] * PROCESSES, [now] * PROCESSES, [7] * PROCESSES)
+    taken = [row_id for share in shares for row_id in share]
+    assert len(taken) == len(set(taken)) == 800
+    assert ledger.counts() == {(State.CLAIMED, None): 800}
+
+
+def test_eight_processes_that_find_the_same_closings_record_each_once(
+    url: str, ledger: Ledger, in_every_process: InEveryProcess
+) -> None:
+    chance = random.Random(7)
+    numbers = [chance.sample(range(1_500), 1_500) for _ in range(PROCESSES)]
+    new = in_every_process(work.record, [url] * PROCESSES, numbers)
+    assert sum(new) == 1_500
+    assert ledger.counts() == {(State.PLANNED, None): 1_500}
+
+
+def test_eight_threads_release_every_interaction_exactly_once(ledger: Ledger, engine: Engine, clock: Clock) -> None:
+    ledger.record([closing(number) for number in range(400)], "run")
+    clock.forward(hours=1)
+    posts: Counter[int] = Counter()
+    lost: list[int] = []
+
+    def release() -> None:
+        while batch := ledger.claim(NOON, clock(), 10, LEASE, "run"):
+            for one in batch:
+                if ledger.start_sending(one, LEASE):
+                    posts[one.id] += 1
+                if not ledger.sent(one, 201):
+                    lost.append(one.id)
+
+    threads = [threading.Thread(target=release) for _ in range(PROCESSES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(posts) == 400
+    assert set(posts.values()) == {1}
+    assert lost == []
+    with engine.connect() as connection:
+        events = connection.execute(
+            select(interaction_event.c.to_state, func.count()).group_by(interaction_event.c.to_state)
+        )
+        assert dict(map(tuple, events)) == dict.fromkeys(("planned", "claimed", "sending", "sent"), 400)
+
+
+def test_a_recovery_beside_the_holder_leaves_one_winner(ledger: Ledger, clock: Clock) -> None:
+    ledger.record([closing(number) for number in range(200)], "run")
+    clock.forward(hours=1)
+    held = ledger.claim(NOON, clock(), 200, LEASE, "run")
+    for one in held:
+        ledger.start_sending(one, LEASE)
+    clock.forward(minutes=5)
+    answers: list[bool] = []
+    holder = threading.Thread(target=lambda: answers.extend(ledger.sent(one, 201) for one in held))
+    holder.start()
+    for _ in range(50):
+        ledger.recover("next run")
+    holder.join(60)
+    assert answers == [True] * 200
+    assert ledger.counts() == {(State.SENT, None): 200}

@@ -1,0 +1,66 @@
+"""An installation of the pipeline beside a sandbox: what a scenario starts from."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.sandbox import Sandbox, generate, start
+from tests.support.pipeline import Pipeline, environment
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def hour() -> datetime:
+    """The start of the hour in which the organisation closed its conversations: three hours ago."""
+    return datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 3 * HOUR
+
+
+@pytest.fixture
+def size() -> int:
+    """How many conversations the organisation closed; a test that wants more says so."""
+    return 0
+
+
+@pytest.fixture
+def sandbox(hour: datetime, size: int) -> Iterator[Sandbox]:
+    """Both vendors; without limits, which have tests of their own."""
+    organisation = generate(seed=7, conversations=size, agents=12, closed_from=hour, closed_to=hour + HOUR)
+    with start(organisation, search_per_minute=0, org_per_minute=0, data_per_minute=0) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(monkeypatch: pytest.MonkeyPatch):
+    """A function that sets the Airflow Variable."""
+
+    def write(**values: object) -> None:
+        monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps(values))
+
+    return write
+
+
+@pytest.fixture
+def pipeline(sandbox: Sandbox, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """The pipeline, one minute of delay."""
+    settings = {"seconds_until_send": 60, "kustomer_requests_per_minute": 100_000}
+    for name, value in environment(sandbox.kustomer_url, sandbox.stella_url, ledger_url, settings).items():
+        monkeypatch.setenv(name, value)
+    return Pipeline(sandbox, ledger_url)
+
+
+@pytest.fixture
+def close(sandbox: Sandbox, hour: datetime):
+    """A function that adds a closed conversation to Kustomer, or changes one; returns its id."""
+    from include.sandbox.changes import change_conversation
+
+    def add(minute: float = 10, **fields: object) -> str:
+        closed_at = hour + timedelta(minutes=minute)
+        if "id" not in fields:
+            fields.setdefault("closed_at", closed_at)
+            fields.setdefault("updated_at", closed_at)
+        return change_conversation(sandbox.state, fields).id
+
+    return add

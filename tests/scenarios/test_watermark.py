@@ -1,0 +1,76 @@
+"""No hour is forgotten, whatever failed or was paused; and a new install sends nothing for the past."""
+
+import pytest
+
+from include.sandbox.faults import Fault
+from plugins.vendor_api.errors import VendorApiError
+from tests.scenarios.conftest import HOUR
+from tests.support.pipeline import run_of
+
+
+def test_an_hour_that_failed_is_read_by_the_next_run(pipeline, sandbox, close, hour, no_waiting):
+    pipeline.run(run_of(hour - HOUR))
+    conversation = close()
+    sandbox.state.faults.active = [Fault("500_before", "/v1/customers/search")]
+    with pytest.raises(VendorApiError):
+        pipeline.extract(run_of(hour))
+    sandbox.state.faults.active = []
+
+    pipeline.run(run_of(hour + HOUR))
+
+    assert pipeline.sent() == [conversation]
+
+
+def test_hours_in_which_nothing_ran_are_read_by_the_next_run(pipeline, close, hour):
+    pipeline.run(run_of(hour - 30 * HOUR))
+    conversation = close()
+
+    pipeline.run(run_of(hour + HOUR))
+
+    assert pipeline.sent() == [conversation]
+
+
+def test_a_closing_that_the_search_showed_late_is_found_by_the_overlap(pipeline, close, hour):
+    pipeline.run(run_of(hour - HOUR))
+    pipeline.run(run_of(hour))
+    conversation = close(minute=50)
+
+    pipeline.run(run_of(hour + HOUR))
+
+    assert pipeline.sent() == [conversation]
+
+
+def test_a_new_install_sends_nothing_for_hours_before_its_first(pipeline, close, hour):
+    close(minute=-10)
+    first = run_of(hour)
+
+    pipeline.run(first)
+    pipeline.run(first)
+    pipeline.run(run_of(hour + HOUR))
+
+    assert pipeline.states() == {}
+
+
+def test_a_backfill_reads_just_its_hour_and_leaves_the_watermark_alone(pipeline, close, hour):
+    pipeline.run(run_of(hour))
+    before = pipeline.ledger.watermark()
+    close(minute=-10)
+    wanted = close(minute=-70)
+
+    pipeline.run(run_of(hour - 2 * HOUR, origin="backfill"))
+
+    assert pipeline.states() == {wanted: "sent"}
+    assert pipeline.ledger.watermark() == before
+
+
+def test_a_failed_hour_does_not_stop_what_is_planned(pipeline, sandbox, close, hour, no_waiting):
+    """Kustomer's search is down, single reads work: planned releases go out on time."""
+    conversation = close()
+    pipeline.extract(run_of(hour))
+    sandbox.state.faults.active = [Fault("500_before", "/v1/customers/search")]
+    with pytest.raises(VendorApiError):
+        pipeline.extract(run_of(hour + HOUR))
+
+    pipeline.release_due(run_of(hour + HOUR))
+
+    assert pipeline.sent() == [conversation]

@@ -1,0 +1,85 @@
+"""The demo, as a person types it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.demo import CredentialsError, real_connections
+from scripts.ports import free_port, require_free
+from scripts.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "scripts.demo"]
+
+
+@pytest.fixture
+def ports() -> dict[str, str]:
+    return {name: str(free_port()) for name in ("DEMO_PORT", "DEMO_KUSTOMER_PORT", "DEMO_STELLA_PORT")}
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(420)
+def test_the_demo_ends_with_status_0_when_everything_arrived_once_and_on_time(ports: dict[str, str]) -> None:
+    demo = subprocess.run(
+        COMMAND, env={**os.environ, **ports, "DEMO_EXIT": "1"}, cwd=ROOT, capture_output=True, text=True
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    for port in ports.values():
+        require_free(int(port), "the test", "")
+
+
+@pytest.mark.stack
+def test_a_demo_interrupted_while_airflow_starts_frees_its_ports(ports: dict[str, str], tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        demo = subprocess.Popen(COMMAND, env={**os.environ, **ports}, cwd=ROOT, stdout=file, stderr=file)
+    parts = ROOT / ".run" / f"demo-{ports['DEMO_PORT']}" / "airflow" / "logs" / "parts"
+    wait_until(lambda: (parts / "triggerer.log").exists() or demo.poll() is not None, "Airflow's start", 120)
+    demo.send_signal(signal.SIGINT)
+    assert demo.wait(timeout=60) == 0, output.read_text()
+    assert "nothing is left running" in output.read_text()
+    for port in ports.values():
+        require_free(int(port), "the test", "")
+
+
+def test_a_taken_port_ends_the_demo_with_a_message_and_status_1(ports: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", int(ports["DEMO_STELLA_PORT"]))):
+        demo = subprocess.run(COMMAND, env={**os.environ, **ports}, cwd=ROOT, capture_output=True, text=True)
+    assert demo.returncode == 1
+    assert f"Port {ports['DEMO_STELLA_PORT']}" in demo.stdout
+    assert "DEMO_STELLA_PORT=" in demo.stdout
+
+
+@pytest.mark.parametrize("content", ["", "KUSTOMER_API_KEY=\nSTELLA_CONNECT_API_KEY=\nAIRFLOW_UID=1000\n"])
+def test_without_credentials_in_env_the_demo_uses_its_stand_ins(tmp_path: Path, content: str) -> None:
+    (tmp_path / ".env").write_text(content)
+    assert real_connections(tmp_path / ".env") is None
+
+
+def test_without_an_env_file_the_demo_uses_its_stand_ins(tmp_path: Path) -> None:
+    assert real_connections(tmp_path / ".env") is None
+
+
+def test_half_the_credentials_are_refused_with_the_names_of_the_others(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KUSTOMER_API_KEY=key\nKUSTOMER_URL=https://example.kustomerapp.com\n")
+    with pytest.raises(CredentialsError, match="STELLA_CONNECT_API_KEY, STELLA_CONNECT_API_SECRET"):
+        real_connections(tmp_path / ".env")
+
+
+def test_real_credentials_go_into_the_connections_with_the_vendors_own_addresses(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "KUSTOMER_API_KEY=kkey\nKUSTOMER_URL=https://example.kustomerapp.com\n"
+        "STELLA_CONNECT_API_KEY=skey\nSTELLA_CONNECT_API_SECRET='s$ecret'\n"
+    )
+    links = real_connections(tmp_path / ".env")
+    assert links is not None
+    assert links["kustomer_default"]["host"] == "https://api.kustomerapp.com"
+    assert links["kustomer_default"]["extra"] == {"web_url": "https://example.kustomerapp.com"}
+    assert links["stella_connect_default"]["host"] == "https://api.stellaconnect.net"
+    assert links["stella_connect_default"]["extra"] == {"api_secret": "s$ecret"}
+    assert links["interaction_ledger"]["conn_type"] == "sqlite"
