@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import BaseHook, Context, Variable
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
 
@@ -53,6 +52,9 @@ def open_ledger(conn_id: str = LEDGER_CONNECTION) -> Ledger:
             raise AirflowFailException(msg)
         return Ledger(connect(f"sqlite:///{file}"))
     if connection.conn_type == "postgres":
+        # Here, because the DAG processor imports this module every time it parses the DAG file.
+        from airflow.providers.postgres.hooks.postgres import PostgresHook
+
         url = PostgresHook(postgres_conn_id=conn_id).sqlalchemy_url.set(drivername="postgresql+psycopg")
         return Ledger(connect(url.render_as_string(hide_password=False)))
     msg = f"Connection {conn_id!r} has type {connection.conn_type!r}; allowed: 'sqlite' | 'postgres'."

@@ -2,7 +2,6 @@
 
 import sqlite3
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, create_engine, event, make_url
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
@@ -59,6 +58,8 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _hide_row(failure: ExceptionContext) -> None:
+    import psycopg  # here, so that a ledger in SQLite does not pay for it: DAG files are parsed all the time
+
     # PostgreSQL describes a refused row with all its values; the first line of the message names the rule.
     original, shown = failure.original_exception, failure.sqlalchemy_exception
     if isinstance(original, psycopg.IntegrityError) and shown is not None:

@@ -2,10 +2,6 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from include.ledger.engine import reading
@@ -23,6 +19,11 @@ def migrate(engine: Engine) -> None:
     Raises:
         alembic.util.CommandError: the schema is newer than this code.
     """
+    # Here, because it takes a quarter of a second, which every parsing of a DAG file would pay.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     head = ScriptDirectory.from_config(config).get_current_head()
@@ -40,4 +41,6 @@ def migrate(engine: Engine) -> None:
 
 def version(connection: Connection) -> str | None:
     """The revision of the schema; None for an empty database."""
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
