@@ -10,7 +10,7 @@ TEST_PROCESSES ?= auto
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format requirements secrets clean
+.PHONY: help install demo test benchmark lint format requirements secrets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ demo: $(INSTALLED) ## start Airflow with stand-ins for both vendors and watch a 
 test: $(INSTALLED) ## run every test (TESTS="tests/include -k ledger" for some)
 	@scripts/system-packages postgresql redis-server chromium docker-compose
 	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --dist loadfile $(TESTS)
+
+benchmark: $(INSTALLED) ## measure speed and size beside baselines, some 15 min (ROWS="release cpu" for some, QUICK=1 for a try)
+	@scripts/system-packages postgresql
+	$(BIN)/python -m scripts.benchmark $(ROWS) $(if $(QUICK),--quick)
 
 lint: $(INSTALLED) ## check style, formatting and types
 	$(BIN)/ruff check

@@ -7,12 +7,17 @@ from airflow.sdk import Param
 from include.interactions.settings import Settings
 
 INTERVAL, OVERRIDES = "Which closings", "Settings for this run only"
+UNCHANGED = "as configured"
+"""What the form shows for a choice that is left to the Variable or the default."""
 
 
 def interval_params() -> dict[str, Param]:
     """`start` and `end` of the closings to extract; empty: the run's own interval."""
     return {
-        "start": _instant("Closed from", "Start of the interval (included), UTC. Empty: the last full hour."),
+        "start": _instant(
+            "Closed from",
+            "Start of the interval (included), UTC. Empty: the last full hour before the logical date.",
+        ),
         "end": _instant("Closed before", "End of the interval (excluded), UTC. Give both or neither."),
     }
 
@@ -34,6 +39,7 @@ def _setting(default: object, schema: dict[str, Any]) -> Param:
     form = {key: options[key] for key in ("minimum", "maximum", "minLength") if key in options}
     if "enum" in options:
         form["enum"] = [None, *options["enum"]]
+        form["values_display"] = {"null": UNCHANGED}  # the form would say "null"
     description = f"{schema['description']} Default: {'none' if default is None else default}."
     return Param(
         None,

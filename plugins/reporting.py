@@ -20,6 +20,9 @@ INTERACTIONS_RELEASED = Asset(name="interactions_released", uri="kustomer-stella
 OVERDUE_GRACE = timedelta(minutes=10)
 """A planned interaction that is due for longer is overdue."""
 
+MOST_REFUSED = 0.05
+"""Share of refusals above which Stella Connect alarms its client (fact sheet, section 1)."""
+
 FAILED = ("failed", "upstream_failed")
 
 
@@ -52,6 +55,7 @@ def report_run(context: Context) -> dict[str, Any]:
         stats.gauge("interactions.late_seconds", most)
     context["outlet_events"][INTERACTIONS_RELEASED].extra = facts
     _warn_if_late(context, extracted.get("finished_at"))
+    _warn_if_refused(released)
     failed = task.get_ti_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(FAILED))
     if failed:
         msg = (
@@ -60,6 +64,19 @@ def report_run(context: Context) -> dict[str, Any]:
         )
         raise AirflowFailException(msg)
     return facts
+
+
+def _warn_if_refused(released: Mapping[str, Any]) -> None:
+    """Stella Connect raises its own alarm at 5 % refusals an hour; ours names the way to the reasons."""
+    answered = sum(released.get(outcome, 0) for outcome in ("sent", "rejected", "unknown"))
+    if released.get("rejected", 0) > MOST_REFUSED * answered:
+        log.error(
+            "ALARM: Stella Connect refused %d of %d interactions (more than %.0f %%). The reasons are in the "
+            "ledger: SELECT detail, count(*) FROM interaction WHERE state = 'rejected' GROUP BY detail.",
+            released["rejected"],
+            answered,
+            100 * MOST_REFUSED,
+        )
 
 
 def _backlog() -> dict[str, Any]:

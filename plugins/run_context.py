@@ -1,5 +1,6 @@
 """What every task of the pipeline asks first: the settings, the ledger, and the run's own hour."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,9 @@ def settings_of(context: Context) -> Settings:
         AirflowFailException: a setting is unknown or not allowed; trying again would not help.
     """
     try:
-        return load_settings(Variable.get(VARIABLE, default=None, deserialize_json=True), context["params"])
+        # Read as text: asked for JSON, Airflow takes a Variable of the environment that is none for missing.
+        variable = Variable.get(VARIABLE, default=None)
+        return load_settings(None if variable is None else json.loads(variable), context["params"])
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
     except ValueError as error:

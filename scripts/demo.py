@@ -12,8 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,9 @@ from scripts import processes
 from scripts.airflow_api import FINAL_STATES
 from scripts.demo_result import Result
 from scripts.demo_view import LiveView, LogView, Progress, View, results_table
-from scripts.ports import HOST, PortTakenError, loopback_session, require_free
+from scripts.ports import HOST, PortTakenError, require_free
+from scripts.sandbox import running_sandbox
 from scripts.stack import ROOT, SETTINGS_VARIABLE, Stack
-from scripts.waiting import wait_until
 
 DAG_ID = "kustomer_stella_connect"
 RUNS = ROOT / ".run"
@@ -109,37 +108,6 @@ def connections(kustomer: tuple[Any, Any, Any], stella: tuple[Any, Any, Any], le
     }
 
 
-@contextmanager
-def sandbox(
-    log: Path, kustomer_port: int, stella_port: int, closed_from: datetime, closed_to: datetime
-) -> Iterator[None]:
-    """Run both stand-ins."""
-    options = {
-        "--kustomer-port": kustomer_port,
-        "--stella-port": stella_port,
-        "--conversations": CONVERSATIONS,
-        "--closed-from": closed_from.isoformat(),
-        "--closed-to": closed_to.isoformat(),
-    }
-    command = [sys.executable, "-m", "include.sandbox", *(str(word) for pair in options.items() for word in pair)]
-    child = processes.start(command, {**os.environ, "PYTHONPATH": str(ROOT)}, ROOT, log)
-
-    def answers() -> bool:
-        if child.poll() is not None:
-            raise RuntimeError(f"The sandbox ended by itself:\n{log.read_text()[-3000:]}")
-        try:
-            with loopback_session() as http:
-                return http.get(f"http://{HOST}:{stella_port}/_sandbox/health", timeout=5).ok
-        except requests.ConnectionError:
-            return False
-
-    try:
-        wait_until(answers, f"the sandbox (its log: {log})", 60)
-        yield
-    finally:
-        processes.end([child])
-
-
 def set_up(stack: Stack, links: Connections, settings: Mapping[str, Any]) -> None:
     """Store connections and settings in Airflow, where the UI shows them and lets them be changed."""
     for name, link in links.items():
@@ -175,7 +143,14 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
     ledger.migrate()
 
     console.print(f"Starting stand-ins for Kustomer and Stella Connect: {CONVERSATIONS} closed conversations ...")
-    with sandbox(home / "sandbox.log", kustomer_port, stella_port, closed_from, closed_to):
+    with running_sandbox(
+        home / "sandbox.log",
+        kustomer_port=kustomer_port,
+        stella_port=stella_port,
+        conversations=CONVERSATIONS,
+        closed_from=closed_from.isoformat(),
+        closed_to=closed_to.isoformat(),
+    ):
         console.print("Starting Airflow (about half a minute) ...")
         with Stack(home / "airflow", {}, api_port=port) as stack:
             console.print(f"Airflow is up: [link]{stack.url}[/link]  (login admin, password admin)")

@@ -1,13 +1,19 @@
 """Fixtures for all tests; what they start lives in tests/support."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import airflow_home
-from tests.support.postgres import PostgresServer, running
+from scripts.postgres import PostgresServer, running
+
+if TYPE_CHECKING:
+    from tests.support.installation import Installation, Runs  # for few tests, and slow to import
 
 airflow_home.prepare()
 # No timing assertions: a busy machine must not turn a property red.
@@ -32,6 +38,23 @@ def postgres_url(postgres_server: PostgresServer) -> str:
 def ledger_url(tmp_path: Path) -> str:
     """The URL of a new SQLite ledger."""
     return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """The real Airflow beside a sandbox, one for all tests of the xdist group "stack"."""
+    from tests.support.installation import installed
+
+    with installed(tmp_path_factory.mktemp("airflow")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def runs(installation: Installation) -> Runs:
+    """The runs that should end well, all of them ended."""
+    from tests.support.installation import play
+
+    return play(installation)
 
 
 @pytest.fixture

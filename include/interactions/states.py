@@ -67,3 +67,7 @@ class Reason(StrEnum):
     REOPENED = "reopened"
     DELETED = "deleted"
     SUPERSEDED = "superseded"
+    BY_HAND = "by_hand"
+    """A person decided so; their words are the detail."""
+    ERASED = "erased"
+    """The customer's data were erased before the send."""

@@ -1,19 +1,35 @@
 """The ledger: the one thing that changes the state of an interaction."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.span import Watermark
 from include.interactions.states import Reason, State
-from include.ledger import claiming, closings, profiles, queries, release, watermark
+from include.interactions.survey_response import SurveyResponse
+from include.ledger import (
+    admin,
+    claiming,
+    closings,
+    data_return,
+    profiles,
+    queries,
+    release,
+    settling,
+    survey_responses,
+    watermark,
+)
 from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
+from include.ledger.data_return import Cursor
 from include.ledger.engine import reading
 from include.ledger.migrate import migrate
 from include.ledger.queries import Backlog, Counts, Event
+from include.ledger.settling import UnknownOutcome
+from include.ledger.survey_responses import Learnt, Shown
 
 
 def utc_now() -> datetime:
@@ -130,6 +146,56 @@ class Ledger:
         with self._engine.begin() as connection:
             return claiming.give_back(connection, self._now(), claimed, detail)
 
+    # --- what Stella Connect says afterwards
+
+    def cursor(self) -> Cursor:
+        """How far Data Return has been read."""
+        with self._reader.begin() as connection:
+            return data_return.read(connection)
+
+    def record_responses(self, responses: Collection[SurveyResponse], cursor: int | None = None) -> Learnt:
+        """Keep what the records say of our interactions, and move the cursor forward to `cursor` if given."""
+        with self._engine.begin() as connection:
+            learnt = survey_responses.record(connection, responses, self._now())
+            if cursor is not None:
+                data_return.advance(connection, cursor)
+            return learnt
+
+    def note_reread(self, created_from: datetime, began_at: datetime) -> None:
+        """Every record created in [created_from, began_at) has been read, whatever its number."""
+        with self._engine.begin() as connection:
+            data_return.note_reread(connection, created_from, began_at)
+
+    def first_attempt(self) -> datetime | None:
+        """When the first request left; None while nothing has been sent."""
+        with self._reader.begin() as connection:
+            return survey_responses.first_attempt(connection)
+
+    def unknown_outcomes(self) -> list[UnknownOutcome]:
+        """Every interaction whose outcome is unknown, and whether Data Return shows it; oldest attempt first."""
+        with self._reader.begin() as connection:
+            return settling.unknown_outcomes(connection)
+
+    def settle_found(self, interaction_id: int, sent_at: datetime, by: str) -> bool:
+        """Unknown → sent; False if the interaction is no longer unknown."""
+        with self._engine.begin() as connection:
+            return settling.settle_found(connection, self._now(), interaction_id, sent_at, by)
+
+    def resend_absent(self, absent: Collection[UnknownOutcome], by: str) -> int:
+        """Unknown → planned, once for each interaction, for those still as they were seen; returns how many."""
+        with self._engine.begin() as connection:
+            return settling.resend_absent(connection, self._now(), absent, by)
+
+    def shown(self, since: datetime, until: datetime) -> Shown:
+        """What of the interactions sent in [since, until) Stella Connect does not show, and what it shows twice."""
+        with self._reader.begin() as connection:
+            return survey_responses.shown(connection, since, until)
+
+    def refused_and_sent(self, since: datetime) -> tuple[int, int]:
+        """How many interactions Stella Connect refused, and how many it took, since then."""
+        with self._reader.begin() as connection:
+            return survey_responses.refused_and_sent(connection, since)
+
     # --- questions
 
     def counts(self, closed_from: datetime | None = None, closed_until: datetime | None = None) -> Counts:
@@ -152,3 +218,60 @@ class Ledger:
     ) -> bool:
         with self._engine.begin() as connection:
             return release.settle(connection, self._now(), claimed, outcome, http_status, detail)
+
+    # --- people
+    # Where an act does not fit it raises `ActRefusedError` and changes nothing; a dry run is undone at its end.
+    # `closed_at` says which closing of the conversation is meant, where several could be.
+
+    def cancel(
+        self, conversation_id: str, closed_at: datetime | None, by: str, why: str, *, dry_run: bool
+    ) -> dict[str, int]:
+        """Planned → cancelled."""
+        with self._by_hand(dry_run) as connection:
+            return admin.cancel(connection, self._now(), conversation_id, closed_at, by, why)
+
+    def release_now(
+        self, conversation_id: str, closed_at: datetime | None, by: str, why: str, *, dry_run: bool
+    ) -> dict[str, int]:
+        """Make a planned interaction due now."""
+        with self._by_hand(dry_run) as connection:
+            return admin.release_now(connection, self._now(), conversation_id, closed_at, by, why)
+
+    def settle_by_hand(
+        self, conversation_id: str, closed_at: datetime | None, outcome: State, by: str, why: str, *, dry_run: bool
+    ) -> dict[str, int]:
+        """Unknown → sent, planned or cancelled."""
+        with self._by_hand(dry_run) as connection:
+            return admin.settle(connection, self._now(), conversation_id, closed_at, outcome, by, why)
+
+    def send_again(
+        self, agent_email: str, expire_after: timedelta, by: str, why: str, *, dry_run: bool
+    ) -> dict[str, int]:
+        """Skipped for want of an approved profile → planned, for one agent and within the expiry."""
+        with self._by_hand(dry_run) as connection:
+            return admin.send_again(connection, self._now(), agent_email, expire_after, by, why)
+
+    def erase_customer(self, customer: str, by: str, why: str, *, dry_run: bool) -> dict[str, int]:
+        """Take everything that tells of a customer, by id or e-mail address, out of the ledger."""
+        with self._by_hand(dry_run) as connection:
+            return admin.erase(connection, self._now(), customer, by, why)
+
+    def retain(self, retention: timedelta, *, dry_run: bool = False) -> int:
+        """Erase the personal data of final interactions that have not moved for so long; returns of how many.
+
+        One transaction for each thousand, so that releases hardly wait.
+        """
+        before, erased, last = self._now() - retention, 0, 0
+        while True:
+            with self._by_hand(dry_run) as connection:
+                ids = admin.retain(connection, before, last)
+            if not ids:
+                return erased
+            erased, last = erased + len(ids), ids[-1]
+
+    @contextmanager
+    def _by_hand(self, dry_run: bool) -> Iterator[Connection]:
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            yield connection
+            if dry_run:
+                transaction.rollback()

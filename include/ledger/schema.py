@@ -116,6 +116,40 @@ watermark = Table(
     CheckConstraint("covered_until >= covered_from", name="order"),
 )
 
+survey_response = Table(
+    "survey_response",
+    metadata,
+    # Stella Connect's own id: several records may tell of one interaction.
+    Column("uuid", StorableText, primary_key=True),
+    # Grows with each change of the record.
+    Column("sequence_id", BigInteger, nullable=False),
+    Column("interaction_id", BigInteger, ForeignKey("interaction.id"), nullable=False),
+    Column("delivery_status", StorableText),
+    Column("request_created_at", Instant),
+    Column("request_sent_at", Instant),
+    Column("response_received_at", Instant),
+    Column("rating", SmallInteger),
+    # The customer's own words: may hold personal data, and goes when those of the interaction go.
+    Column("comment", StorableText),
+    Column("reward", StorableText),
+    Column("channel", StorableText),
+    Column("brand", StorableText),
+    # When the ledger last learnt something new of it.
+    Column("read_at", Instant, nullable=False),
+)
+
+data_return_cursor = Table(
+    "data_return_cursor",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # The highest number read; everything up to it has been recorded.
+    Column("sequence_id", BigInteger),
+    # The last complete reading by time of creation: from which creation on, and when.
+    Column("reread_from", Instant),
+    Column("reread_at", Instant),
+    CheckConstraint("(reread_from IS NULL) = (reread_at IS NULL)", name="reread"),
+)
+
 
 def state_is(*states: State, row: Any = interaction) -> ColumnElement[bool]:
     """The condition that a row stands in one of the states.
@@ -141,3 +175,11 @@ Index(
     sqlite_where=_open,
 )
 Index("ix_interaction_event_interaction", interaction_event.c.interaction_id)
+
+# What Stella Connect does not show, and how much it refuses, are questions about the last hours and days only.
+_was_sent = interaction.c.sent_at.is_not(None)
+Index("ix_interaction_sent_at", interaction.c.sent_at, postgresql_where=_was_sent, sqlite_where=_was_sent)
+_rejected = state_is(State.REJECTED)
+Index("ix_interaction_rejected", interaction.c.updated_at, postgresql_where=_rejected, sqlite_where=_rejected)
+Index("ix_survey_response_interaction", survey_response.c.interaction_id)
+Index("ix_survey_response_read_at", survey_response.c.read_at)

@@ -281,8 +281,8 @@ class KustomerHook(VendorApiHook):
                         f"the {PAGE_SIZE * LAST_PAGE} a search returns",
                     )
                 for record in page.records:
-                    identity = record.get("id")
-                    if not isinstance(identity, str):
+                    identity = _id(record)
+                    if identity is None:
                         nameless.append(conversation(record))
                         continue
                     found[identity] = conversation(record)
@@ -313,9 +313,7 @@ class KustomerHook(VendorApiHook):
         found: dict[str, CustomerT] = {}
         if wanted:
             for page in self.search("customer", closed_from, closed_to):
-                found.update(
-                    {record["id"]: customer(record) for record in page.records if record.get("id") in wanted}
-                )
+                found.update({one: customer(record) for record in page.records if (one := _id(record)) in wanted})
                 if len(found) == len(wanted):
                     break
         return list(found.values())
@@ -341,7 +339,7 @@ class KustomerHook(VendorApiHook):
     def _some_by_id(self, call: Call, ids: Iterable[str]) -> dict[str, Record]:
         path = call.path.format(ids=",".join(quote(one, safe="") for one in ids))
         rows = _rows(self._get(call, path))
-        return {row["id"]: row for row in rows if row.get("id") in set(ids)}
+        return {one: row for row in rows if (one := _id(row)) in set(ids)}
 
     def _pages(self, call: Call, params: Params, page_size: int, body: object = None) -> Iterator[dict[str, Any]]:
         """Answers of a paged call, until `links.next` is empty or `LAST_PAGE` was read.
@@ -436,6 +434,11 @@ def _rows(answer: dict[str, Any]) -> list[Record]:
     """The records of an answer: `data` is a list, or one record when a single id was asked for."""
     data = answer["data"]
     return [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]
+
+
+def _id(record: Record) -> str | None:
+    value = record.get("id")
+    return value if isinstance(value, str) else None
 
 
 def _customer_id(record: Record) -> str | None:

@@ -86,22 +86,28 @@ class Release:
             ReleaseInterrupted: Kustomer could not be asked (and `on_recheck_failure` is "hold"), or Stella
                 Connect took nothing for `MOST_PAUSES` pauses.
         """
-        self.ledger.recover(by=self.by)
         approved: dict[str, str] | None = None
         pauses, left = 0, limit
         try:
             while left is None or left > 0:
+                self.ledger.recover(by=self.by)  # also what a slow second look let slip from this release
                 batch = self.ledger.claim(
                     due_from, due_until, limit=min(BATCH, left or BATCH), lease=LEASE, by=self.by
                 )
                 if not batch:
                     break
-                if approved is None:
-                    approved = self._approved(batch)
                 through = self._counts["sent"] + self._counts["rejected"]
-                given_back = self._release(batch, approved)
-                left = None if left is None else left - len(batch) + given_back
+                try:
+                    if approved is None:
+                        approved = self._approved()
+                    untaken = self._release(batch, approved)
+                except Exception as fault:
+                    # Whatever it was: no sender is at work any more, so what is only claimed has not left.
+                    self.ledger.give_back(batch, detail=type(fault).__name__)
+                    raise
+                left = None if left is None else left - len(batch) + untaken
                 if self._stop is None:
+                    pauses = 0
                     continue
                 stop, self._stop = self._stop, None
                 if isinstance(stop, KeyFault):
@@ -133,28 +139,24 @@ class Release:
         }
 
     def _release(self, batch: Sequence[ClaimedInteraction], approved: dict[str, str]) -> int:
-        """Handle one claimed batch; returns how many were given back because of `self._stop`."""
+        """Handle one claimed batch; returns how many were ready and are planned again."""
         ready = self._second_look(batch)
-        given_back: list[ClaimedInteraction] = []
+        untaken: list[ClaimedInteraction] = []
         with ThreadPoolExecutor(SENDERS, thread_name_prefix="release") as senders:
             try:
-                for claimed, tried in zip(
+                for (claimed, _), settled in zip(
                     ready, senders.map(lambda one: self._send_one(one[0], one[1], approved), ready), strict=True
                 ):
-                    if not tried:
-                        given_back.append(claimed[0])
+                    if not settled:
+                        untaken.append(claimed)
             finally:
                 senders.shutdown(wait=True, cancel_futures=True)
-        self.ledger.give_back(given_back, detail=type(self._stop).__name__)
-        return len(given_back)
+        self.ledger.give_back(untaken, detail=type(self._stop).__name__)  # those that were not even tried
+        return len(untaken)
 
-    def _approved(self, batch: Sequence[ClaimedInteraction]) -> dict[str, str]:
+    def _approved(self) -> dict[str, str]:
         """The approved profiles as they are now, by comparable address; asked once, and only if anything is due."""
-        try:
-            return {same_address(address): address for address in self.stella_connect.active_employees()}
-        except VendorApiError:
-            self.ledger.give_back(batch, detail="profiles could not be read")
-            raise
+        return {same_address(address): address for address in self.stella_connect.active_employees()}
 
     def _second_look(
         self, batch: Sequence[ClaimedInteraction]
@@ -163,7 +165,6 @@ class Release:
         try:
             records = self.kustomer.conversations([one.interaction.conversation_id for one in batch])
         except KeyFault:
-            self.ledger.give_back(batch, detail="key refused")
             raise
         except VendorApiError as error:
             log.warning("second look failed for %d interactions: %s", len(batch), error)
@@ -193,7 +194,7 @@ class Release:
     def _send_one(
         self, claimed: ClaimedInteraction, conversation: Conversation | None, approved: dict[str, str]
     ) -> bool:
-        """Send one interaction, or veto it; False if it was left alone because the release is stopping."""
+        """Send one interaction, or veto it; False if it was not taken, or left alone as the release is stopping."""
         if self._stop is not None:
             return False
         interaction, now = claimed.interaction, datetime.now(UTC)
@@ -217,37 +218,46 @@ class Release:
         )
         if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:
             self._count("lost")
-        elif datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:
+            return True
+        if datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:
             # Stopped (a debugger, a suspended machine) between the commit and here: others may count the lease
             # as over. Nothing has left, and only we can know it.
             self._settle("not_taken", self.ledger.not_taken(claimed, None, detail="lease over before the POST"))
-        else:
-            self._post(claimed, request)
-        return True
+            return False
+        return self._post(claimed, request)
 
-    def _post(self, claimed: ClaimedInteraction, request: dict[str, Any]) -> None:
+    def _post(self, claimed: ClaimedInteraction, request: dict[str, Any]) -> bool:
+        """One POST and its outcome; False if it was not taken and the interaction is planned again."""
         ledger, late = self.ledger, (datetime.now(UTC) - claimed.interaction.due_at).total_seconds()
         try:
             status = self.stella_connect.send(request)
         except Refused as refusal:
-            self._settle(
-                "rejected", ledger.rejected(claimed, refusal.status, detail=refusal.code or str(refusal.status))
-            )
+            self._unknown_in_a_row = 0
+            words = refusal.text or refusal.code or str(refusal.status)
+            self._settle("rejected", ledger.rejected(claimed, refusal.status, detail=words))
         except (KeyFault, RateLimited, NeverSent) as fault:
             self._settle("not_taken", ledger.not_taken(claimed, fault.status, detail=type(fault).__name__))
-            self._stop = fault
+            self._stop_for(fault)
+            return False
         except OutcomeUnknown as fault:
             self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))
             with self._lock:
                 self._unknown_in_a_row += 1
-                if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
-                    self._stop = fault
+            if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
+                self._stop_for(fault)
         else:
             self._settle("sent", ledger.sent(claimed, status))
             with self._lock:
                 self._unknown_in_a_row = 0
                 self._lateness.append(late)
                 self._counts["do_not_send"] += bool(request.get("do_not_send"))
+        return True
+
+    def _stop_for(self, fault: VendorApiError) -> None:
+        """Let the senders try nothing further; of several faults at once a refused key is the one that counts."""
+        with self._lock:
+            if not isinstance(self._stop, KeyFault):
+                self._stop = fault
 
     def _veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> None:
         if self.ledger.veto(claimed, state, reason, detail):

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import yaml
 
-from tests.support.postgres import running
+from scripts.postgres import running
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR_KEYS = {

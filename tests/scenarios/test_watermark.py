@@ -21,6 +21,18 @@ def test_an_hour_that_failed_is_read_by_the_next_run(pipeline, sandbox, close, h
     assert pipeline.sent() == [conversation]
 
 
+def test_the_very_first_hour_is_not_lost_when_it_fails(pipeline, sandbox, close, hour, no_waiting):
+    conversation = close()
+    sandbox.state.faults.active = [Fault("500_before", "/v1/customers/search")]
+    with pytest.raises(VendorApiError):
+        pipeline.extract(run_of(hour))
+    sandbox.state.faults.active = []
+
+    pipeline.run(run_of(hour + HOUR))
+
+    assert pipeline.sent() == [conversation]
+
+
 def test_hours_in_which_nothing_ran_are_read_by_the_next_run(pipeline, close, hour):
     pipeline.run(run_of(hour - 30 * HOUR))
     conversation = close()
@@ -61,6 +73,29 @@ def test_a_backfill_reads_just_its_hour_and_leaves_the_watermark_alone(pipeline,
 
     assert pipeline.states() == {wanted: "sent"}
     assert pipeline.ledger.watermark() == before
+
+
+def test_an_old_hour_run_again_waits_for_nothing(pipeline, close, hour, settings):
+    """Its interactions are overdue by now, however long the delay was."""
+    settings(seconds_until_send=7200)
+    conversation = close()
+
+    pipeline.run(run_of(hour, origin="backfill"))
+
+    assert pipeline.sent() == [conversation]
+
+
+def test_closings_that_the_search_counts_but_does_not_return_are_looked_for_again(
+    pipeline, sandbox, close, hour, no_waiting
+):
+    conversations = {close(minute) for minute in (10, 20)}
+    sandbox.state.faults.active = [Fault("missing_rows", "/v1/customers/search")]
+    assert pipeline.extract(run_of(hour))["short"] > 0
+    sandbox.state.faults.active = []
+
+    pipeline.run(run_of(hour + HOUR))
+
+    assert set(pipeline.sent()) == conversations
 
 
 def test_a_failed_hour_does_not_stop_what_is_planned(pipeline, sandbox, close, hour, no_waiting):

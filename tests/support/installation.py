@@ -1,26 +1,30 @@
 """A whole installation for tests: the real Airflow with the real DAG, a sandbox for both vendors, a ledger."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from include.interactions.settings import VARIABLE
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET, Sandbox, generate, start
 from include.sandbox.clock import to_ms
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND, Organisation
 from scripts.airflow_api import AirflowApi, Json
 from scripts.demo import DAG_ID, connections, set_up
+from scripts.ports import loopback_session
 from scripts.stack import Stack
+from scripts.waiting import wait_until
 
 HOUR = timedelta(hours=1)
 BUSY_HOURS = 4
 SPREAD = timedelta(seconds=30)
-"""How far apart the closings of a moment ago lie, and so the due times of the run that releases them."""
+"""How far apart the closings of a moment ago lie, and so the due times in the run that releases them."""
 FIRST_DUE = timedelta(seconds=20)
-"""After the trigger: extraction and planning are over by then."""
+"""After that run's trigger: extraction and planning are over by then."""
 SETTINGS = {
     "seconds_until_send": 60,
     "release_window_seconds": 10,
@@ -28,6 +32,7 @@ SETTINGS = {
     "kustomer_requests_per_minute": 100_000,
 }
 WEB_URL = "https://larkspur.kustomerapp.com"
+SEARCH_ROLE = "org.permission.search"
 
 
 @dataclass
@@ -37,7 +42,7 @@ class Installation:
     Attributes:
         stack: Airflow's parts.
         sandbox: both vendors, in this process.
-        last_interval_end: of the schedule; the hour before it had no closing, the four before that had some.
+        last_interval_end: of the schedule. The hour before it had no closing, the four before that had some.
         moment_ago: [start, end) of further closings, after the last interval.
     """
 
@@ -45,7 +50,6 @@ class Installation:
     sandbox: Sandbox
     last_interval_end: datetime
     moment_ago: tuple[datetime, datetime]
-    _runs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def api(self) -> AirflowApi:
@@ -61,16 +65,88 @@ class Installation:
         """What ought to be received of the closings in [start, end), beside what was."""
         return expectation(self.sandbox.state, to_ms(start), to_ms(end))
 
-    def trigger_moment_ago(self) -> str:
-        """Start a run by hand for the closings of a moment ago that releases them from `FIRST_DUE` on."""
-        start, end = self.moment_ago
-        delay = datetime.now(UTC) + FIRST_DUE - start
-        conf = {
-            "start": start.isoformat(),
-            "end": end.isoformat(),
-            "seconds_until_send": int(delay.total_seconds()),
-        }
+    def trigger(self, start: datetime, end: datetime, **settings: Any) -> str:
+        """Start a run by hand without a logical date for the closings in [start, end)."""
+        conf = {"start": start.isoformat(), "end": end.isoformat(), **settings}
         return self.api.trigger_run(DAG_ID, conf)
+
+    def wait(self, run_id: str) -> str:
+        """Wait for a run's end and return its state."""
+        return self.api.wait_for_run(DAG_ID, run_id)
+
+    def tasks(self, run_id: str) -> list[Json]:
+        """The task instances of a run in the order in which they started; those that never did come last."""
+        return sorted(self.api.task_instances(DAG_ID, run_id), key=lambda task: task["start_date"] or "never")
+
+    def result(self, run_id: str, task_id: str) -> Any:
+        """What an unmapped task returned."""
+        return self._xcom(run_id, task_id, "return_value", -1)
+
+    def xcoms(self, run_id: str) -> list[Any]:
+        """Everything that a run's tasks left for others."""
+        entries = self.api.call(
+            "GET", f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/~/xcomEntries", params={"limit": 100}
+        )["xcom_entries"]
+        return [self._xcom(run_id, one["task_id"], one["key"], one["map_index"]) for one in entries]
+
+    def _xcom(self, run_id: str, task_id: str, key: str, map_index: int) -> Any:
+        path = f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.api.call("GET", path, params={"map_index": map_index})["value"]
+
+    def log(self, run_id: str, task: Json) -> list[Json]:
+        """The log of a task instance's latest try, one dict for each line, `event` being the text."""
+        path = f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        lines: list[Json] = self.api.call(
+            "GET", path, params={"map_index": task["map_index"], "full_content": True}
+        )["content"]
+        return lines
+
+    def offered_connection_types(self) -> dict[str, Json]:
+        """What the UI draws its connection form from, by connection type; not part of Airflow's public API."""
+        with loopback_session() as http:
+            token = http.post(f"{self.stack.url}/auth/token", json={"username": "admin", "password": "admin"})
+            bearer = {"Authorization": f"Bearer {token.json()['access_token']}"}
+            types = http.get(f"{self.stack.url}/ui/connections/hook_meta", headers=bearer).json()
+        return {one["connection_type"]: one for one in types}
+
+    @contextmanager
+    def settings(self, **changes: Any) -> Iterator[None]:
+        """Other settings in the Variable for a while."""
+        self._write_settings(SETTINGS | changes)
+        try:
+            yield
+        finally:
+            self._write_settings(SETTINGS)
+
+    def _write_settings(self, settings: Json) -> None:
+        self.api.call("PATCH", f"variables/{VARIABLE}", {"key": VARIABLE, "value": json.dumps(settings)})
+
+    @contextmanager
+    def kustomer_key_without(self, role: str) -> Iterator[None]:
+        """The key of Kustomer's connection lacks a role for a while."""
+        tokens = self.sandbox.state.kustomer_tokens
+        whole = tokens[KUSTOMER_KEY] or ()
+        tokens[KUSTOMER_KEY] = tuple(one for one in whole if one != role)
+        try:
+            yield
+        finally:
+            tokens[KUSTOMER_KEY] = whole
+
+
+@dataclass
+class Runs:
+    """Ids of runs that have ended, as people and the clock started them."""
+
+    scheduled: str
+    """By the schedule, for the hour without closings."""
+    backfilled: list[str]
+    """For the three oldest busy hours, oldest first; each ran twice, in two backfills."""
+    missing_after_first_backfill: list[str]
+    """Conversations of these hours that ought to have been received before the second backfill."""
+    by_date: str
+    """By hand with a logical date: the end of the last busy hour."""
+    moment_ago: str
+    """By hand with Params, for the closings of a moment ago; most were not due yet when it began."""
 
 
 @contextmanager
@@ -79,7 +155,6 @@ def installed(home: Path) -> Iterator[Installation]:
     now = datetime.now(UTC).replace(microsecond=0)
     # The schedule is such that no interval ends in the midst of the tests.
     last_interval_end = now.replace(second=0) - timedelta(minutes=5)
-    moment_ago = (now - SPREAD, now)
     organisation = generate(
         seed=7,
         conversations=240,
@@ -99,13 +174,36 @@ def installed(home: Path) -> Iterator[Installation]:
         )
         set_up(stack, links, SETTINGS)
         stack.api.wait_for_dag(DAG_ID)
-        yield Installation(stack, sandbox, last_interval_end, moment_ago)
+        yield Installation(stack, sandbox, last_interval_end, (now - SPREAD, now))
+
+
+def play(here: Installation) -> Runs:
+    """Start all that should end well, side by side where the runs cannot take each other's interactions."""
+    api, hours = here.api, here.busy_hours
+    api.set_paused(DAG_ID, paused=False)  # starts the scheduled run
+    first_backfill = api.backfill(DAG_ID, hours[0], hours[2])
+    by_date = api.trigger_run(DAG_ID, logical_date=hours[3] + HOUR)
+    wait_until(lambda: len(api.runs(DAG_ID)) == 5, "the first five runs to begin", 60)
+    runs = {run["dag_run_id"]: run["run_type"] for run in api.runs(DAG_ID)}
+    for run_id in runs:
+        here.wait(run_id)
+    backfilled = [run_id for run_id, kind in runs.items() if kind == "backfill"]
+    missing = here.expected(hours[0], hours[3])["difference"]["missing"]
+
+    delay = datetime.now(UTC) + FIRST_DUE - here.moment_ago[0]
+    moment_ago = here.trigger(*here.moment_ago, seconds_until_send=int(delay.total_seconds()))
+    api.wait_for_backfill(first_backfill)
+    api.backfill(DAG_ID, hours[0], hours[2], reprocess="completed")
+    for run_id in [*backfilled, moment_ago]:
+        here.wait(run_id)
+    scheduled = next(run_id for run_id, kind in runs.items() if kind == "scheduled")
+    return Runs(scheduled, backfilled, missing, by_date, moment_ago)
 
 
 def add(organisation: Organisation, other: Organisation) -> None:
     """Let one organisation have the other's conversations too.
 
-    Both have as many agents, whose addresses the generator makes alike: Stella Connect's employees stay as they are.
+    With as many agents in both the generator makes the same employees, so Stella Connect's list stays as it is.
     """
     organisation.users |= other.users
     organisation.customers |= other.customers

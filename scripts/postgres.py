@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: on a free loopback port, in a temporary directory, never as root."""
+"""A real PostgreSQL server for tests and measurements: free loopback port, temporary directory, never as root."""
 
 import os
 import shutil

@@ -1,0 +1,102 @@
+"""Unknown outcomes come to an end: found in Data Return, or absent from it for long enough."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+
+from include.interactions.states import State
+from include.ledger import events
+from include.ledger.schema import interaction, interaction_event, state_is, survey_response
+
+FOUND = "found in Data Return"
+ABSENT = "absent from Data Return"
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownOutcome:
+    """An interaction whose request may have been taken."""
+
+    interaction_id: int
+    token: str
+    """Of the attempt: a later attempt has another."""
+    attempted_at: datetime
+    """When its latest request left."""
+    shown_at: datetime | None
+    """When Stella Connect took it, as Data Return tells; None while it is not shown there."""
+
+
+def unknown_outcomes(connection: Connection) -> list[UnknownOutcome]:
+    """Every interaction whose outcome is unknown, oldest attempt first."""
+    return [UnknownOutcome(*row) for row in connection.execute(_UNKNOWN)]
+
+
+def settle_found(
+    connection: Connection, now: datetime, interaction_id: int, sent_at: datetime, by: str | None
+) -> bool:
+    """Unknown → sent; False if the interaction is no longer unknown."""
+    values = {"row": interaction_id, "taken": sent_at, "at": now}
+    if connection.execute(_FOUND, values).scalar() is None:
+        return False
+    events.append(connection, [interaction_id], now, (State.UNKNOWN, State.SENT), detail=FOUND, by=by)
+    return True
+
+
+def resend_absent(connection: Connection, now: datetime, absent: Collection[UnknownOutcome], by: str | None) -> int:
+    """Unknown → planned for those that are still as they were seen; returns how many.
+
+    Once for each interaction: one that gets lost again, or whose customer was erased, is left for a person.
+    """
+    if not absent:
+        return 0
+    seen = [(one.interaction_id, one.token) for one in absent]
+    ids = connection.execute(_RESEND, {"seen": seen, "at": now}).scalars().all()
+    return events.append(connection, ids, now, (State.UNKNOWN, State.PLANNED), detail=ABSENT, by=by)
+
+
+_ATTEMPT = (
+    select(func.max(interaction_event.c.at))
+    .where(interaction_event.c.interaction_id == interaction.c.id, interaction_event.c.to_state == State.SENDING)
+    .scalar_subquery()
+)
+_SHOWN_AT = (
+    select(func.min(func.coalesce(survey_response.c.request_created_at, survey_response.c.read_at)))
+    .where(survey_response.c.interaction_id == interaction.c.id)
+    .scalar_subquery()
+)
+_UNKNOWN = (
+    select(
+        interaction.c.id,
+        interaction.c.token,
+        func.coalesce(_ATTEMPT, interaction.c.updated_at).label("attempted_at"),
+        _SHOWN_AT,
+    )
+    .where(state_is(State.UNKNOWN))
+    .order_by("attempted_at", interaction.c.id)
+)
+_FOUND = (
+    update(interaction)
+    .where(interaction.c.id == bindparam("row"), state_is(State.UNKNOWN))
+    .values(state=State.SENT, token=None, sent_at=bindparam("taken"), detail=FOUND, updated_at=bindparam("at"))
+    .returning(interaction.c.id)
+)
+_RESEND = (
+    update(interaction)
+    .where(
+        tuple_(interaction.c.id, interaction.c.token).in_(bindparam("seen", expanding=True)),
+        state_is(State.UNKNOWN),
+        interaction.c.customer_email.is_not(None),
+        interaction.c.agent_email.is_not(None),
+        ~select(survey_response.c.uuid).where(survey_response.c.interaction_id == interaction.c.id).exists(),
+        ~select(interaction_event.c.id)
+        .where(
+            interaction_event.c.interaction_id == interaction.c.id,
+            interaction_event.c.from_state == State.UNKNOWN,
+            interaction_event.c.to_state == State.PLANNED,
+        )
+        .exists(),
+    )
+    .values(state=State.PLANNED, token=None, detail=ABSENT, updated_at=bindparam("at"))
+    .returning(interaction.c.id)
+)

@@ -1,0 +1,193 @@
+"""What became of our interactions at Stella Connect: survey responses, and an end for unknown outcomes.
+
+Only looks and records. The one thing that leads to another request is the setting `on_absent` = "resend".
+"""
+
+import logging
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from airflow.sdk import Asset, Context
+from airflow.sdk.observability import stats
+
+from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
+from include.ledger import Cursor, Ledger, UnknownOutcome
+from plugins.failures import fail_for_good
+from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
+from plugins.stella_connect.hook import StellaConnectHook
+
+log = logging.getLogger(__name__)
+
+SURVEY_RESPONSES_READ = Asset(name="survey_responses_read", uri="kustomer-stella-connect://survey-responses/read")
+"""Emitted once a run, with the run's counts."""
+
+GRACE = timedelta(hours=6)
+"""Until then Stella Connect may still come to show a request that it took. How long that takes is unknown; the
+fact sheet says "some hours" (stella-connect.md, 4.5)."""
+REREAD_EVERY = timedelta(days=1)
+REREAD_SPAN = timedelta(days=3)
+"""Read again by time of creation: late answers and disputes need not bring a new number (4.1, 4.2)."""
+LONGEST_REREAD = timedelta(days=30)
+"""By then Stella Connect may have expunged what it held (4.5)."""
+REFUSALS_SPAN = timedelta(hours=1)
+MOST_REFUSED = 0.05
+"""Share of refusals in an hour at which Stella Connect raises an alarm of its own."""
+
+
+def record_feedback(context: Context) -> dict[str, Any]:
+    """Read what is new, settle what can be settled, and tell in one log line, metrics and an asset event.
+
+    Raises:
+        AirflowFailException: a setting, connection or key is wrong.
+        VendorApiError: Stella Connect did not answer. What was read is kept; the next try continues there.
+    """
+    settings, ledger = settings_of(context), open_ledger()
+    ledger.migrate()
+    with fail_for_good(), StellaConnectHook() as stella_connect:
+        facts = Feedback(ledger, stella_connect, settings.on_absent, by=actor_of(context)).read(datetime.now(UTC))
+    log.info(canonical_line("feedback", facts))
+    for count in ("recorded", "answered", "settled", "resent"):
+        stats.incr(f"feedback.{count}", facts[count])
+    for level in ("unknown", "unknown_past_grace", "not_shown", "shown_twice"):
+        stats.gauge(f"feedback.{level}", facts[level])
+    _warn(facts, settings.on_absent)
+    context["outlet_events"][SURVEY_RESPONSES_READ].extra = facts
+    return facts
+
+
+class Feedback:
+    """One reading of Data Return. Whatever it repeats after a crash changes nothing a second time."""
+
+    def __init__(
+        self, ledger: Ledger, stella_connect: StellaConnectHook, on_absent: Literal["ask", "resend"], by: str
+    ) -> None:
+        self.ledger = ledger
+        self.stella_connect = stella_connect
+        self.on_absent = on_absent
+        self.by = by
+        self._counts: Counter[str] = Counter()
+
+    def read(self, now: datetime) -> dict[str, Any]:
+        """Bring the ledger up to date; returns counts, never personal data."""
+        self.ledger.recover(self.by)  # what a dead release was sending is looked for, too
+        self._read_data_return(now)
+        unknown = [one for one in self.ledger.unknown_outcomes() if not self._settled(one)]
+        late = [one for one in unknown if _past_grace(one, now)]
+        resent = self._resend(late) if self.on_absent == "resend" else 0
+        shown = self.ledger.shown(since=now - REREAD_SPAN, until=now - GRACE)
+        refused, sent = self.ledger.refused_and_sent(since=now - REFUSALS_SPAN)
+        names = ("records", "recorded", "answered", "not_ours", "unreadable", "reread", "settled")
+        return {name: self._counts[name] for name in names} | {
+            "resent": resent,
+            "unknown": len(unknown) - resent,
+            "unknown_past_grace": len(late) - resent,
+            "not_shown": shown.missing,
+            "shown_twice": shown.twice,
+            "last_hour": {"refused": refused, "sent": sent},
+        }
+
+    def _read_data_return(self, now: datetime) -> None:
+        cursor = self.ledger.cursor()
+        if cursor.sequence_id is None:
+            # Without a cursor the oldest records of the account would come first, perhaps years of them.
+            began = self.ledger.first_attempt()
+            if began is not None:  # else there is nothing that Stella Connect could tell
+                self._reread(began - CLOCK_SLACK, now, moves_cursor=True)
+            return
+        self._pages(after=cursor.sequence_id, created_from=None, moves_cursor=True)
+        absent = [one for one in self.ledger.unknown_outcomes() if one.shown_at is None]
+        if _reread_is_due(cursor, absent, now):
+            oldest = min((one.attempted_at - CLOCK_SLACK for one in absent), default=now)
+            created_from = max(now - LONGEST_REREAD, min(now - REREAD_SPAN, oldest))
+            # The numbers in between, of what was created earlier, are not in it: the cursor stays.
+            self._reread(created_from, now, moves_cursor=False)
+
+    def _reread(self, created_from: datetime, now: datetime, *, moves_cursor: bool) -> None:
+        self._counts["reread"] += 1
+        if self._pages(after=None, created_from=created_from, moves_cursor=moves_cursor):
+            self.ledger.note_reread(created_from, now)
+
+    def _pages(self, *, after: int | None, created_from: datetime | None, moves_cursor: bool) -> bool:
+        """Record page after page, each for good; False if the pages stopped before the end."""
+        while records := self.stella_connect.data(after=after, created_at_gte=created_from):
+            responses = [one for one in map(read_survey_response, records) if one is not None]
+            highest = max((one.sequence_id for one in responses), default=None)
+            learnt = self.ledger.record_responses(responses, cursor=highest if moves_cursor else None)
+            self._counts.update(
+                records=len(records),
+                unreadable=len(records) - len(responses),
+                recorded=learnt.changed,
+                answered=learnt.answered,
+                not_ours=learnt.not_ours,
+            )
+            if highest is None or (after is not None and highest <= after):
+                log.warning("Data Return gave a page after %s that ends at %s: reading stops here.", after, highest)
+                return False
+            after = highest
+        return True
+
+    def _settled(self, one: UnknownOutcome) -> bool:
+        if one.shown_at is None:
+            return False
+        self._counts["settled"] += self.ledger.settle_found(one.interaction_id, one.shown_at, self.by)
+        return True
+
+    def _resend(self, late: list[UnknownOutcome]) -> int:
+        """Plan those again whose absence has been seen: by time of creation, and after the grace."""
+        cursor = self.ledger.cursor()
+        if cursor.reread_at is None or cursor.reread_from is None:
+            return 0
+        absent = [
+            one
+            for one in late
+            if _past_grace(one, cursor.reread_at) and cursor.reread_from <= one.attempted_at - CLOCK_SLACK
+        ]
+        return self.ledger.resend_absent(absent, self.by)
+
+
+def _past_grace(one: UnknownOutcome, at: datetime) -> bool:
+    return one.attempted_at + GRACE <= at
+
+
+def _reread_is_due(cursor: Cursor, absent: list[UnknownOutcome], now: datetime) -> bool:
+    """Once a day, and whenever an unknown outcome has come past the grace since the last time."""
+    last = cursor.reread_at
+    if last is None or now - last >= REREAD_EVERY:
+        return True
+    return any(_past_grace(one, now) and not _past_grace(one, last) for one in absent)
+
+
+def _warn(facts: dict[str, Any], on_absent: str) -> None:
+    hours = GRACE // timedelta(hours=1)
+    if facts["unknown_past_grace"]:
+        log.warning(
+            "%d interactions have had an unknown outcome for more than %d hours and Stella Connect does not show "
+            "them (on_absent = %r). Look for them on its Invalid Requests tab, then settle each in the DAG "
+            "interaction_ledger_admin.",
+            facts["unknown_past_grace"],
+            hours,
+            on_absent,
+        )
+    if facts["not_shown"]:
+        log.warning(
+            "%d interactions were sent more than %d hours ago and Stella Connect does not show them. Look at its "
+            "Invalid Requests tab, and whether the connection's key is that of the account you look at.",
+            facts["not_shown"],
+            hours,
+        )
+    if facts["shown_twice"]:
+        log.warning(
+            "Stella Connect shows %d interactions more than once. Look for a second sender: the official app, "
+            "another installation with a ledger of its own, or an interaction sent again by hand.",
+            facts["shown_twice"],
+        )
+    refused, sent = facts["last_hour"]["refused"], facts["last_hour"]["sent"]
+    if refused > MOST_REFUSED * (refused + sent):
+        log.warning(
+            "Stella Connect refused %d of %d interactions of the last hour, more than %.0f %%. Each interaction's "
+            "history in the ledger names the error; most often it is a profile, channel, brand or language.",
+            refused,
+            refused + sent,
+            100 * MOST_REFUSED,
+        )

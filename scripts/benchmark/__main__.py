@@ -1,0 +1,58 @@
+"""`make benchmark`: measure, print, and keep the figures in docs/performance.md."""
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from scripts import processes
+from scripts.benchmark import (
+    cpu,
+    extraction,
+    parsing,
+    release,
+    requests_per_interaction,
+    task_instances,
+)
+from scripts.benchmark.figure import KEPT_IN, keep, show
+from scripts.stack import ROOT
+
+# The row that takes longest comes last.
+ROWS = {
+    "instances": task_instances.measure,
+    "parsing": parsing.measure,
+    "requests": requests_per_interaction.measure,
+    "release": release.measure,
+    "extraction": extraction.measure,
+    "cpu": cpu.measure,
+}
+
+
+def main() -> int:
+    """Measure the chosen rows; status 0 when every bar is met."""
+    parser = argparse.ArgumentParser(prog="make benchmark", description=__doc__)
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; none: all")
+    parser.add_argument("--quick", action="store_true", help="small sizes: tries the rows out, keeps nothing")
+    chosen = parser.parse_args()
+    if unknown := [row for row in chosen.rows if row not in ROWS]:
+        parser.error(f"no such row: {', '.join(unknown)}; the rows are {', '.join(ROWS)}")
+    console = Console(highlight=False, soft_wrap=True)
+    met = True
+    try:
+        with processes.interruptible():
+            for row in chosen.rows or ROWS:
+                console.print(f"Measuring {row} ...")
+                figures = list(ROWS[row](quick=chosen.quick))
+                show(console, figures)
+                met = met and all(figure.met for figure in figures)
+                if not chosen.quick:
+                    keep(figures)
+    except processes.Interrupted:
+        return 130
+    if not chosen.quick:
+        console.print(f"Kept in {KEPT_IN.relative_to(ROOT)}.")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

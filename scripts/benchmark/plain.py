@@ -1,0 +1,116 @@
+"""Baselines: what people write first. One request at a time, a new connection for each, no ledger."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import jwt
+import requests
+
+from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
+from scripts.sandbox import RunningSandbox
+
+AS_KUSTOMER = {"Authorization": f"Bearer {KUSTOMER_KEY}"}
+AS_STELLA = {"x-api-key": STELLA_KEY}
+DIRECTLY = {"http": "", "https": ""}
+TAP_PAGE_SIZE = 100
+LAST_PAGE = 100
+
+
+def search(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime) -> Iterator[list[dict[str, Any]]]:
+    """Pages of conversations, 100 rows each; at most 100 pages, which is where Kustomer ends."""
+    body = {
+        "queryContext": "conversation",
+        "and": [
+            {"conversation_status": {"equals": "done"}},
+            {"conversation_last_done_created_at": {"gte": _text(closed_from)}},
+            {"conversation_last_done_created_at": {"lt": _text(closed_to)}},
+        ],
+        "sort": [{"conversation_updated_at": "asc"}],
+    }
+    for page in range(1, LAST_PAGE + 1):
+        answer = requests.post(
+            f"{sandbox.kustomer_url}/v1/customers/search",
+            params={"page": page, "pageSize": TAP_PAGE_SIZE},
+            json=body,
+            headers=AS_KUSTOMER,
+            timeout=60,
+            proxies=DIRECTLY,
+        )
+        answer.raise_for_status()
+        found = answer.json()
+        yield found["data"]
+        if not found["links"]["next"]:
+            return
+
+
+def read_all(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime, parts: int) -> dict[str, Any]:
+    """Read all conversations in `parts` of the span, so that none meets the last page; keep them in a list."""
+    began = time.perf_counter()
+    found: dict[str, dict[str, Any]] = {}
+    pages = 0
+    for part in range(parts):
+        step = (closed_to - closed_from) / parts
+        for rows in search(sandbox, closed_from + part * step, closed_from + (part + 1) * step):
+            pages += 1
+            found.update({row["id"]: row for row in rows})
+    return {"rows": len(found), "searches": pages, "seconds": time.perf_counter() - began}
+
+
+def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:
+    """One look-up each for conversation, customer, user and employee, and the POST; whether it was taken."""
+    conversation = _kustomer(sandbox, f"conversations/{conversation_id}")
+    customer_id = conversation["relationships"]["customer"]["data"]["id"]
+    customer = _kustomer(sandbox, f"customers/{customer_id}")
+    user = _kustomer(sandbox, f"users/{conversation['attributes']['assignedUsers'][0]}")
+    return post(
+        sandbox,
+        feedback_request(
+            conversation_id,
+            customer["attributes"]["emails"][0]["email"],
+            an_employee(sandbox, user["attributes"]["email"]),
+        ),
+    )
+
+
+def an_employee(sandbox: RunningSandbox, address: str = "") -> str:
+    """The address of the first agent with an approved profile, of all or of those found by `address`."""
+    token = jwt.encode({"iat": int(time.time())}, STELLA_SECRET, algorithm="HS256")
+    employees = requests.get(
+        f"{sandbox.stella_url}/v2/employees",
+        params={"q": address, "status": "active"},
+        headers={**AS_STELLA, "Authorization": token},
+        timeout=60,
+        proxies=DIRECTLY,
+    )
+    employees.raise_for_status()
+    return str(employees.json()["employees"][0]["email"])
+
+
+def post(sandbox: RunningSandbox, body: dict[str, Any]) -> bool:
+    """One POST; whether it was taken."""
+    return requests.post(
+        f"{sandbox.stella_url}/v1/requests", json=body, headers=AS_STELLA, timeout=60, proxies=DIRECTLY
+    ).ok
+
+
+def feedback_request(conversation_id: str, customer: str, employee: str) -> dict[str, Any]:
+    """The least that Stella Connect takes."""
+    return {
+        "channel": "email",
+        "customer": {"name": "Somebody", "email": customer},
+        "employee": {"email": employee},
+        "ext_interaction_id": conversation_id,
+    }
+
+
+def _kustomer(sandbox: RunningSandbox, path: str) -> dict[str, Any]:
+    answer = requests.get(f"{sandbox.kustomer_url}/v1/{path}", headers=AS_KUSTOMER, timeout=60, proxies=DIRECTLY)
+    answer.raise_for_status()
+    record: dict[str, Any] = answer.json()["data"]
+    return record
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,79 @@
+"""The pipeline's own tasks, run in this process; imported by child processes only, since it imports Airflow."""
+
+import resource
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+from airflow.sdk import Context
+
+from include.interactions.release_windows import release_windows
+from include.interactions.settings import Settings
+from include.interactions.span import Span
+from plugins.kustomer.hook import KustomerHook
+from plugins.kustomer.operator import ExtractClosedConversationsOperator, Extraction
+from plugins.run_context import open_ledger
+from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+
+WINDOW_SECONDS = Settings().release_window_seconds
+EVER = datetime.max.replace(tzinfo=UTC)
+
+
+def whole_run(closed_from: str, closed_to: str) -> dict[str, Any]:
+    """Extract, check and release, in the windows that the hourly run would have made of these due times."""
+    context = _context(closed_from, closed_to)
+    ExtractClosedConversationsOperator(task_id="extract").execute(context)
+    CheckAgentProfilesOperator(task_id="check").execute(context)
+    due_times = open_ledger().due(EVER)
+    windows = list(release_windows(due_times, due_times[0] - timedelta(seconds=1), WINDOW_SECONDS))
+    for window in windows:
+        _release(context, window.due_from, window.due_until)
+    return {"windows": len(windows)}
+
+
+def extract(closed_from: str, closed_to: str, seconds_until_send: int = 60) -> dict[str, Any]:
+    """Extract without throttles; seconds, and the memory in MiB that came on top of the imports."""
+    settings, ledger = Settings(seconds_until_send=seconds_until_send), open_ledger()
+    ledger.migrate()
+    imported = psutil.Process().memory_info().rss
+    start, end = datetime.fromisoformat(closed_from), datetime.fromisoformat(closed_to)
+    began = time.perf_counter()
+    with KustomerHook(requests_per_minute=0, searches_per_minute=0) as kustomer:
+        extraction = Extraction(kustomer, settings)
+        for interactions in extraction.interactions(Span(start, end, end)):
+            extraction.count(ledger.record(interactions, by="benchmark"))
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {**extraction.facts(), "seconds": seconds, "mebibytes": (peak - imported) / 2**20}
+
+
+def release_planned(closed_from: str, closed_to: str) -> dict[str, Any]:
+    """Release everything planned, window by window, each when its last interaction is due; seconds of the tasks."""
+    context = _context(closed_from, closed_to)
+    due_times = open_ledger().due(EVER)
+    seconds = 0.0
+    windows = list(release_windows(due_times, datetime.now(UTC), WINDOW_SECONDS))
+    for window in windows:
+        while (left := (window.due_until - datetime.now(UTC)).total_seconds()) > 0:
+            time.sleep(min(left, 1.0))
+        began = time.perf_counter()
+        _release(context, window.due_from, window.due_until)
+        seconds += time.perf_counter() - began
+    return {"seconds": seconds, "windows": len(windows)}
+
+
+def _release(context: Context, due_from: datetime, due_until: datetime) -> None:
+    window = {"due_from": due_from.isoformat(), "due_until": due_until.isoformat()}
+    ReleaseInteractionsOperator(task_id="release", window=window).execute(context)
+
+
+def _context(closed_from: str, closed_to: str) -> Context:
+    """The part of a manual run's context that the tasks look at."""
+    start, end = datetime.fromisoformat(closed_from), datetime.fromisoformat(closed_to)
+    run = SimpleNamespace(
+        run_id="benchmark", run_type="manual", run_after=end, data_interval_start=start, data_interval_end=end
+    )
+    context: Any = {"dag_run": run, "params": {}, "ti": SimpleNamespace(try_number=1)}
+    return context  # type: ignore[no-any-return]  # Airflow's own is made by its task runner alone

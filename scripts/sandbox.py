@@ -1,0 +1,65 @@
+"""The stand-ins for both vendors in a process of their own."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from scripts import processes
+from scripts.ports import HOST, free_port, loopback_session
+from scripts.stack import ROOT
+from scripts.waiting import wait_until
+
+GENERATING_SECONDS = 120
+"""An organisation of 100,000 conversations takes a while to invent."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSandbox:
+    """Where the stand-ins answer."""
+
+    kustomer_url: str
+    stella_url: str
+
+    def ask(self, path: str) -> Any:
+        """Return the answer of one of the sandbox's own endpoints, such as `requests` or `received`."""
+        with loopback_session() as http:
+            answer = http.get(f"{self.stella_url}/_sandbox/{path}", timeout=60)
+            answer.raise_for_status()
+            return answer.json()
+
+
+@contextmanager
+def running_sandbox(
+    log: Path, *, kustomer_port: int = 0, stella_port: int = 0, **options: object
+) -> Iterator[RunningSandbox]:
+    """Run both stand-ins while the block lasts; `options` are those of `python -m include.sandbox`.
+
+    Raises:
+        RuntimeError: they ended by themselves; with the end of their log.
+    """
+    kustomer_port, stella_port = kustomer_port or free_port(), stella_port or free_port()
+    options |= {"kustomer_port": kustomer_port, "stella_port": stella_port}
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "include.sandbox", *words]
+    child = processes.start(command, {**os.environ, "PYTHONPATH": str(ROOT)}, ROOT, log)
+    sandbox = RunningSandbox(f"http://{HOST}:{kustomer_port}", f"http://{HOST}:{stella_port}")
+
+    def answers() -> bool:
+        if child.poll() is not None:
+            raise RuntimeError(f"The sandbox ended by itself:\n{log.read_text()[-3000:]}")
+        try:
+            return bool(sandbox.ask("health"))
+        except requests.RequestException:
+            return False
+
+    try:
+        wait_until(answers, f"the sandbox (its log: {log})", GENERATING_SECONDS)
+        yield sandbox
+    finally:
+        processes.end([child])

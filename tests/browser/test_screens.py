@@ -1,0 +1,162 @@
+"""What people see in Airflow's UI, in a real browser; the README's pictures come from here.
+
+Screenshots go to pytest's temporary directory, and to the directory named by SCREENSHOTS if it is set:
+`SCREENSHOTS=docs/images .venv/bin/pytest tests/browser` makes the README's anew.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from include.interactions.settings import Settings
+from tests.support.installation import DAG_ID, Installation, Runs
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+QUIET = [
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE = 20_000
+"""Milliseconds; the first page of an API server takes a while on a busy machine."""
+
+Shoot = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def browser_page(installation: Installation) -> Iterator[Page]:
+    """A page of a person who has logged in."""
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        page = browser.new_page(locale="en-GB", timezone_id="UTC", reduced_motion="reduce")
+        page.set_default_timeout(PATIENCE)
+        page.goto(installation.stack.url)
+        page.get_by_label("Username").fill("admin")
+        page.get_by_label("Password").fill("admin")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("link", name="Dags")).to_be_visible()
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def page(browser_page: Page) -> Page:
+    """The same page for each test, in a common size."""
+    browser_page.set_viewport_size({"width": 1280, "height": 800})
+    return browser_page
+
+
+@pytest.fixture
+def shoot(page: Page, tmp_path: Path) -> Shoot:
+    """A function that keeps what is seen under a name."""
+    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+
+    def keep(name: str) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        page.mouse.move(0, 0)
+        page.screenshot(path=directory / f"{name}.png", animations="disabled")
+
+    return keep
+
+
+def test_the_grid_shows_the_runs_and_each_window_by_its_label(
+    installation: Installation, runs: Runs, page: Page, shoot: Shoot
+) -> None:
+    page.goto(f"{installation.stack.url}/dags/{DAG_ID}/runs/{runs.moment_ago}")
+    page.get_by_role("button", name="Expand all task groups").click()
+    for task_id in ("extract_closed_conversations", "wait_until_due [ ]", "release_interactions [ ]", "report"):
+        expect(page.get_by_role("link", name=task_id, exact=True).first).to_be_visible()
+    page.goto(
+        f"{installation.stack.url}/dags/{DAG_ID}/runs/{runs.moment_ago}"
+        "/tasks/release_window.release_interactions/mapped"
+    )
+    labels = [window["label"] for window in installation.result(runs.moment_ago, "plan_release_windows")]
+    for label in labels:
+        expect(page.get_by_role("link", name=label)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    shoot("grid")
+
+
+def test_the_graph_reads_like_the_pipeline(
+    installation: Installation, runs: Runs, page: Page, shoot: Shoot
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto(f"{installation.stack.url}/dags/{DAG_ID}/runs/{runs.moment_ago}")
+    page.get_by_role("button", name="Show Graph").click()
+    page.get_by_role("button", name="Collapse Details Panel").click()
+    graph = page.locator(".react-flow__nodes")
+    for name in ("extract_closed_conversations", "check_agent_profiles", "plan_release_windows", "report"):
+        expect(graph.get_by_text(name, exact=True)).to_be_visible()
+    for name in ("wait_until_due", "release_interactions"):
+        expect(graph.get_by_text(re.compile(name))).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    shoot("graph")
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "picture"),
+    [
+        ("Kustomer", {"Kustomer URL": "text"}, "connection-form-kustomer"),
+        ("Stella Connect", {"API secret": "password", "Token prefix": "text"}, "connection-form"),
+    ],
+)
+def test_the_connection_form_asks_for_what_the_type_needs_and_nothing_else(
+    name: str, extra: dict[str, str], picture: str, installation: Installation, page: Page, shoot: Shoot
+) -> None:
+    page.goto(f"{installation.stack.url}/connections")
+    page.get_by_role("button", name="Add Connection").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("combobox").fill(name)
+    page.get_by_role("option", name=name, exact=True).click()
+    for label in ("API URL", "API key"):
+        expect(form.get_by_text(label, exact=True)).to_be_visible()
+    for hidden in ("Host", "Login", "Password", "Port", "Schema"):
+        expect(form.get_by_text(hidden, exact=True)).to_have_count(0)
+    expect(form.locator("input[name=password]")).to_have_attribute("type", "password")
+
+    form.get_by_text("Extra Fields", exact=True).click()
+    for label, kind in extra.items():
+        expect(form.get_by_text(label, exact=True)).to_be_visible()
+        expect(field(form, label)).to_have_attribute("type", kind)
+    shoot(picture)
+
+
+def test_the_trigger_form_offers_an_interval_and_every_setting_and_asks_for_nothing_by_itself(
+    installation: Installation, runs: Runs, page: Page, shoot: Shoot
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 960})
+    page.goto(f"{installation.stack.url}/dags/{DAG_ID}")
+    page.get_by_role("button", name="Trigger Dag").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Settings for this run only").click()
+    for setting in Settings.model_fields.values():
+        expect(form.get_by_text(setting.title or "", exact=True)).to_be_attached()
+    expect(form.get_by_text("null", exact=True)).to_have_count(0)
+    shoot("trigger-form-settings")
+    form.get_by_role("button", name="Which closings").click()
+    for title in ("Closed from", "Closed before"):
+        expect(form.get_by_text(title, exact=True)).to_be_visible()
+    shoot("trigger-form")
+
+    with page.expect_request(lambda request: request.method == "POST" and "dagRuns" in request.url) as sent:
+        page.route("**/dagRuns", lambda route: route.abort())
+        form.get_by_role("button", name="Trigger", exact=True).click()
+    page.unroute("**/dagRuns")
+    assert sent.value.post_data_json["conf"] == dict.fromkeys([*Settings.model_fields, "start", "end"])
+
+
+def field(form: Locator, label: str) -> Locator:
+    """The input beside a label."""
+    return form.get_by_role("group").filter(has=form.get_by_text(label, exact=True)).locator("input").last

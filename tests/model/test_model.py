@@ -1,0 +1,381 @@
+"""Any order of closings, reopenings, runs, crashes and faults, against a plain model of the promise:
+
+at most one POST per interaction by itself, none early, none for a closing that no longer qualifies, none
+forgotten; an unknown outcome is looked up, never repeated on a timer.
+
+The clock is moved, never waited for. A process may be killed, or stand still past its leases while another one
+takes over, at any of its steps. `make soak` runs the long profile and prints its figures.
+"""
+
+import logging
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+import time_machine
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Row, select
+
+from include.interactions.release_windows import release_windows
+from include.interactions.settings import Settings
+from include.interactions.span import HOUR, Span, span_of
+from include.interactions.states import TRANSITIONS, Reason, State
+from include.ledger import Ledger, connect
+from include.ledger.schema import interaction_event
+from plugins.kustomer.operator import Extraction
+from plugins.stella_connect import release
+from plugins.vendor_api.errors import VendorApiError
+from tests.support.ledger import NOON
+from tests.support.model_world import (
+    FAULTS,
+    WILL_BE_OR_WAS_SENT,
+    Interruption,
+    Key,
+    Killed,
+    Kustomer,
+    LedgerOfProcess,
+    StellaConnect,
+    World,
+    now,
+    rows_of,
+)
+
+DELAY_SECONDS = 1800
+EXPIRE_SECONDS = 4 * 3600
+GRACE = timedelta(hours=1)
+"""After which an unknown outcome that Stella Connect does not show counts as absent."""
+AFTER_ALL_LEASES = timedelta(minutes=10)
+MOST_STEPS = 30
+"""Of one process: where it may be interrupted."""
+
+numbers = st.integers(1, 3)
+agents = st.sampled_from([(0,), (0,), (1,), (0, 1), ()])
+interruptions = st.one_of(
+    st.none(), st.tuples(st.sampled_from(["kill", "kill", "pause"]), st.integers(1, MOST_STEPS))
+)
+
+
+class Pipeline(RuleBasedStateMachine):
+    """One organisation and one ledger; every rule is something that people, vendors, Airflow or fate do."""
+
+    def __init__(
+        self, template: sqlite3.Connection, clock: time_machine.Traveller, figures: Counter[str]
+    ) -> None:
+        super().__init__()
+        self.figures = figures
+        self.clock = clock
+        clock.move_to(NOON)
+        # In memory: the promise under power cuts (WAL, synchronous) is SQLite's and has no place in a model.
+        self.engine = connect("sqlite://")
+        with self.engine.connect() as connection:
+            template.backup(connection.connection.driver_connection)
+        self.ledger = Ledger(self.engine)
+        self.touched = True
+
+    @initialize(
+        on_reopen=st.sampled_from(["cancel", "keep"]),
+        on_recheck_failure=st.sampled_from(["hold", "send"]),
+        on_expired=st.sampled_from(["count", "send", "skip"]),
+    )
+    def install(self, **choices: Any) -> None:
+        chosen = Settings(
+            seconds_until_send=DELAY_SECONDS, expire_after_seconds=EXPIRE_SECONDS, overlap_seconds=600, **choices
+        )
+        self.world = World(chosen, self.ledger, self.rows, self.clock, self.figures)
+        self.ledger.advance_watermark(NOON - HOUR, NOON)
+
+    # --- people
+
+    @rule(number=numbers, assigned=agents)
+    def close(self, number: int, assigned: tuple[int, ...]) -> None:
+        """For the first time, after a reopening, or again between two looks of ours."""
+        self.world.close(number, assigned)
+
+    @rule(number=numbers)
+    def reopen(self, number: int) -> None:
+        if one := self.world.conversations.get(f"c{number}"):
+            one.status = "open"
+
+    @rule(number=numbers, how=st.sampled_from(["gone", "deleted", "mergedInto"]))
+    def delete(self, number: int, how: str) -> None:
+        if one := self.world.conversations.get(f"c{number}"):
+            one.removed = how
+
+    @rule(number=numbers, assigned=agents)
+    def reassign(self, number: int, assigned: tuple[int, ...]) -> None:
+        one = self.world.conversations.get(f"c{number}")
+        if one and one.agents_at_close:  # where the snapshot names nobody the present ones count
+            one.agents_now = tuple(f"agent-{agent}" for agent in assigned)
+
+    @rule(agent=st.integers(0, 1))
+    def approve(self, agent: int) -> None:
+        self.world.approved.add(f"agent-{agent}")
+
+    @rule(agent=st.integers(0, 1))
+    def unapprove(self, agent: int) -> None:
+        self.world.approved.discard(f"agent-{agent}")
+
+    # --- fate
+
+    @rule(minutes=st.sampled_from([1, 5, 15, 31, 31, 60, 300]))
+    def time_passes(self, minutes: int) -> None:
+        self.world.forward(minutes=minutes)
+
+    @rule(faults=st.lists(st.sampled_from([*FAULTS, "201"]), min_size=1, max_size=8))
+    def posts_will_fail(self, faults: list[str]) -> None:
+        self.world.faults = list(faults)
+
+    @rule(kustomer=st.integers(0, 2), stella=st.integers(0, 2))
+    def readings_will_fail(self, kustomer: int, stella: int) -> None:
+        self.world.kustomer_fails, self.world.stella_fails = kustomer, stella
+
+    # --- Airflow
+
+    @rule(interruption=interruptions)
+    def run_extract(self, interruption: tuple[str, int] | None) -> None:
+        own = (now() - HOUR, now())
+        span = span_of(own, "schedule", self.ledger.watermark(), overlap_seconds=600, handover_seconds=900)
+        self._extract(span, self._interruption(interruption), "scheduled")
+
+    @rule(hours=st.integers(1, 8), back=st.integers(0, 3))
+    def backfill(self, hours: int, back: int) -> None:
+        end = now() - back * HOUR
+        span = span_of(
+            (end - hours * HOUR, end), "backfill", self.ledger.watermark(), overlap_seconds=600, handover_seconds=900
+        )  # fmt: skip - one call
+        self._extract(span, Interruption(), f"backfill of {end}")
+
+    @rule(
+        interruption=interruptions,
+        early=st.booleans(),
+        limit=st.sampled_from([None, None, 1, 2]),
+        again=st.booleans(),
+    )
+    def release_windows(
+        self, interruption: tuple[str, int] | None, early: bool, limit: int | None, again: bool
+    ) -> None:
+        """Early: the wait was ended by a stale or empty event. Again: the task was cleared, or a run overlaps."""
+        self._release(self._interruption(interruption), early=early, limit=limit, again=again)
+
+    @rule()
+    def settle_unknown_outcomes(self) -> None:
+        """As the feedback DAG does with `on_absent` "resend", against a Data Return that shows all in an hour."""
+        self.touched = True
+        keys = {row.id: key for key, row in self.rows().items()}
+        for outcome in self.ledger.unknown_outcomes():
+            closing = self.world.closings[keys[outcome.interaction_id]]
+            if now() < outcome.attempted_at + GRACE:
+                continue
+            if closing.accepted:
+                assert self.ledger.settle_found(outcome.interaction_id, now(), by="feedback")
+                self.figures["found afterwards"] += 1
+            elif not closing.refused and self.ledger.resend_absent([outcome], by="feedback"):
+                closing.may_be_posted = True
+                self.figures["absent, sent again"] += 1
+
+    # --- what must hold
+
+    @invariant()
+    def the_ledger_tells_what_happened(self) -> None:
+        if not self.touched:
+            return
+        self.touched = False
+        rows = self.rows()
+        with self.engine.connect() as connection:
+            events = connection.execute(select(interaction_event).order_by(interaction_event.c.id)).all()
+        stories: dict[int, list[Any]] = {row.id: [] for row in rows.values()}
+        for event in events:
+            stories[event.interaction_id].append(event)
+        for key, row in rows.items():
+            self._holds(key, row, rows)
+            steps = [(one.from_state, one.to_state) for one in stories[row.id]]
+            ends = [None, *(after for _, after in steps)]
+            assert [before for before, _ in steps] == ends[:-1], "a change of state has no event"
+            assert ends[-1] == row.state, "a change of state has no event"
+            assert set(steps) <= TRANSITIONS
+
+    def _holds(self, key: Key, row: Row[Any], rows: dict[Key, Row[Any]]) -> None:
+        closing, state = self.world.closings[key], State(row.state)
+        if closing.accepted:
+            assert state in {State.SENT, State.UNKNOWN, State.SENDING}, f"taken, but {state}"
+        if closing.refused:
+            assert state in {State.REJECTED, State.UNKNOWN, State.SENDING}, f"refused, but {state}"
+        if not closing.may_be_posted:
+            assert state not in {State.PLANNED, State.CLAIMED}, "what may have been taken will be sent again"
+        assert (state is not State.SENT) or closing.accepted == 1, "sent, but never taken"
+        assert (state is not State.REJECTED) or closing.refused, "rejected, but never refused"
+        if row.reason == Reason.SUPERSEDED:
+            assert any(other[0] == key[0] and other[1] > key[1] for other in [*rows, *self.world.closings])
+        if row.lease_until is not None:
+            assert row.lease_until <= now() + AFTER_ALL_LEASES, "held for longer than any lease"
+
+    def teardown(self) -> None:
+        """The end of the story: service comes back, time passes, and nothing is left behind."""
+        try:
+            if sys.exc_info()[0] is None and hasattr(self, "world"):
+                self._service_comes_back()
+                self.figures["histories"] += 1
+        finally:
+            self.engine.dispose()
+
+    def _service_comes_back(self) -> None:
+        world = self.world
+        world.faults, world.kustomer_fails, world.stella_fails = [], 0, 0
+        world.forward(minutes=1)
+        span = span_of(
+            (now() - HOUR, now()), "schedule", self.ledger.watermark(), overlap_seconds=600, handover_seconds=900
+        )  # fmt: skip - one call
+        self._extract(span, Interruption(), "back")
+        unknown_before = {key for key, row in self.rows().items() if row.state == State.UNKNOWN}
+        world.forward(seconds=DELAY_SECONDS)
+        world.clock.shift(AFTER_ALL_LEASES)
+        self._release(Interruption())
+        self._release(Interruption())
+        rows = self.rows()
+        self.touched = True
+        self.the_ledger_tells_what_happened()
+        assert {row.state for row in rows.values()} <= {
+            State.SENT, State.REJECTED, State.UNKNOWN, State.CANCELLED, State.SKIPPED
+        }, "something due was forgotten"  # fmt: skip - one set
+        for key in unknown_before:
+            assert rows[key].state == State.UNKNOWN, "an unknown outcome was settled by the clock"
+        for one in world.conversations.values():
+            if one.status == "done" and one.removed is None and one.closed_at is not None:
+                assert (one.id, one.closed_at) in rows, "a closing was never recorded"
+        self.figures.update(f"ended {row.state}" for row in rows.values())
+
+    # --- how it is done
+
+    def rows(self) -> dict[Key, Row[Any]]:
+        with self.engine.connect() as connection:
+            return rows_of(connection)
+
+    def _interruption(self, drawn: tuple[str, int] | None) -> Interruption:
+        if drawn is None:
+            return Interruption()
+        kind, step = drawn
+        return Interruption(step, self._stand_still if kind == "pause" else None)
+
+    def _stand_still(self) -> None:
+        """The process is stopped (SIGSTOP) past all its leases; meanwhile another one releases."""
+        self.figures["pauses"] += 1
+        self.world.clock.shift(AFTER_ALL_LEASES)
+        self._release(Interruption())
+
+    def _process(self, interruption: Interruption) -> tuple[Any, Any, Any]:
+        kustomer = Kustomer(self.world)
+        stella = StellaConnect(self.world, kustomer, interruption)
+        return LedgerOfProcess(self.world, stella), kustomer, stella
+
+    def _extract(self, span: Span, interruption: Interruption, by: str) -> None:
+        self.touched = True
+        ledger, kustomer, _ = self._process(interruption)
+        before, expected = self.rows(), {}
+        for one in self.world.conversations.values():
+            in_span = one.closed_at is not None and span.closed_from <= one.closed_at < span.closed_to
+            if in_span and one.status == "done" and one.removed in {None, "mergedInto"}:
+                expected[one.id, one.closed_at] = one
+        try:
+            extraction = Extraction(kustomer, self.world.settings)
+            for interactions in extraction.interactions(span):
+                extraction.count(ledger.record(interactions, by=by))
+            if not by.startswith("backfill"):
+                ledger.advance_watermark(span.closed_from, span.closed_to)
+        except Killed:
+            self.figures["kills"] += 1
+        except VendorApiError:
+            self.figures["failed runs"] += 1
+        else:
+            assert expected.keys() <= self.rows().keys(), "a closing was not recorded"
+        for key in self.rows().keys() - before.keys():
+            assert key in expected, "recorded, but not a closing"
+            merged = expected[key].removed is not None
+            reason = Reason.MERGED if merged else None if self.world.closings[key].agent else Reason.NO_AGENT_ASSIGNED
+            first = self.ledger.history(key[0])
+            (begun,) = [one for one in first if one.closed_at == key[1] and one.from_state is None]
+            assert begun.reason == reason
+            assert begun.due_at == self.world.closings[key].due_at
+
+    def _release(
+        self, interruption: Interruption, *, early: bool = False, limit: int | None = None, again: bool = False
+    ) -> None:
+        self.touched = True
+        ledger, kustomer, stella = self._process(interruption)
+        try:
+            ledger.recover(by="plan")
+            due_times = ledger.due(now() + HOUR)
+            for window in list(release_windows(due_times, now(), 60)) * (2 if again else 1):
+                if early or window.due_until <= now():
+                    # each window is a task of its own, that knows nothing of the others
+                    run = release.Release(ledger, kustomer, stella, self.world.settings, by="release")
+                    run.window(window.due_from, window.due_until, limit)
+        except Killed:
+            self.figures["kills"] += 1
+        except (release.ReleaseInterrupted, VendorApiError):
+            self.figures["failed runs"] += 1
+
+
+@pytest.fixture
+def template() -> Iterator[sqlite3.Connection]:
+    """An empty, migrated ledger to copy: migrating takes longer than a whole history."""
+    engine = connect("sqlite://")
+    Ledger(engine).migrate()
+    with engine.connect() as connection:
+        yield connection.connection.driver_connection
+    engine.dispose()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[time_machine.Traveller]:
+    """The one clock of all code; it stands until it is moved, also by the pauses of a release."""
+    with time_machine.travel(NOON, tick=False) as clock:
+        monkeypatch.setattr(release, "pause", lambda seconds: clock.shift(timedelta(seconds=seconds)))
+        yield clock
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No log of ten thousand histories, and one sender at a time, so that a history can be repeated."""
+    monkeypatch.setattr(release, "SENDERS", 1)
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize(
+    "histories", [250, pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])]
+)
+def test_any_order_of_events_keeps_the_promise(
+    histories: int,
+    template: sqlite3.Connection,
+    clock: time_machine.Traveller,
+    quiet: None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures: Counter[str] = Counter(duplicates=0, early=0)
+    run_state_machine_as_test(
+        partial(Pipeline, template, clock, figures),
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(f"{name:>24} {figures[name]:>9,}" for name in sorted(figures)) + "\n")
+    assert figures["histories"] >= histories
+    assert figures["duplicates"] == figures["early"] == 0

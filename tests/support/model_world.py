@@ -1,0 +1,348 @@
+"""Both vendors and the clock in memory, for the model test: what they hold, and how a run reaches them.
+
+Stand-ins for the two hooks rather than the sandbox, because the model test wants ten thousand histories of some
+twenty steps each: sockets, retries and the mapping of answers to exceptions have tests of their own
+(tests/plugins, tests/scenarios, tests/faults). The ledger, the domain's rules, `Extraction` and `Release` are the
+real ones. The stand-ins also hold what a process sees and does against the promise, at the moment it happens.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import time_machine
+from sqlalchemy import Row, select
+
+from include.interactions.interaction import ClaimedInteraction
+from include.interactions.settings import Settings
+from include.interactions.states import Reason, State
+from include.ledger import Ledger
+from include.ledger.schema import interaction
+from plugins.kustomer.hook import SearchWindow
+from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused
+from tests.support.ledger import NOON
+
+Key = tuple[str, datetime]
+"""Which closing: conversation id and `closed_at`."""
+
+TAKEN = {"201", "500 but taken", "reset but taken", "timeout but taken"}
+UNANSWERED = {"500 but taken", "reset but taken", "timeout but taken", "500", "reset", "timeout"}
+FAULTS = sorted((TAKEN | UNANSWERED | {"429", "connection refused", "400", "403"}) - {"201"})
+
+WILL_BE_OR_WAS_SENT = {State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN}
+
+
+class Killed(BaseException):
+    """The process is dead: no `except Exception` of it runs, nor does anything it does in `finally` count."""
+
+
+@dataclass
+class Conversation:
+    """As Kustomer shows it now."""
+
+    id: str
+    status: str = "open"
+    closed_at: datetime | None = None
+    agents_at_close: tuple[str, ...] = ()
+    agents_now: tuple[str, ...] = ()
+    removed: str | None = None
+    """How it went: "gone" (404), "deleted" or "mergedInto"."""
+
+    def record(self) -> dict[str, Any]:
+        attributes: dict[str, Any] = {"status": self.status, "assignedUsers": list(self.agents_now)}
+        if self.status == "open":
+            attributes["ended"] = True  # says nothing about being closed
+        if self.closed_at is not None:
+            attributes["lastDone"] = {
+                "createdAt": self.closed_at.isoformat(),
+                "assignedUsers": list(self.agents_at_close),
+            }
+        if self.removed is not None:
+            attributes[self.removed] = True
+        return {
+            "id": self.id,
+            "attributes": attributes,
+            "relationships": {"customer": {"data": {"id": f"customer of {self.id}"}}},
+        }
+
+    def stands(self, key: Key) -> bool:
+        """Whether that closing is still this conversation's last word."""
+        return self.removed is None and self.status == "done" and self.closed_at == key[1]
+
+
+@dataclass
+class Closing:
+    """The model of one closing: what its interaction is for, and what became of its requests."""
+
+    agent: str | None
+    due_at: datetime
+    accepted: int = 0
+    refused: bool = False
+    may_be_posted: bool = True
+    """No request of it may have been taken, or Data Return has shown that none was."""
+
+
+@dataclass
+class World:
+    """Everything outside the ledger, which it may look into but not touch."""
+
+    settings: Settings
+    ledger: Ledger
+    rows: Callable[[], dict[Key, Row[Any]]]
+    clock: time_machine.Traveller
+    figures: Counter[str]
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    approved: set[str] = field(default_factory=lambda: {"agent-0", "agent-1"})
+    closings: dict[Key, Closing] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    """How the next POSTs end; all others are answered with 201."""
+    kustomer_fails: int = 0
+    stella_fails: int = 0
+    """So many of the next readings fail."""
+
+    def forward(self, **duration: float) -> None:
+        self.clock.shift(timedelta(**duration))
+
+    def close(self, number: int, agents: Sequence[int]) -> None:
+        self.forward(milliseconds=1)  # no two closings of a conversation share their instant
+        agents_then = tuple(f"agent-{agent}" for agent in agents)
+        one = self.conversations.setdefault(f"c{number}", Conversation(f"c{number}"))
+        if one.removed is None:
+            one.status, one.closed_at = "done", now()
+            one.agents_at_close = one.agents_now = agents_then
+            delay = timedelta(seconds=self.settings.seconds_until_send)
+            self.closings[one.id, now()] = Closing(agents_then[0] if agents_then else None, now() + delay)
+
+
+@dataclass
+class Interruption:
+    """Something that happens to a process at its n-th step: before or after a commit, before or after a POST."""
+
+    at: int | None = None
+    act: Callable[[], None] | None = None
+    """What happens while the process stands still; None: it is killed."""
+    steps: int = 0
+    dead: bool = False
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            if self.act is None:
+                self.dead = True
+            else:
+                self.act()
+        if self.dead:
+            raise Killed
+
+
+class Kustomer:
+    """Stands in for `KustomerHook`, for one process."""
+
+    conn_id = "kustomer_default"
+    web_url = "https://acme.kustomerapp.com"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.seen: dict[str, Conversation | None] = {}
+        """What the second look saw; a conversation that could not be asked for is not in it."""
+
+    def conversations(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        for one in ids:
+            self.seen.pop(one, None)
+        self._answer()
+        found = {one: self.world.conversations[one] for one in ids}
+        there = {one: value for one, value in found.items() if value.removed != "gone"}
+        self.seen |= {one: replace(there[one]) if one in there else None for one in ids}
+        return {one: value.record() for one, value in there.items()}
+
+    def closings_windows(
+        self, closed_from: datetime, closed_to: datetime, conversation: Any, customer: Any
+    ) -> Iterator[SearchWindow[Any, Any]]:
+        """One window, by `lastDone` alone: the search's index does not know yet who was reopened."""
+        self._answer()
+        found = [
+            one
+            for one in self.world.conversations.values()
+            if one.closed_at is not None and closed_from <= one.closed_at < closed_to and one.removed != "gone"
+        ]
+        records = [conversation(one.record()) for one in found]
+        customers = [customer(self.customer(f"customer of {one.id}")) for one in found]
+        yield SearchWindow(closed_from, closed_to, records, customers, 0)
+
+    def users(self) -> list[dict[str, Any]]:
+        return [_user(number) for number in (0, 1)]
+
+    def users_by_id(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        return {}
+
+    def tags(self) -> dict[str, str]:
+        return {}
+
+    def customer(self, customer_id: str) -> dict[str, Any]:
+        return {"id": customer_id, "attributes": {"name": "Kim", "emails": [{"email": "kim@example.com"}]}}
+
+    def _answer(self) -> None:
+        if self.world.kustomer_fails:
+            self.world.kustomer_fails -= 1
+            raise OutcomeUnknown("kustomer_default: no answer")
+
+
+class StellaConnect:
+    """Stands in for `StellaConnectHook`, for one process; judges each POST by the promise."""
+
+    conn_id = "stella_connect_default"
+
+    def __init__(self, world: World, kustomer: Kustomer, interruption: Interruption) -> None:
+        self.world = world
+        self.kustomer = kustomer
+        self.interruption = interruption
+        self.approved: set[str] = set()
+
+    def active_employees(self) -> list[str]:
+        if self.world.stella_fails:
+            self.world.stella_fails -= 1
+            raise OutcomeUnknown("stella_connect_default: no answer")
+        self.approved = set(self.world.approved)
+        return [spelt_by_stella(agent) for agent in sorted(self.approved)]
+
+    def send(self, request: Mapping[str, Any]) -> int:
+        key = (
+            request["ext_interaction_id"],
+            datetime.fromisoformat(request["custom_properties"]["closed_at"]),
+        )
+        closing = self.world.closings[key]
+        self._judge(key, closing, request)
+        closing.may_be_posted = False
+        self.interruption.step()
+        fate = self.world.faults.pop(0) if self.world.faults else "201"
+        figures = self.world.figures
+        figures["POSTs"] += 1
+        figures["faults"] += fate != "201"
+        if fate in TAKEN:
+            closing.accepted += 1
+            figures["accepted"] += 1
+            figures["duplicates"] += closing.accepted > 1
+            assert closing.accepted == 1, "Stella Connect took two requests for one closing"
+        self.interruption.step()
+        if fate in UNANSWERED:
+            raise OutcomeUnknown(fate, status=500 if fate.startswith("500") else None)
+        if fate == "400":
+            closing.refused = True
+            raise Refused(fate, status=400, code="INVALID")
+        if fate == "201":
+            return 201
+        closing.may_be_posted = True
+        if fate == "429":
+            raise RateLimited(fate, status=429, retry_after=2.0)
+        raise KeyFault(fate, status=403) if fate == "403" else NeverSent(fate)
+
+    def _judge(self, key: Key, closing: Closing, request: Mapping[str, Any]) -> None:
+        early = now() < closing.due_at
+        self.world.figures["early"] += early
+        assert not early, "sent before it was due"
+        assert closing.may_be_posted, "an outcome that is not known was repeated"
+        assert self.world.rows()[key].state == State.SENDING, "`sending` was not committed before the request"
+        settings = self.world.settings
+        if key[0] in self.kustomer.seen:
+            seen = self.kustomer.seen[key[0]]
+            assert seen is not None, "a conversation that is gone was surveyed"
+            assert seen.removed is None, "a conversation that is gone was surveyed"
+            assert seen.closed_at is not None
+            kept = settings.on_reopen == "keep" and (seen.status != "done" or seen.closed_at <= key[1])
+            assert seen.stands(key) or kept, "a reopened conversation was surveyed"
+        else:
+            assert settings.on_recheck_failure == "send", "sent without a second look"
+        assert closing.agent in self.approved, "the agent has no approved profile"
+        assert request["employee"] == {"email": spelt_by_stella(closing.agent)}
+        expired = now() > closing.due_at + timedelta(seconds=settings.expire_after_seconds)
+        assert not (expired and settings.on_expired == "skip"), "sent after its expiry"
+        assert request.get("do_not_send", False) is (expired and settings.on_expired == "count")
+
+
+class LedgerOfProcess:
+    """The real ledger as one process reaches it: each call is a step before and a step after its commit."""
+
+    def __init__(self, world: World, stella: StellaConnect) -> None:
+        self._world = world
+        self._stella = stella
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._world.ledger, name)
+        step = self._stella.interruption.step
+
+        def call(*given: Any, **named: Any) -> Any:
+            step()
+            result = method(*given, **named)
+            step()
+            return result
+
+        return call
+
+    def claim(self, *given: Any, **named: Any) -> list[ClaimedInteraction]:
+        """No claim holds what a later closing replaces, or what is not due."""
+        self._stella.interruption.step()
+        claimed = self._world.ledger.claim(*given, **named)
+        rows = self._world.rows()
+        for one in claimed:
+            key = key_of(one)
+            assert now() >= self._world.closings[key].due_at, "claimed before it was due"
+            later = [
+                other for other in rows if other[0] == key[0] and other[1] > key[1]
+                and rows[other].state in WILL_BE_OR_WAS_SENT
+            ]  # fmt: skip - one condition
+            assert not later, "claimed although a later closing takes its place"
+        self._stella.interruption.step()
+        return claimed
+
+    def veto(self, one: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
+        """Nothing is kept from its survey without the reason that is given."""
+        key, settings = key_of(one), self._world.settings
+        closing = self._world.closings[key]
+        seen = self._stella.kustomer.seen.get(key[0])
+        match reason:
+            case Reason.AGENT_PROFILE_NOT_APPROVED:
+                justified = closing.agent not in self._stella.approved
+            case Reason.EXPIRED:
+                expires_at = closing.due_at + timedelta(seconds=settings.expire_after_seconds)
+                justified = settings.on_expired == "skip" and now() > expires_at
+            case Reason.DELETED:
+                justified = seen is None or seen.removed is not None
+            case Reason.REOPENED:
+                justified = settings.on_reopen == "cancel" and seen is not None and not seen.stands(key)
+            case _:
+                justified = reason is Reason.SUPERSEDED and seen is not None and (seen.closed_at or key[1]) > key[1]
+        assert justified, f"{state} {reason} without a reason"
+        self._stella.interruption.step()
+        done = self._world.ledger.veto(one, state, reason, detail)
+        self._stella.interruption.step()
+        return done
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def key_of(claimed: ClaimedInteraction) -> Key:
+    return claimed.interaction.conversation_id, claimed.interaction.closed_at
+
+
+def spelt_by_stella(agent: str | None) -> str:
+    """Not as Kustomer spells it."""
+    return f"{agent}@Example.com".title()
+
+
+def _user(number: int) -> dict[str, Any]:
+    return {"id": f"agent-{number}", "attributes": {"email": f"agent-{number}@example.com", "userType": "user"}}
+
+
+def rows_of(connection: Any) -> dict[Key, Row[Any]]:
+    """The ledger's rows by closing; two rows of one closing are a fault of their own."""
+    rows = connection.execute(select(interaction)).all()
+    found = {(row.conversation_id, row.closed_at): row for row in rows}
+    assert len(found) == len(rows), "one closing has two interactions"
+    return found
+
+
+BEGINNING = NOON

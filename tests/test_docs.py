@@ -1,0 +1,142 @@
+"""README and docs against the code: what they name exists, and what exists is named."""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from include.interactions.settings import Settings
+from include.interactions.states import Reason, State
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+DOCS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROMISE = "at most one POST per interaction by itself; an unknown outcome is looked up, never repeated on a timer."
+
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_COMMAND = re.compile(r"(?:^|`)(?:[A-Z_]+=\S+ )?make ([a-z]+)\b", re.MULTILINE)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def prose(path: Path) -> str:
+    """The text without its code blocks, in which brackets mean other things."""
+    return _FENCE.sub("", path.read_text())
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def row(page: str, key: str) -> list[str]:
+    """The cells after a table row's first one, which is `key`."""
+    found = re.search(rf"^\| `{re.escape(key)}` \|(.*)\|$", page, re.MULTILINE)
+    return [cell.strip() for cell in found[1].split("|")] if found else []
+
+
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_every_setting_stands_in_the_readme_with_its_default(key):
+    cells = row(README.read_text(), key)
+    default = Settings.model_fields[key].default
+
+    assert cells, f"README, 'Settings': a row for {key}"
+    assert cells[1].strip("`") == ("none" if default is None else str(default))
+
+
+@pytest.mark.parametrize("key", Settings.model_fields)
+def test_every_limit_of_a_setting_stands_in_the_readme(key):
+    allowed = row(README.read_text(), key)[2]
+    schema = Settings.model_json_schema()["properties"][key]
+    limits = next(option for option in schema.get("anyOf", [schema]) if option["type"] != "null")
+
+    assert set(limits.get("enum", [])) == set(re.findall(r"`(\w+)`", allowed))
+    expected = {str(limits[bound]) for bound in ("minimum", "maximum") if bound in limits}
+    assert set(re.findall(r"\d+", allowed)) == expected
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_stands_in_the_readme(reason):
+    assert row(README.read_text(), reason), f"README, 'What is not surveyed': a row for {reason}"
+
+
+def test_every_reason_in_the_readme_exists():
+    section = README.read_text().partition("## What is not surveyed")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(Reason)
+
+
+@pytest.mark.parametrize("state", State)
+def test_every_state_stands_in_the_diagram(state):
+    diagram = ARCHITECTURE.read_text().partition("## States")[2].partition("## ")[0]
+
+    assert state in diagram
+
+
+def test_every_make_target_that_the_docs_name_exists():
+    commands = {command for path in DOCS for command in _COMMAND.findall(path.read_text())}
+
+    assert {"demo", "test", "help"} <= commands
+    assert commands <= make_targets()
+
+
+@pytest.mark.parametrize("target", sorted(make_targets()))
+def test_every_make_target_is_documented(target):
+    pages = README.read_text() + (ROOT / "docs" / "development.md").read_text()
+
+    assert f"`make {target}" in pages
+
+
+@pytest.mark.parametrize("path", DOCS, ids=named)
+def test_every_relative_link_leads_somewhere(path):
+    broken = []
+    for link in _LINK.findall(prose(path)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        page, _, anchor = unquote(link).partition("#")
+        target = (path.parent / page).resolve() if page else path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("path", [path for path in DOCS if path.parent.name == "decisions"], ids=named)
+def test_every_decision_is_listed(path):
+    assert path.name == "README.md" or f"({path.name})" in (path.parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("path", [README, ARCHITECTURE], ids=named)
+def test_the_promise_stands_in_its_own_words(path):
+    words = " ".join(path.read_text().split())
+
+    assert PROMISE.casefold() in words.casefold()
+
+
+@pytest.mark.parametrize("path", DOCS, ids=named)
+def test_nothing_more_is_promised(path):
+    assert not re.search(r"exactly[\s-]+once", path.read_text(), re.IGNORECASE)
+
+
+def test_the_connections_in_the_readme_are_json():
+    connections = re.findall(r"^(?:export )?AIRFLOW_CONN_\w+='(.*)'$", README.read_text(), re.MULTILINE)
+
+    assert {json.loads(text)["conn_type"] for text in connections} == {"kustomer", "stella_connect", "sqlite"}
+
+
+def test_the_table_of_what_happens_before_the_send_names_a_file_that_exists():
+    named_tests = re.findall(r"`(tests/[\w/]+\.py)`", "".join(path.read_text() for path in DOCS))
+
+    assert named_tests
+    assert all((ROOT / path).exists() for path in named_tests)
