@@ -10,7 +10,7 @@ TEST_PROCESSES ?= auto
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test benchmark lint format requirements secrets clean
+.PHONY: help install demo test soak mutants benchmark lint format requirements secrets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,13 @@ test: $(INSTALLED) ## run every test (TESTS="tests/include -k ledger" for some)
 benchmark: $(INSTALLED) ## measure speed and size beside baselines, some 15 min (ROWS="release cpu" for some, QUICK=1 for a try)
 	@scripts/system-packages postgresql
 	$(BIN)/python -m scripts.benchmark $(ROWS) $(if $(QUICK),--quick)
+
+soak: $(INSTALLED) ## run the long profiles and print their figures (10,000 histories against the model, ...)
+	@scripts/system-packages postgresql
+	$(BIN)/pytest -m soak $(TESTS)
+
+mutants: $(INSTALLED) ## break the promise on purpose, one breach at a time, and see the tests turn red
+	@$(BIN)/python -m scripts.mutants
 
 lint: $(INSTALLED) ## check style, formatting and types
 	$(BIN)/ruff check

@@ -22,42 +22,42 @@ from plugins.ledger_admin import admin_params, carry_out, check_form
 
 **Trigger** it, choose an act, fill in the fields that the act needs and leave the others empty. **Dry run** is on
 unless you switch it off: the act is tried and undone, and *carry_out* tells in its log and its XCom what would
-change. What does not fit (an unknown conversation, a second approval, an erase without a match) fails with a message
-and changes nothing.
+change. What does not fit (an unknown conversation, a second approval, an erase without a match) fails with a
+message and changes nothing.
 
-**Show one conversation's history** (conversation id): every event, with its time, reason, who and why, in the log and
-in XCom. No data of the customer.
+**Show one conversation's history** (conversation id): every event, with its time, reason, who and why, in the log
+and in XCom. No data of the customer.
 
-**Cancel a planned interaction** (conversation id, reason): it becomes `cancelled` (`by_hand`), and the customer gets no
-survey.
+**Cancel a planned interaction** (conversation id, reason): it becomes `cancelled` (`by_hand`), and the customer
+gets no survey.
 
 **Release a planned interaction now** (conversation id, reason): it falls due now instead of later, and its expiry
 counts from now. The next hourly run sends it, with all the usual checks; to have it sent at once trigger
 **kustomer_stella_connect** as well.
 
-**Settle an unknown outcome** (conversation id, settle as, reason): look the conversation id up in Stella Connect first.
-If it is there: `sent`. If not: `planned`, which sends it again, or `cancelled`. What Data Return has shown can only be
-settled as `sent`.
+**Settle an unknown outcome** (conversation id, settle as, reason): look the conversation id up in Stella Connect
+first. If it is there: `sent`. If not: `planned`, which sends it again, or `cancelled`. What Data Return has shown
+can only be settled as `sent`.
 
 **Send an agent's skipped interactions again** (agent's e-mail address, reason), after Stella Connect approved the
-profile: what was skipped as `agent_profile_not_approved`, and is within `expire_after_seconds` of its due time, becomes
-`planned`. The next run looks at the profile again and sends it.
+profile: what was skipped as `agent_profile_not_approved`, and is within `expire_after_seconds` of its due time,
+becomes `planned`. The next run looks at the profile again and sends it.
 
-**Erase a customer** (customer, reason): name, address, id, tags and comments go, everywhere in the ledger, and what was
-still planned is cancelled (`erased`). States, times and counts stay. By address: everything of the customers who ever
-had it.
+**Erase a customer** (customer, reason): name, address, id, tags and comments go, everywhere in the ledger, and
+what was still planned is cancelled (`erased`). States, times and counts stay. By address: everything of the
+customers who ever had it.
 
-**Erase personal data past the retention**: names, addresses, ids, tags and comments of interactions settled more than
-`personal_data_retention_days` ago go. This also happens every day by itself.
+**Erase personal data past the retention**: names, addresses, ids, tags and comments of interactions settled more
+than `personal_data_retention_days` ago go. This also happens every day by itself.
 
 #### Good to know
 
-- Each event names the Airflow user who triggered the run (if Airflow knows), the run, and the reason. An interaction
-  that was erased after its end has no further step to write: who and why then stand in the words of its latest event.
-  Retention writes no events; its run is the record.
+- Each event names the Airflow user who triggered the run (if Airflow knows), the run, and the reason. An
+  interaction that was erased after its end has no further step to write: who and why then stand in the words of
+  its latest event. Retention writes no events; its run is the record.
 - Where several closings of a conversation could be meant, the act says so; give *closed at*.
-- Airflow keeps and shows the Params of a run. Erase by **customer id** rather than by address where you can, and delete
-  the run afterwards where you could not. The tasks themselves print no address.
+- Airflow keeps and shows the Params of a run. Erase by **customer id** rather than by address where you can, and
+  delete the run afterwards where you could not. The tasks themselves print no address.
 - Kustomer, Stella Connect, Airflow's own records and backups are not touched.
 """,
 )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import airflow_home
 from scripts.postgres import PostgresServer, running
+from tests.support import airflow_home
 
 if TYPE_CHECKING:
     from tests.support.installation import Installation, Runs  # for few tests, and slow to import
@@ -41,12 +41,15 @@ def ledger_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def installation(
+    postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
     """The real Airflow beside a sandbox, one for all tests of the xdist group "stack"."""
     from tests.support.installation import installed
 
-    with installed(tmp_path_factory.mktemp("airflow")) as running:
-        yield running
+    database = postgres_server.create_database().replace("psycopg", "psycopg2")  # Airflow's own driver
+    with installed(tmp_path_factory.mktemp("airflow"), database) as everything:
+        yield everything
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ def erase(connection: Connection, now: datetime, customer: str, by: str, why: st
         select(interaction.c.id, interaction.c.state)
         .where(_is_customer(connection, customer))
         .order_by(interaction.c.id)
-        .with_for_update()
+        .with_for_update(key_share=True)  # no deadlock with who adds a survey response meanwhile
     ).all()
     if not rows:
         raise ActRefusedError("The ledger holds nothing of this customer: check the id or the address.")
@@ -199,7 +199,7 @@ def retain(connection: Connection, before: datetime, after_id: int) -> Sequence[
             )
             .order_by(interaction.c.id)
             .limit(BATCH)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, key_share=True)
         )
         .scalars()
         .all()
@@ -207,6 +207,20 @@ def retain(connection: Connection, before: datetime, after_id: int) -> Sequence[
     if ids:
         _blank(connection, ids, _OF_ANYBODY)
     return ids
+
+
+def drop_late_comments(connection: Connection) -> int:
+    """Drop the comments of erased interactions: one may be recorded in the very moment of the erasure."""
+    erased = select(interaction.c.id).where(
+        interaction.c.id == survey_response.c.interaction_id, interaction.c.customer_email.is_(None)
+    )
+    dropped = connection.execute(
+        update(survey_response)
+        .where(survey_response.c.comment.is_not(None), erased.exists())
+        .values(comment=None)
+        .returning(survey_response.c.uuid)
+    )
+    return len(dropped.all())
 
 
 def _one(connection: Connection, conversation_id: str, closed_at: datetime | None, state: State) -> Any:

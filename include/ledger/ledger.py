@@ -261,6 +261,8 @@ class Ledger:
 
         One transaction for each thousand, so that releases hardly wait.
         """
+        with self._by_hand(dry_run) as connection:
+            admin.drop_late_comments(connection)
         before, erased, last = self._now() - retention, 0, 0
         while True:
             with self._by_hand(dry_run) as connection:

@@ -162,7 +162,8 @@ def _warn(facts: dict[str, Any], on_absent: str) -> None:
     hours = GRACE // timedelta(hours=1)
     if facts["unknown_past_grace"]:
         log.warning(
-            "%d interactions have had an unknown outcome for more than %d hours and Stella Connect does not show "
+            "ALARM: %d interactions have had an unknown outcome for more than %d hours and "
+            "Stella Connect does not show "
             "them (on_absent = %r). Look for them on its Invalid Requests tab, then settle each in the DAG "
             "interaction_ledger_admin.",
             facts["unknown_past_grace"],
@@ -171,21 +172,24 @@ def _warn(facts: dict[str, Any], on_absent: str) -> None:
         )
     if facts["not_shown"]:
         log.warning(
-            "%d interactions were sent more than %d hours ago and Stella Connect does not show them. Look at its "
+            "ALARM: %d interactions were sent more than %d hours ago and "
+            "Stella Connect does not show them. Look at its "
             "Invalid Requests tab, and whether the connection's key is that of the account you look at.",
             facts["not_shown"],
             hours,
         )
     if facts["shown_twice"]:
         log.warning(
-            "Stella Connect shows %d interactions more than once. Look for a second sender: the official app, "
+            "ALARM: Stella Connect shows %d interactions more than once. "
+            "Look for a second sender: the official app, "
             "another installation with a ledger of its own, or an interaction sent again by hand.",
             facts["shown_twice"],
         )
     refused, sent = facts["last_hour"]["refused"], facts["last_hour"]["sent"]
     if refused > MOST_REFUSED * (refused + sent):
         log.warning(
-            "Stella Connect refused %d of %d interactions of the last hour, more than %.0f %%. Each interaction's "
+            "ALARM: Stella Connect refused %d of %d interactions of the last hour, more than %.0f %%. "
+            "Each interaction's "
             "history in the ledger names the error; most often it is a profile, channel, brand or language.",
             refused,
             refused + sent,

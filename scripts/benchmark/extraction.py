@@ -41,7 +41,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         rate >= TIMES_FASTER * plain_rate,
         f"{plain_rate:,.0f}/s (page size {plain.TAP_PAGE_SIZE}, a connection for each call, conversations only)",
         f"No limits on either side. Ours: {searches} searches in {ours['seconds']:.0f} s, customers, users and "
-        f"tags joined, judged and written. Loop: {loop['searches']} searches in {loop['seconds']:.0f} s, in a list. "
+        f"tags joined and written. Loop: {loop['searches']} searches in {loop['seconds']:.0f} s, in a list. "
         f"At the vendor's {SEARCHES_PER_MINUTE} searches a minute: ours {searches / SEARCHES_PER_MINUTE:.1f} min, "
         f"the loop {loop['searches'] / SEARCHES_PER_MINUTE:.1f} min without customers.",
     )

@@ -1,6 +1,7 @@
 """Baselines: what people write first. One request at a time, a new connection for each, no ledger."""
 
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -76,6 +77,7 @@ def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:
 
 def an_employee(sandbox: RunningSandbox, address: str = "") -> str:
     """The address of the first agent with an approved profile, of all or of those found by `address`."""
+    warnings.filterwarnings("ignore", message="The HMAC key is")  # the sandbox's secret is short
     token = jwt.encode({"iat": int(time.time())}, STELLA_SECRET, algorithm="HS256")
     employees = requests.get(
         f"{sandbox.stella_url}/v2/employees",

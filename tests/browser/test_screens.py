@@ -108,8 +108,8 @@ def test_the_graph_reads_like_the_pipeline(
 @pytest.mark.parametrize(
     ("name", "extra", "picture"),
     [
-        ("Kustomer", {"Kustomer URL": "text"}, "connection-form-kustomer"),
-        ("Stella Connect", {"API secret": "password", "Token prefix": "text"}, "connection-form"),
+        ("Kustomer", {"Kustomer URL": ""}, "connection-form-kustomer"),
+        ("Stella Connect", {"API secret": "password", "Token prefix": ""}, "connection-form"),
     ],
 )
 def test_the_connection_form_asks_for_what_the_type_needs_and_nothing_else(
@@ -129,7 +129,7 @@ def test_the_connection_form_asks_for_what_the_type_needs_and_nothing_else(
     form.get_by_text("Extra Fields", exact=True).click()
     for label, kind in extra.items():
         expect(form.get_by_text(label, exact=True)).to_be_visible()
-        expect(field(form, label)).to_have_attribute("type", kind)
+        assert (field(form, label).get_attribute("type") or "") == kind
     shoot(picture)
 
 
@@ -159,4 +159,4 @@ def test_the_trigger_form_offers_an_interval_and_every_setting_and_asks_for_noth
 
 def field(form: Locator, label: str) -> Locator:
     """The input beside a label."""
-    return form.get_by_role("group").filter(has=form.get_by_text(label, exact=True)).locator("input").last
+    return form.get_by_role("group").filter(has=form.page.get_by_text(label, exact=True)).locator("input").last

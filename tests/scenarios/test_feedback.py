@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from werkzeug import Response
 
-from plugins.stella_connect.feedback import GRACE, Feedback, record_feedback
+from plugins.stella_connect.feedback import GRACE, LONGEST_REREAD, Feedback, record_feedback
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.pipeline import run_of
@@ -124,6 +124,20 @@ def test_what_gets_lost_again_is_not_sent_a_third_time(pipeline, sandbox, closed
 
     assert (facts["resent"], facts["unknown_past_grace"]) == (0, 1)
     assert pipeline.states() == {closed: "unknown"}
+
+
+def test_an_attempt_longer_ago_than_can_be_read_is_left_for_a_person(
+    pipeline, closed, close, hour, fault, feedback
+):
+    release(pipeline, hour)
+    feedback()
+    close(minute=20)
+    fault("500_before", times=1)
+    pipeline.run(run_of(hour))
+
+    facts = feedback(LONGEST_REREAD + DAY, "resend")
+
+    assert (facts["resent"], facts["unknown_past_grace"]) == (0, 1)
 
 
 @pytest.mark.parametrize("kind", ["500", "not_json", "cut_body"])
@@ -395,11 +409,15 @@ class TestAStrangeDataReturn:
         assert "reading stops here" in warnings(caplog)[-1]
         assert [request.args.get("after") for request, _ in httpserver.log] == [None, "50"]
 
+    @pytest.mark.parametrize("read_before", [False, True])
     def test_an_endless_page_does_not_keep_us_forever_nor_prove_an_absence(
-        self, says, feedback, pipeline, closed, hour, fault, httpserver
+        self, says, feedback, pipeline, closed, hour, fault, httpserver, read_before
     ):
         fault("500_before", times=1)
         release(pipeline, hour)
+        if read_before:  # to the end, but before the grace was over
+            feedback()
+            httpserver.clear_log()
         says([[{"uuid": "u1", "sequence_id": 5}]] * 20)
 
         facts = feedback(GRACE + timedelta(hours=1), "resend")

@@ -20,7 +20,8 @@ from scripts.stack import Stack
 from scripts.waiting import wait_until
 
 HOUR = timedelta(hours=1)
-BUSY_HOURS = 4
+BUSY_HOURS, EMPTY_HOURS = 4, 2
+"""Whole intervals of the schedule with and then without closings, up to the last one."""
 SPREAD = timedelta(seconds=30)
 """How far apart the closings of a moment ago lie, and so the due times in the run that releases them."""
 FIRST_DUE = timedelta(seconds=20)
@@ -42,7 +43,7 @@ class Installation:
     Attributes:
         stack: Airflow's parts.
         sandbox: both vendors, in this process.
-        last_interval_end: of the schedule. The hour before it had no closing, the four before that had some.
+        last_interval_end: of the schedule. The two hours before it had no closing, the four before that had some.
         moment_ago: [start, end) of further closings, after the last interval.
     """
 
@@ -59,7 +60,8 @@ class Installation:
     @property
     def busy_hours(self) -> list[datetime]:
         """The starts of the hours with closings, oldest first."""
-        return [self.last_interval_end - n * HOUR for n in range(BUSY_HOURS + 1, 1, -1)]
+        first = self.last_interval_end - (BUSY_HOURS + EMPTY_HOURS) * HOUR
+        return [first + n * HOUR for n in range(BUSY_HOURS)]
 
     def expected(self, start: datetime, end: datetime) -> Json:
         """What ought to be received of the closings in [start, end), beside what was."""
@@ -150,8 +152,14 @@ class Runs:
 
 
 @contextmanager
-def installed(home: Path) -> Iterator[Installation]:
-    """Everything started and healthy, the DAG parsed and still paused."""
+def installed(home: Path, airflow_database: str) -> Iterator[Installation]:
+    """Everything started and healthy, the DAG parsed and still paused.
+
+    Args:
+        home: for Airflow's files and the ledger (SQLite).
+        airflow_database: URL of Airflow's own database. PostgreSQL: on SQLite, Airflow 3.3.2 answers 503 to the
+            creation of a backfill while other runs are busy.
+    """
     now = datetime.now(UTC).replace(microsecond=0)
     # The schedule is such that no interval ends in the midst of the tests.
     last_interval_end = now.replace(second=0) - timedelta(minutes=5)
@@ -159,13 +167,20 @@ def installed(home: Path) -> Iterator[Installation]:
         seed=7,
         conversations=240,
         agents=12,
-        closed_from=last_interval_end - (BUSY_HOURS + 1) * HOUR,
-        closed_to=last_interval_end - HOUR,
+        closed_from=last_interval_end - (BUSY_HOURS + EMPTY_HOURS) * HOUR,
+        closed_to=last_interval_end - EMPTY_HOURS * HOUR,
     )
     add(organisation, generate(seed=8, conversations=120, agents=12, closed_from=now - SPREAD, closed_to=now))
     with (
         start(organisation, search_per_minute=0, org_per_minute=0, data_per_minute=0) as sandbox,
-        Stack(home, {}, extra={"KUSTOMER_STELLA_SCHEDULE": f"{last_interval_end.minute} * * * *"}) as stack,
+        Stack(
+            home,
+            {},
+            extra={
+                "KUSTOMER_STELLA_SCHEDULE": f"{last_interval_end.minute} * * * *",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_database,
+            },
+        ) as stack,
     ):
         links = connections(
             kustomer=(sandbox.kustomer_url, KUSTOMER_KEY, WEB_URL),
@@ -183,7 +198,7 @@ def play(here: Installation) -> Runs:
     api.set_paused(DAG_ID, paused=False)  # starts the scheduled run
     first_backfill = api.backfill(DAG_ID, hours[0], hours[2])
     by_date = api.trigger_run(DAG_ID, logical_date=hours[3] + HOUR)
-    wait_until(lambda: len(api.runs(DAG_ID)) == 5, "the first five runs to begin", 60)
+    wait_until(lambda: len(api.runs(DAG_ID)) == 5, "the first five runs to begin", 120)
     runs = {run["dag_run_id"]: run["run_type"] for run in api.runs(DAG_ID)}
     for run_id in runs:
         here.wait(run_id)

@@ -22,7 +22,6 @@ from include.ledger import Ledger
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import SearchWindow
 from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused
-from tests.support.ledger import NOON
 
 Key = tuple[str, datetime]
 """Which closing: conversation id and `closed_at`."""
@@ -289,8 +288,9 @@ class LedgerOfProcess:
             key = key_of(one)
             assert now() >= self._world.closings[key].due_at, "claimed before it was due"
             later = [
-                other for other in rows if other[0] == key[0] and other[1] > key[1]
-                and rows[other].state in WILL_BE_OR_WAS_SENT
+                other
+                for other in rows
+                if other[0] == key[0] and other[1] > key[1] and rows[other].state in WILL_BE_OR_WAS_SENT
             ]  # fmt: skip - one condition
             assert not later, "claimed although a later closing takes its place"
         self._stella.interruption.step()
@@ -339,10 +339,12 @@ def _user(number: int) -> dict[str, Any]:
 
 def rows_of(connection: Any) -> dict[Key, Row[Any]]:
     """The ledger's rows by closing; two rows of one closing are a fault of their own."""
-    rows = connection.execute(select(interaction)).all()
+    rows = connection.execute(_ROWS).all()
     found = {(row.conversation_id, row.closed_at): row for row in rows}
     assert len(found) == len(rows), "one closing has two interactions"
     return found
 
 
-BEGINNING = NOON
+_ROWS = select(
+    *(interaction.c[name] for name in ("id", "conversation_id", "closed_at", "state", "reason", "lease_until"))
+)

@@ -312,6 +312,18 @@ def test_an_unknown_outcome_keeps_its_addresses_until_it_is_settled(
     assert row(engine).customer_email
 
 
+def test_a_comment_that_crossed_an_erasure_goes_with_the_next_retention(
+    ledger: Ledger, engine: Engine, clock: Clock
+) -> None:
+    ledger.sent(sending(ledger, clock), 201)
+    shown(ledger, request_created_at=clock())
+    ledger.erase_customer("customer-1", *WHO, dry_run=False)
+    with engine.begin() as connection:  # as a reader does that looked at the interaction before the erasure
+        connection.execute(survey_response.update().values(comment="it is me"))
+    ledger.retain(30 * DAY)
+    assert "it is me" not in everything(engine)
+
+
 def test_retention_goes_through_the_ledger_in_bounded_batches(
     ledger: Ledger, engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

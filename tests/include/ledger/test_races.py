@@ -25,7 +25,8 @@ InEveryProcess = Callable[..., list[Any]]
 def in_every_process() -> Iterator[InEveryProcess]:
     """Runs a function in eight processes at the same moment, each with its own arguments."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.ledger"])
+    # One fork server serves all tests of a process, whichever come first.
+    context.set_forkserver_preload(["tests.support.ledger", "tests.support.release_process"])
     barrier = context.Barrier(PROCESSES)
     with ProcessPoolExecutor(PROCESSES, context, work.start_together, (barrier,)) as pool:
 

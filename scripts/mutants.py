@@ -1,0 +1,259 @@
+"""`make mutants`: break the promise on purpose, one breach at a time, and see the tests turn red.
+
+A test that stays green whatever the code does proves nothing. Each breach is made in a copy of the tree, by exact
+replacement of text, so that a breach that no longer fits the code is an error and not a silent success.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("dags", "include", "plugins", "scripts", "tests", "pyproject.toml")
+# Ordered by what they cost. The ledger's on SQLite only: no breach below is about the database.
+SUITES = (
+    ("tests/include/interactions",),
+    ("tests/include/ledger", "-m", "not postgres and not soak", "-k", "not postgres"),
+    ("tests/model", "-m", "not soak"),
+    ("tests/scenarios", "-m", "not postgres and not soak"),
+)
+MOST_SECONDS = 900
+"""For one suite: a breach may also show as a test that never ends."""
+
+RELEASE = "plugins/stella_connect/release.py"
+LEDGER_RELEASE = "include/ledger/release.py"
+CLAIMING = "include/ledger/claiming.py"
+ELIGIBILITY = "include/interactions/eligibility.py"
+RECORDS = "include/interactions/records.py"
+SCHEMA = "include/ledger/schema.py"
+FIRST_MIGRATION = "include/ledger/migrations/versions/ledger_0001_interactions.py"
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A way to break the promise: (file, text, the text in its place), all of them together."""
+
+    name: str
+    changes: tuple[tuple[str, str, str], ...]
+
+
+BREACHES = (
+    Breach(
+        "posts before `sending` is committed",
+        (
+            (
+                RELEASE,
+                "if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:",
+                "if (lease_until := datetime.now(UTC) + SENDING_LEASE) is None:",
+            ),
+        ),
+    ),
+    Breach(
+        "anybody may start sending a claimed interaction",
+        (
+            (
+                LEDGER_RELEASE,
+                'interaction.c.token == bindparam("held"),\n        state_is(State.CLAIMED),',
+                'bindparam("held") == bindparam("held"),\n        state_is(State.CLAIMED),',
+            ),
+        ),
+    ),
+    Breach(
+        "anybody may write an outcome",
+        (
+            (
+                LEDGER_RELEASE,
+                'interaction.c.token == bindparam("held"), state_is',
+                'bindparam("held") != "", state_is',
+            ),
+        ),
+    ),
+    Breach(
+        "a read timeout is tried again",
+        (
+            (
+                RELEASE,
+                'self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))',
+                'self._settle("unknown", ledger.not_taken(claimed, fault.status, detail=str(fault)[:300]))',
+            ),
+        ),
+    ),
+    Breach(
+        "what died while sending is planned again",
+        ((CLAIMING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),),
+    ),
+    Breach(
+        "`ended` counts as closed",
+        (
+            (ELIGIBILITY, 'or record.status != "done":', 'or not (record.status == "done" or record.ended):'),
+            (
+                RECORDS,
+                "    merged_away: bool = False\n",
+                "    merged_away: bool = False\n"
+                '    ended: Harmless[bool] = Field(None, validation_alias=AliasPath("attributes", "ended"))\n',
+            ),
+            (
+                RECORDS,
+                "    closed_at: AwareDatetime\n",
+                "    closed_at: AwareDatetime\n    ended: Harmless[bool] = None\n",
+            ),
+        ),
+    ),
+    Breach(
+        "each run plans its closings anew",
+        (
+            (
+                SCHEMA,
+                'UniqueConstraint("conversation_id", "closed_at")',
+                'UniqueConstraint("conversation_id", "closed_at", "created_at")',
+            ),
+            (
+                FIRST_MIGRATION,
+                'UniqueConstraint("conversation_id", "closed_at", name',
+                'UniqueConstraint("conversation_id", "closed_at", "created_at", name',
+            ),
+        ),
+    ),
+    Breach("sends before the due time", ((CLAIMING, "min(due_until, now)", "due_until"),)),
+    Breach(
+        "a claim ignores a later closing",
+        ((CLAIMING, 'has_later_closing().label("superseded")', 'literal_column("false").label("superseded")'),),
+    ),
+    Breach(
+        "429 counts as sent",
+        (
+            (
+                RELEASE,
+                "        except (KeyFault, RateLimited, NeverSent) as fault:\n",
+                "        except RateLimited:\n"
+                '            self._settle("sent", ledger.sent(claimed, 429))\n'
+                "        except (KeyFault, NeverSent) as fault:\n",
+            ),
+        ),
+    ),
+    Breach(
+        "a stopped process posts after its lease",
+        ((RELEASE, "if datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:", "if not lease_until:"),),
+    ),
+    Breach(
+        "a reopened conversation is surveyed all the same",
+        (
+            (
+                RELEASE,
+                "if isinstance(verdict, Veto):",
+                'if isinstance(verdict, Veto) and verdict.reason != "reopened":',
+            ),
+            (RELEASE, 'elif verdict == "go" and isinstance', "elif isinstance"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which test saw the breach; None: none did."""
+
+    seen_by: str | None
+    seconds: float
+
+
+def main() -> int:
+    """Try every breach; status 0 when the unbroken tree is green and every breach turned it red."""
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only breaches whose name holds one of these; none: all")
+    words = parser.parse_args().words
+    chosen = [one for one in BREACHES if not words or any(word in one.name for word in words)]
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    table = Table("Breach", "Seen by", "Seconds", title="Breaches of the promise")
+    survivors = 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
+        copy = Path(directory)
+        _copy_tree(copy)
+        _check_that_the_copy_is_tested(copy)
+        if (unbroken := _try(copy)).seen_by is not None:
+            console.print(f"The tree is red before any breach: {unbroken.seen_by}")
+            return 1
+        console.print(f"Without a breach: green in {unbroken.seconds:.0f} s")
+        for breach in chosen:
+            verdict = _break_and_try(copy, breach)
+            survivors += verdict.seen_by is None
+            console.print(f"{breach.name}: {verdict.seen_by or 'NOBODY'} ({verdict.seconds:.0f} s)")
+            table.add_row(breach.name, verdict.seen_by or "[red]nobody: it survives", f"{verdict.seconds:.0f}")
+    console.print(table)
+    console.print(f"{len(chosen)} breaches, {survivors} survive.")
+    return 1 if survivors or not chosen else 0
+
+
+def _copy_tree(copy: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".run"))
+        else:
+            shutil.copy(source, copy / name)
+
+
+def _break_and_try(copy: Path, breach: Breach) -> Verdict:
+    files = {file for file, _, _ in breach.changes}
+    kept = {file: (copy / file).read_text() for file in files}
+    try:
+        for file, text, instead in breach.changes:
+            broken = (copy / file).read_text()
+            if broken.count(text) != 1:
+                msg = f"Breach {breach.name!r} does not fit {file} any more: {broken.count(text)} times {text!r}"
+                raise SystemExit(msg)
+            (copy / file).write_text(broken.replace(text, instead))
+        return _try(copy)
+    finally:
+        for file, text in kept.items():
+            (copy / file).write_text(text)
+
+
+def _try(copy: Path) -> Verdict:
+    """Run the suites until one is red."""
+    began = time.monotonic()
+    for suite in SUITES:
+        run = _python(copy, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *suite)
+        if run is None:
+            return Verdict(f"{suite[0]} (never ended)", time.monotonic() - began)
+        if run.returncode == 1:  # 1: tests failed; anything else but 0 is a fault of this script
+            failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+            seen_by = failed[0].split(" - ")[0].split(maxsplit=1)[1] if failed else suite[0]
+            return Verdict(seen_by, time.monotonic() - began)
+        if run.returncode != 0:
+            raise SystemExit(f"pytest could not run {suite[0]}:\n{run.stdout[-3000:]}{run.stderr[-3000:]}")
+    return Verdict(None, time.monotonic() - began)
+
+
+def _check_that_the_copy_is_tested(copy: Path) -> None:
+    # The repository is installed as editable: without PYTHONPATH its own modules would be tested.
+    run = _python(copy, "-c", "import include, plugins; print(include.__file__, plugins.__file__)")
+    found = run.stdout.split() if run is not None else []
+    if len(found) != 2 or not all(Path(file).is_relative_to(copy) for file in found):
+        raise SystemExit(f"not the copy would be tested, but {found}")
+
+
+def _python(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str] | None":
+    # No bytecode: two breaches of the same length within a second would be taken for the same file.
+    env = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    command: Sequence[str] = [sys.executable, *arguments]
+    try:
+        return subprocess.run(
+            command, cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=MOST_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

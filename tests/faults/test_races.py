@@ -1,0 +1,228 @@
+"""Processes that race, die or freeze: at most one POST per closing, and none forgotten. Both databases."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.ledger import Ledger
+from include.sandbox.faults import Fault
+from plugins.planning import plan_windows
+from plugins.stella_connect.release import LEASE, SENDERS, SENDING_LEASE
+from tests.support import release_process as work
+from tests.support.pipeline import run_of
+from tests.support.release_process import POINTS, Hit, context, is_stopped, started
+
+HOUR = timedelta(hours=1)
+PROCESSES = 8
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def ledger_url(request, tmp_path) -> str:
+    return (
+        f"sqlite:///{tmp_path}/ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    )
+
+
+@pytest.fixture
+def environment(pipeline) -> dict[str, str]:
+    """What another process needs to be of the same installation."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))}
+
+
+@pytest.fixture
+def planned(pipeline, close, hour):
+    """A function that plans so many interactions, all due, as one window: the conversations and the window."""
+
+    def plan(number: int) -> tuple[list[str], dict[str, object]]:
+        conversations = [close(minute=one / 1000) for one in range(number)]
+        pipeline.extract(run_of(hour))
+        (window,) = plan_windows(run_of(hour))
+        assert window["count"] == number
+        return conversations, window
+
+    return plan
+
+
+@pytest.fixture
+def time_passes(pipeline):
+    """A function that lets every lease end and takes back what it held, as each run does first."""
+
+    def pass_by(duration: timedelta = LEASE + SENDING_LEASE) -> None:
+        Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).recover(by="later")
+
+    return pass_by
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def check_the_promise(pipeline, sandbox, conversations, most_unknown: int) -> None:
+    """At most one POST each; each sent or under review; what was taken is nowhere called otherwise."""
+    states = pipeline.states()
+    unknown = {conversation for conversation, state in states.items() if state == "unknown"}
+    sent = {conversation for conversation, state in states.items() if state == "sent"}
+    assert sent | unknown == set(conversations)
+    assert len(unknown) <= most_unknown
+    assert sandbox.state.duplicates == 0
+    assert sent <= set(pipeline.sent()) <= sent | unknown
+
+
+class TestManyAtOnce:
+    def test_eight_releases_of_one_window_send_everything_once(self, pipeline, sandbox, planned, environment, hour):
+        conversations, window = planned(120)
+        gate = context.Barrier(PROCESSES)
+        arguments = (work.release_together, environment, window, hour, gate)
+        processes = [context.Process(target=arguments[0], args=arguments[1:]) for _ in range(PROCESSES)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+
+        assert [process.exitcode for process in processes] == [0] * PROCESSES
+        check_the_promise(pipeline, sandbox, conversations, most_unknown=0)
+
+    def test_scheduled_cleared_backfilled_and_manual_runs_of_one_hour_send_everything_once(
+        self, pipeline, sandbox, close, environment, ledger_url, hour
+    ):
+        conversations = [close(minute=one / 1000) for one in range(20)]
+        origins = ["scheduled", "scheduled", "backfill", "manual"]
+        gate = context.Barrier(len(origins))
+        processes = [
+            context.Process(target=work.run_together, args=(environment, ledger_url, hour, origin, gate))
+            for origin in origins
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(120)
+
+        assert [process.exitcode for process in processes] == [0] * len(origins)
+        pipeline.run(run_of(hour + HOUR))  # what one had recorded when the others had already planned
+        check_the_promise(pipeline, sandbox, conversations, most_unknown=0)
+
+
+class TestAKilledWorker:
+    NOTHING_LEFT = (
+        "before the claim is committed",
+        "after the claim is committed",
+    )
+
+    @pytest.mark.parametrize("point", POINTS)
+    def test_leaves_nothing_behind_that_is_sent_twice_or_forgotten(
+        self, pipeline, sandbox, planned, environment, time_passes, hour, point
+    ):
+        conversations, window = planned(6)
+        if point == "before the rest is given back":
+            sandbox.state.faults.active = [Fault("429", "/v1/requests", after=3)]
+        once_a_window = point in (*self.NOTHING_LEFT, "before the rest is given back")
+        hit = Hit(point, signal.SIGKILL, time=1 if once_a_window else 3)
+        with started(work.release, environment, window, hour, hit) as process:
+            process.join(60)
+            assert process.exitcode == -signal.SIGKILL
+        sandbox.state.faults.replace([])
+
+        pipeline.release_due(run_of(hour))  # before the leases are over: the others' are left alone
+        time_passes()
+        pipeline.release_due(run_of(hour))
+
+        check_the_promise(
+            pipeline, sandbox, conversations, most_unknown=0 if point in self.NOTHING_LEFT else SENDERS
+        )
+
+    @pytest.mark.parametrize(("kind", "taken"), [("hang", 0), ("accept_then_hang", 1)])
+    def test_in_the_middle_of_a_post_leaves_that_one_to_be_looked_up(
+        self, pipeline, sandbox, planned, environment, time_passes, hour, kind, taken
+    ):
+        (conversation,), window = planned(1)
+        hanging = Fault(kind, "/v1/requests")
+        sandbox.state.faults.active = [hanging]
+        with started(work.release, environment, window, hour) as process:
+            until(lambda: hanging.hits)
+            until(lambda: len(pipeline.sent()) == taken)
+            process.kill()
+            process.join(60)
+        sandbox.state.faults.replace([])
+
+        time_passes()
+        pipeline.run(run_of(hour))
+
+        assert pipeline.states() == {conversation: "unknown"}
+        assert len(pipeline.sent()) == taken
+
+
+class TestAFrozenWorker:
+    """Stopped (SIGSTOP) at a point, continued when its lease is over and others have been at its interactions."""
+
+    @pytest.fixture
+    def frozen_at(self, pipeline, planned, environment, time_passes, hour):
+        """Freezes a release of one interaction; returns it, and its state before the release goes on."""
+
+        def freeze(point: str) -> tuple[str, str]:
+            (conversation,), window = planned(1)
+            with started(work.release, environment, window, hour, Hit(point, signal.SIGSTOP)) as process:
+                until(lambda: is_stopped(process))
+                time_passes()
+                pipeline.release_due(run_of(hour))
+                meanwhile = pipeline.states()[conversation]
+                os.kill(process.pid, signal.SIGCONT)
+                process.join(60)
+                assert process.exitcode == 0
+            return conversation, meanwhile
+
+        return freeze
+
+    @pytest.mark.parametrize(
+        ("point", "meanwhile"),
+        [
+            ("after the claim is committed", "sent"),  # by the others; the claim is lost
+            ("directly before the request", "unknown"),  # nobody else may send it; its holder does, and says so
+            ("after the answer", "unknown"),
+        ],
+    )
+    def test_sends_nothing_that_others_have_sent_nor_they_what_it_sends(
+        self, pipeline, frozen_at, point, meanwhile
+    ):
+        conversation, state = frozen_at(point)
+
+        assert state == meanwhile
+        assert pipeline.sent() == [conversation]
+        assert pipeline.states() == {conversation: "sent"}
+
+    def test_between_the_commit_and_the_post_past_its_lease_does_not_send(
+        self, pipeline, sandbox, planned, environment, hour
+    ):
+        """Here the lease really ends while the process is stopped: that is what it looks at."""
+        (conversation,), window = planned(1)
+        with started(
+            work.release_under_a_short_lease,
+            environment,
+            window,
+            hour,
+            "after sending is committed",
+            signal.SIGSTOP,
+        ) as process:
+            until(lambda: is_stopped(process))
+            (row,) = pipeline.query("SELECT state FROM interaction")
+            assert row.state == "sending"
+            stopped_at = datetime.now(UTC)
+            until(lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE)
+            assert pipeline.ledger.recover(by="others").unknown == 1
+            pipeline.release_due(run_of(hour))
+            assert pipeline.sent() == []
+            os.kill(process.pid, signal.SIGCONT)
+            process.join(60)
+
+        pipeline.release_due(run_of(hour))
+        assert pipeline.sent() == [conversation]
+        assert pipeline.states() == {conversation: "sent"}
+        assert sandbox.state.calls["POST /v1/requests"] == 1

@@ -1,0 +1,191 @@
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
+
+from include.interactions.states import Reason, State
+from include.ledger import Ledger, connect
+from plugins import ledger_admin
+from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, retain
+from tests.support.ledger import LEASE, closing
+
+ONE = closing(1).conversation_id
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    """An empty ledger behind the connection `interaction_ledger`."""
+    connection = {"conn_type": "sqlite", "host": ledger_url.removeprefix("sqlite:///")}
+    monkeypatch.setenv("AIRFLOW_CONN_INTERACTION_LEDGER", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", "{}")
+    ledger = Ledger(connect(ledger_url))
+    ledger.migrate()
+    return ledger
+
+
+def form(act: str, *, user: str | None = "ada", **fields: Any) -> Any:
+    """The context of a run with this form; what it does not name is as the form has it."""
+    params = {name: param.value for name, param in admin_params().items()} | {"act": act, **fields}
+    run = SimpleNamespace(run_id="manual__1", triggering_user_name=user)
+    return {"dag_run": run, "params": params}
+
+
+def done(act: str, **fields: Any) -> dict[str, Any]:
+    """Both tasks, one after the other, not as a dry run."""
+    context = form(act, dry_run=False, reason="ticket 12", **fields)
+    check_form(context)
+    return carry_out(context)
+
+
+def last(ledger: Ledger) -> tuple[Any, ...]:
+    event = ledger.history(ONE)[-1]
+    return event.from_state, event.to_state, event.reason, event.detail, event.actor
+
+
+def recent(number: int = 1, **fields: Any) -> Any:
+    return closing(number, closed_at=NOW - timedelta(hours=2), **fields)
+
+
+def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
+    ledger.record([recent()], "extraction")
+    context = form("cancel", conversation_id=ONE, reason="ticket 12")
+    assert carry_out(context) == {"act": "cancel", "dry_run": True, "cancelled": 1}
+    assert ledger.history(ONE)[-1].to_state == State.PLANNED
+
+
+def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
+    ledger.record([recent()], "extraction")
+    assert done("cancel", conversation_id=f" {ONE} ") == {"act": "cancel", "dry_run": False, "cancelled": 1}
+    assert last(ledger) == (State.PLANNED, State.CANCELLED, Reason.BY_HAND, "ticket 12", "ada (manual__1)")
+
+
+def test_without_a_user_the_event_names_the_run(ledger: Ledger) -> None:
+    ledger.record([recent()], "extraction")
+    carry_out(form("release_now", user=None, conversation_id=ONE, reason="ticket 12", dry_run=False))
+    assert last(ledger)[-1] == "manual__1"
+
+
+def test_an_unknown_outcome_is_settled_as_the_form_says(ledger: Ledger) -> None:
+    ledger.record([recent()], "extraction")
+    (one,) = ledger.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
+    ledger.start_sending(one, LEASE)
+    ledger.unknown(one, None, "read timeout")
+    assert done("settle_unknown", conversation_id=ONE, settle_as="cancelled")["cancelled"] == 1
+    assert last(ledger)[:3] == (State.UNKNOWN, State.CANCELLED, Reason.BY_HAND)
+
+
+def test_an_agents_interactions_are_sent_again_within_the_expiry_of_the_settings(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.record([recent(1, skip=Reason.AGENT_PROFILE_NOT_APPROVED)], "extraction")
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"expire_after_seconds": 60}))
+    with pytest.raises(AirflowFailException, match=r"past their expiry.*Nothing has changed"):
+        done("send_agent_again", agent_email="agent@example.com")
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", "{}")
+    assert done("send_agent_again", agent_email="Agent@example.com")["planned"] == 1
+    with pytest.raises(AirflowFailException, match="sent again already"):
+        done("send_agent_again", agent_email="agent@example.com")
+
+
+def test_a_customer_is_erased_and_no_address_is_printed(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    ledger.record([recent()], "extraction")
+    with caplog.at_level(logging.INFO):
+        assert done("erase_customer", customer="customer1@example.com")["erased"] == 1
+    assert "@" not in caplog.text
+    assert "erased=1" in caplog.text
+    with pytest.raises(AirflowFailException, match="holds nothing of this customer") as failure:
+        done("erase_customer", customer="customer1@example.com")
+    assert "@" not in str(failure.value)
+
+
+def test_a_conversations_history_is_printed_and_returned_without_personal_data(
+    ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger.record([recent()], "extraction")
+    done("cancel", conversation_id=ONE)
+    with caplog.at_level(logging.INFO):
+        shown = carry_out(form("show_history", conversation_id=ONE))
+    assert [(event["from"], event["to"], event["reason"]) for event in shown["events"]] == [
+        (None, "planned", None),
+        ("planned", "cancelled", "by_hand"),
+    ]
+    for text in (json.dumps(shown), caplog.text):
+        assert "ticket 12" in text
+        assert "customer" not in text.lower()
+        assert "@" not in text
+
+
+@pytest.mark.parametrize("act", ["show_history", "cancel", "release_now", "settle_unknown"])
+def test_an_unknown_conversation_fails_the_task(ledger: Ledger, act: str) -> None:
+    fields = {"settle_as": "sent"} if act == "settle_unknown" else {}
+    with pytest.raises(AirflowFailException, match="knows no conversation 'nobody'"):
+        carry_out(form(act, conversation_id="nobody", reason="ticket 12", dry_run=False, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"act": "cancel", "reason": "x"}, "'conversation_id' is needed"),
+        ({"act": "cancel", "conversation_id": ONE, "reason": "  "}, "'reason' is needed"),
+        ({"act": "settle_unknown", "conversation_id": ONE, "reason": "x"}, "'settle_as' is needed"),
+        (
+            {"act": "settle_unknown", "conversation_id": ONE, "reason": "x", "settle_as": "rejected"},
+            "'settle_as' is not one of",
+        ),
+        (
+            {"act": "cancel", "conversation_id": ONE, "reason": "x", "customer": "c"},
+            "'customer' has no meaning here",
+        ),
+        ({"act": "cancel", "conversation_id": ONE, "reason": "asked by a@example.com"}, "'reason' holds an e-mail"),
+        (
+            {"act": "cancel", "conversation_id": ONE, "reason": "x", "closed_at": "yesterday"},
+            "'closed_at' is not a time",
+        ),
+        ({"act": "send_agent_again", "agent_email": "ada", "reason": "x"}, "'agent_email' is not an e-mail"),
+        ({"act": "cancel", "conversation_id": ONE, "reason": "x", "dry_run": "no"}, "'dry_run' is neither"),
+        ({"act": "drop_everything"}, "'drop_everything' is not an act"),
+    ],
+)
+def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], message: str
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_INTERACTION_LEDGER", raising=False)
+    for step in (check_form, carry_out):
+        with pytest.raises(AirflowFailException, match=message) as failure:
+            step(form(**fields))
+        assert "example.com" not in str(failure.value)
+
+
+def test_every_act_says_what_it_needs() -> None:
+    assert set(ledger_admin._NEEDS) == set(ACTS)
+
+
+def test_the_form_offers_every_act_and_explains_every_field() -> None:
+    params = admin_params()
+    assert params["dry_run"].value is True
+    assert params["act"].schema["enum"] == list(ACTS)
+    for param in params.values():
+        assert param.schema["title"]
+        assert param.schema["section"]
+        assert param.description
+        assert param.resolve() == param.value
+    with pytest.raises(ParamValidationError):
+        params["act"].resolve("drop_everything")
+
+
+def test_retention_follows_the_setting_whoever_starts_it(
+    ledger_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"personal_data_retention_days": 10}))
+    long_ago = Ledger(connect(ledger_url), lambda: NOW - timedelta(days=11))
+    long_ago.record([recent(1, skip=Reason.MERGED)], "extraction")
+    ledger.record([recent(2, skip=Reason.MERGED)], "extraction")
+    expected = {"act": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
+    assert carry_out(form("apply_retention")) == expected
+    assert retain(form("show_history"))["erased"] == 1
+    assert retain(form("show_history"))["erased"] == 0

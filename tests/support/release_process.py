@@ -1,0 +1,129 @@
+"""The pipeline's tasks in processes of their own, which stop or die at a named point when told to."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+from include.ledger import Ledger, claiming
+from include.ledger import release as ledger_release
+from plugins.stella_connect import release as release_module
+from plugins.stella_connect.hook import StellaConnectHook
+from plugins.stella_connect.operators import ReleaseInteractionsOperator
+from plugins.vendor_api import waiting
+from tests.support.pipeline import Pipeline, run_of
+
+SHORT_LEASE = timedelta(seconds=1)
+"""How long a row may be `sending` in the test that waits for its end."""
+
+BEFORE, AFTER = "before", "after"
+
+POINTS: dict[str, tuple[Any, str, str]] = {
+    "before the claim is committed": (claiming, "claim", AFTER),
+    "after the claim is committed": (Ledger, "claim", AFTER),
+    "before sending is committed": (ledger_release, "start_sending", AFTER),
+    "after sending is committed": (Ledger, "start_sending", AFTER),
+    "directly before the request": (StellaConnectHook, "send", BEFORE),
+    "after the answer": (StellaConnectHook, "send", AFTER),
+    "before the outcome is committed": (ledger_release, "settle", AFTER),
+    "between two interactions": (Ledger, "sent", AFTER),
+    "before the rest is given back": (Ledger, "give_back", BEFORE),
+}
+"""Where a process can be hit: the function, and whether before or after it."""
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A signal that a process sends itself when it comes to the point for the nth time."""
+
+    point: str
+    signal: signal.Signals
+    time: int = 1
+
+    def prepare(self) -> None:
+        """Lie in wait, in this process."""
+        owner, name, when = POINTS[self.point]
+        function: Callable[..., object] = getattr(owner, name)
+        calls = count(1)
+
+        def hit(*arguments: object, **options: object) -> object:
+            here = next(calls) == self.time
+            if here and when == BEFORE:
+                os.kill(os.getpid(), self.signal)
+            result = function(*arguments, **options)
+            if here and when == AFTER:
+                os.kill(os.getpid(), self.signal)
+            return result
+
+        setattr(owner, name, hit)
+
+
+def release(
+    environment: Mapping[str, str], window: Mapping[str, Any], start: datetime, hit: Hit | None = None
+) -> None:
+    """Release the window as a task does; hit at the point, if any."""
+    _prepare(environment)
+    if hit:
+        hit.prepare()
+    ReleaseInteractionsOperator(task_id="release", window=window).execute(run_of(start))
+
+
+def release_under_a_short_lease(
+    environment: Mapping[str, str], window: Mapping[str, Any], start: datetime, hit: Hit | None = None
+) -> None:
+    """The same with a lease that a test can wait for."""
+    release_module.SENDING_LEASE = SHORT_LEASE
+    release(environment, window, start, hit)
+
+
+def release_together(
+    environment: Mapping[str, str], window: Mapping[str, Any], start: datetime, gate: Barrier
+) -> None:
+    """Release the window in the same moment as the other processes."""
+    _prepare(environment)
+    gate.wait(60)
+    ReleaseInteractionsOperator(task_id="release", window=window).execute(run_of(start))
+
+
+def run_together(
+    environment: Mapping[str, str], ledger_url: str, start: datetime, origin: str, gate: Barrier
+) -> None:
+    """One whole run, in the same moment as the other processes."""
+    _prepare(environment)
+    pipeline, run = Pipeline(None, ledger_url), run_of(start, origin=origin)  # type: ignore[arg-type] # not asked
+    gate.wait(60)
+    pipeline.run(run)
+
+
+def _prepare(environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    waiting.factor = 0
+
+
+context = get_context("forkserver")
+context.set_forkserver_preload(["tests.support.release_process", "tests.support.ledger"])
+
+
+@contextmanager
+def started(target: Callable[..., None], *arguments: object) -> Iterator[ForkServerProcess]:
+    """A process that is gone afterwards, stopped ones too."""
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join(30)
+
+
+def is_stopped(process: ForkServerProcess) -> bool:
+    """Whether SIGSTOP has struck."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
