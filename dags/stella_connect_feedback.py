@@ -3,6 +3,7 @@
 import pendulum
 from airflow.sdk import dag, get_current_context, task
 
+from plugins.ledger_admin import is_first_of_the_day, retain
 from plugins.params import setting_params
 from plugins.stella_connect.feedback import SURVEY_RESPONSES_READ, record_feedback
 
@@ -34,18 +35,27 @@ An interaction with an **unknown** outcome becomes *sent* as soon as Stella Conn
 six hours, the setting `on_absent` decides: `ask` leaves it for a person (DAG `interaction_ledger_admin`), `resend`
 plans it again, once.
 
+**retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
+the first run of each day (UTC).
+
 A WARNING in the log says what to do when something stays unknown, is not shown, is shown twice, or when more than
 5 % are refused. Releases never wait for this DAG.
 """,
 )
 def stella_connect_feedback() -> None:
-    """One task: it is cheap, and repeating it changes nothing."""
+    """Two tasks that know nothing of each other; both are cheap, and repeating them changes nothing."""
 
     @task(outlets=[SURVEY_RESPONSES_READ])
     def record_survey_responses() -> dict[str, object]:
         return record_feedback(get_current_context())
 
+    @task.run_if(is_first_of_the_day, skip_message="personal data is looked at once a day")
+    @task
+    def retain_personal_data() -> dict[str, int]:
+        return retain(get_current_context())
+
     record_survey_responses()
+    retain_personal_data()
 
 
 stella_connect_feedback()

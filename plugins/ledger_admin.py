@@ -15,6 +15,9 @@ from plugins.run_context import actor_of, canonical_line, open_ledger, settings_
 
 log = logging.getLogger(__name__)
 
+QUARTER = timedelta(minutes=15)
+"""The interval of the DAG that calls `retain`."""
+
 ACTS = {
     "show_history": "Show one conversation's history",
     "cancel": "Cancel a planned interaction",
@@ -152,6 +155,13 @@ def carry_out(context: Context) -> dict[str, Any]:
     elif counts.get("due_now") or counts.get("planned"):
         log.info("The next hourly run sends it; trigger kustomer_stella_connect by hand to have it sent at once.")
     return facts
+
+
+def is_first_of_the_day(context: Context) -> bool:
+    """Whether the clock started this run in the first quarter of an hour of a day (UTC), or a person did."""
+    run = context["dag_run"]
+    since_midnight = timedelta(hours=run.run_after.hour, minutes=run.run_after.minute)
+    return str(getattr(run.run_type, "value", run.run_type)) == "manual" or since_midnight < QUARTER
 
 
 def retain(context: Context, *, dry_run: bool = False) -> dict[str, Any]:

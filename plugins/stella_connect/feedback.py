@@ -14,6 +14,7 @@ from airflow.sdk.observability import stats
 from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
 from include.ledger import Cursor, Ledger, UnknownOutcome
 from plugins.failures import fail_for_good
+from plugins.reporting import MOST_REFUSED
 from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
@@ -31,8 +32,6 @@ REREAD_SPAN = timedelta(days=3)
 LONGEST_REREAD = timedelta(days=30)
 """By then Stella Connect may have expunged what it held (4.5)."""
 REFUSALS_SPAN = timedelta(hours=1)
-MOST_REFUSED = 0.05
-"""Share of refusals in an hour at which Stella Connect raises an alarm of its own."""
 
 
 def record_feedback(context: Context) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
 from plugins import ledger_admin
-from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, retain
+from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, is_first_of_the_day, retain
 from tests.support.ledger import LEASE, closing
 
 ONE = closing(1).conversation_id
@@ -189,3 +189,18 @@ def test_retention_follows_the_setting_whoever_starts_it(
     assert carry_out(form("apply_retention")) == expected
     assert retain(form("show_history"))["erased"] == 1
     assert retain(form("show_history"))["erased"] == 0
+
+
+@pytest.mark.parametrize(
+    ("run_type", "at", "first"),
+    [
+        ("scheduled", "00:00", True),
+        ("scheduled", "00:15", False),
+        ("scheduled", "12:00", False),
+        ("manual", "12:00", True),
+    ],
+)
+def test_retention_runs_once_a_day_and_when_a_person_asks(run_type, at, first):
+    run = SimpleNamespace(run_type=run_type, run_after=datetime.fromisoformat(f"2026-01-05T{at}:00+00:00"))
+
+    assert is_first_of_the_day({"dag_run": run}) is first
