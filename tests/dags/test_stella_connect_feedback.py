@@ -20,11 +20,14 @@ def test_it_reads_every_quarter_of_an_hour_one_run_at_a_time(dag):
     assert not dag.catchup
 
 
-def test_its_one_task_is_tried_again_and_tells_others(dag):
-    (task,) = dag.tasks
+def test_its_tasks_do_not_wait_for_one_another_and_are_tried_again(dag):
+    assert {task.task_id for task in dag.tasks} == {"record_survey_responses", "retain_personal_data"}
+    assert all(task.retries == 3 and not task.upstream_task_ids for task in dag.tasks)
 
-    assert task.task_id == "record_survey_responses"
-    assert task.retries == 3
+
+def test_reading_responses_tells_others(dag):
+    task = dag.get_task("record_survey_responses")
+
     assert [asset.name for asset in task.outlets] == ["survey_responses_read"]
 
 
