@@ -203,14 +203,8 @@ class TestAFrozenWorker:
     ):
         """Here the lease really ends while the process is stopped: that is what it looks at."""
         (conversation,), window = planned(1)
-        with started(
-            work.release_under_a_short_lease,
-            environment,
-            window,
-            hour,
-            "after sending is committed",
-            signal.SIGSTOP,
-        ) as process:
+        hit = Hit("after sending is committed", signal.SIGSTOP)
+        with started(work.release_under_a_short_lease, environment, window, hour, hit) as process:
             until(lambda: is_stopped(process))
             (row,) = pipeline.query("SELECT state FROM interaction")
             assert row.state == "sending"

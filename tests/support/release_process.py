@@ -77,7 +77,7 @@ def release(
 
 
 def release_under_a_short_lease(
-    environment: Mapping[str, str], window: Mapping[str, Any], start: datetime, hit: Hit | None = None
+    environment: Mapping[str, str], window: Mapping[str, Any], start: datetime, hit: Hit
 ) -> None:
     """The same with a lease that a test can wait for."""
     release_module.SENDING_LEASE = SHORT_LEASE
