@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,13 +58,17 @@ class Hit:
         def hit(*arguments: object, **options: object) -> object:
             here = next(calls) == self.time
             if here and when == BEFORE:
-                os.kill(os.getpid(), self.signal)
+                self.strike()
             result = function(*arguments, **options)
             if here and when == AFTER:
-                os.kill(os.getpid(), self.signal)
+                self.strike()
             return result
 
         setattr(owner, name, hit)
+
+    def strike(self) -> None:
+        """Send the signal to this very thread: sent to the process, it may reach another one and us too late."""
+        signal.pthread_kill(threading.get_ident(), self.signal)
 
 
 def release(
