@@ -62,7 +62,7 @@ def kustomer_stella_connect() -> None:
         )
         wait >> release
 
-    @task(trigger_rule="all_done", outlets=[INTERACTIONS_RELEASED])
+    @task(trigger_rule="all_done", outlets=[INTERACTIONS_RELEASED], multiple_outputs=False)
     def report() -> dict[str, object]:
         return report_run(get_current_context())
 

@@ -239,7 +239,7 @@ class KustomerHook(VendorApiHook):
             web_url = self.web_url
             answer = self._get(TOKEN, attempts=1)
         except (ConfigurationError, VendorApiError) as error:
-            return False, str(error)
+            return False, self._for_the_form(error)
         data = answer["data"]
         attributes = data.get("attributes") if isinstance(data, dict) else None
         roles = attributes.get("roles") if isinstance(attributes, dict) else None

@@ -124,7 +124,7 @@ class StellaConnectHook(VendorApiHook):
         try:
             self._read(EMPLOYEES, params=params, complete=_lacks_employees, attempts=1)
         except (ConfigurationError, VendorApiError) as error:
-            return False, str(error)
+            return False, self._for_the_form(error)
         return True, (
             "Stella Connect accepts the key and the secret. Whether it is the test or the production key cannot "
             "be seen from here: with the test key every survey goes to the test address."

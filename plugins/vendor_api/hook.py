@@ -241,6 +241,15 @@ class VendorApiHook(BaseHook):
         message = f"{self.conn_id}: {call} {what}." + (f" {advice}" if advice else "")
         return kind(message, connection_id=self.conn_id, call=str(call), **known)
 
+    def _for_the_form(self, error: Exception) -> str:
+        """An error's text without the connection's id: the button Test tries a copy, under an id made up for it."""
+        text = (
+            str(error).removeprefix(f"{self.conn_id}: ").replace(f" or in AIRFLOW_CONN_{self.conn_id.upper()}", "")
+        )
+        for word in ("connection", "Connection"):
+            text = text.replace(f"{word} {self.conn_id!r}", f"{'This' if word[0] == 'C' else 'this'} connection")
+        return text
+
     def _log_retry(self, state: RetryCallState) -> None:
         self.log.warning(
             "%s Waiting %.1f s before attempt %d.",

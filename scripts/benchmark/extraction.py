@@ -14,7 +14,7 @@ PARTS_OF_THE_PLAIN_LOOP = 10
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Extraction to the last committed row, beside a loop that reads the conversations into a list."""
+    """Extraction to the last committed row, beside a loop that reads the same rows into memory."""
     conversations = 5_000 if quick else 50_000
     with installation(conversations) as here:
         before = here.sandbox.ask("requests")["calls"]
@@ -35,13 +35,26 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     )
     yield Figure(
         "extraction",
-        "closings a second, into the ledger, against a plain loop",
+        "closings a second without any limit, against a plain loop",
         f"{rate:,.0f}/s = {rate / plain_rate:.2f} ×",
         f"≥ {TIMES_FASTER} ×",
         rate >= TIMES_FASTER * plain_rate,
-        f"{plain_rate:,.0f}/s (page size {plain.TAP_PAGE_SIZE}, a connection for each call, conversations only)",
-        f"No limits on either side. Ours: {searches} searches in {ours['seconds']:.0f} s, customers, users and "
-        f"tags joined and written. Loop: {loop['searches']} searches in {loop['seconds']:.0f} s, in a list. "
-        f"At the vendor's {SEARCHES_PER_MINUTE} searches a minute: ours {searches / SEARCHES_PER_MINUTE:.1f} min, "
-        f"the loop {loop['searches'] / SEARCHES_PER_MINUTE:.1f} min without customers.",
+        f"{plain_rate:,.0f}/s (page size {plain.TAP_PAGE_SIZE}, one request at a time, a connection for each)",
+        f"Ours: {searches} searches in {ours['seconds']:.0f} s, joined, judged and committed to the ledger. Loop: "
+        f"{loop['searches']} searches in {loop['seconds']:.0f} s, raw rows kept in memory. The stand-in answers "
+        f"at once on loopback, so this weighs our judging and writing against nothing rather than the reading.",
     )
+    ours_limited, loop_limited = _minutes(searches, ours["seconds"]), _minutes(loop["searches"], loop["seconds"])
+    yield Figure(
+        "extraction",
+        f"minutes at the vendor's {SEARCHES_PER_MINUTE} searches a minute, against a plain loop (worked out)",
+        f"{ours_limited:.1f} min = {loop_limited / ours_limited:.2f} × as fast",
+        f"≥ {TIMES_FASTER} ×",
+        loop_limited >= TIMES_FASTER * ours_limited,
+        f"{loop_limited:.1f} min",
+        f"The number of searches that each made above, over {SEARCHES_PER_MINUTE}; or its own time if longer.",
+    )
+
+
+def _minutes(searches: int, seconds: float) -> float:
+    return max(searches / SEARCHES_PER_MINUTE, seconds / 60)

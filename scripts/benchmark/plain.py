@@ -19,16 +19,18 @@ TAP_PAGE_SIZE = 100
 LAST_PAGE = 100
 
 
-def search(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime) -> Iterator[list[dict[str, Any]]]:
-    """Pages of conversations, 100 rows each; at most 100 pages, which is where Kustomer ends."""
+def search(
+    sandbox: RunningSandbox, context: str, closed_from: datetime, closed_to: datetime
+) -> Iterator[list[dict[str, Any]]]:
+    """Pages of conversations or their customers, 100 rows each; at most 100 pages, which is where Kustomer ends."""
     body = {
-        "queryContext": "conversation",
+        "queryContext": context,
         "and": [
             {"conversation_status": {"equals": "done"}},
             {"conversation_last_done_created_at": {"gte": _text(closed_from)}},
             {"conversation_last_done_created_at": {"lt": _text(closed_to)}},
         ],
-        "sort": [{"conversation_updated_at": "asc"}],
+        "sort": [{f"{context}_updated_at": "asc"}],
     }
     for page in range(1, LAST_PAGE + 1):
         answer = requests.post(
@@ -47,16 +49,17 @@ def search(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime) 
 
 
 def read_all(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime, parts: int) -> dict[str, Any]:
-    """Read all conversations in `parts` of the span, so that none meets the last page; keep them in a list."""
+    """Read all conversations and their customers, in `parts` of the span so that none meets the last page."""
     began = time.perf_counter()
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {"conversation": {}, "customer": {}}
     pages = 0
-    for part in range(parts):
-        step = (closed_to - closed_from) / parts
-        for rows in search(sandbox, closed_from + part * step, closed_from + (part + 1) * step):
-            pages += 1
-            found.update({row["id"]: row for row in rows})
-    return {"rows": len(found), "searches": pages, "seconds": time.perf_counter() - began}
+    for context, records in found.items():
+        for part in range(parts):
+            step = (closed_to - closed_from) / parts
+            for rows in search(sandbox, context, closed_from + part * step, closed_from + (part + 1) * step):
+                pages += 1
+                records.update({row["id"]: row for row in rows})
+    return {"rows": len(found["conversation"]), "searches": pages, "seconds": time.perf_counter() - began}
 
 
 def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:

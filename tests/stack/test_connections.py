@@ -82,4 +82,5 @@ def test_the_test_button_says_what_to_do_about_a_wrong_secret(
 ) -> None:
     works, message = pressed(installation, stella_connect | {"extra": json.dumps({"api_secret": "another"})})
     assert not works
-    assert 'Check the password (API key) and "api_secret"' in message
+    assert message.startswith("GET /v2/employees answered 403")
+    assert 'Check the password (API key) and "api_secret" of this connection' in message

@@ -145,6 +145,8 @@ class Runs:
     """For the three oldest busy hours, oldest first; each ran twice, in two backfills."""
     missing_after_first_backfill: list[str]
     """Conversations of these hours that ought to have been received before the second backfill."""
+    second_backfill: int
+    """Airflow may not have noticed its end yet."""
     by_date: str
     """By hand with a logical date: the end of the last busy hour."""
     moment_ago: str
@@ -208,11 +210,11 @@ def play(here: Installation) -> Runs:
     delay = datetime.now(UTC) + FIRST_DUE - here.moment_ago[0]
     moment_ago = here.trigger(*here.moment_ago, seconds_until_send=int(delay.total_seconds()))
     api.wait_for_backfill(first_backfill)
-    api.backfill(DAG_ID, hours[0], hours[2], reprocess="completed")
+    second_backfill = api.backfill(DAG_ID, hours[0], hours[2], reprocess="completed")
     for run_id in [*backfilled, moment_ago]:
         here.wait(run_id)
     scheduled = next(run_id for run_id, kind in runs.items() if kind == "scheduled")
-    return Runs(scheduled, backfilled, missing, by_date, moment_ago)
+    return Runs(scheduled, backfilled, missing, second_backfill, by_date, moment_ago)
 
 
 def add(organisation: Organisation, other: Organisation) -> None:
