@@ -220,3 +220,5 @@ class TestAFrozenWorker:
         assert pipeline.sent() == [conversation]
         assert pipeline.states() == {conversation: "sent"}
         assert sandbox.state.calls["POST /v1/requests"] == 1
+        history = [(event.to_state, event.detail) for event in pipeline.ledger.history(conversation)]
+        assert history[3:5] == [("unknown", "lease over"), ("planned", "lease over before the POST")]
