@@ -72,7 +72,7 @@ class Release:
         self.settings = settings
         self.by = by
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter(sent=0)  # an honest zero when others have taken everything
         self._lateness: list[float] = []
         self._unknown_in_a_row = 0
         self._stop: VendorApiError | None = None
