@@ -26,7 +26,7 @@ demo: $(INSTALLED) ## start Airflow with stand-ins for both vendors and watch a 
 
 test: $(INSTALLED) ## run every test (TESTS="tests/include -k ledger" for some)
 	@scripts/system-packages postgresql redis-server chromium docker-compose
-	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --dist loadgroup $(TESTS)
+	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --no-loadscope-reorder --dist loadscope $(TESTS)
 
 benchmark: $(INSTALLED) ## measure speed and size beside baselines, some 15 min (ROWS="release cpu" for some, QUICK=1 for a try)
 	@scripts/system-packages postgresql

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from scripts.postgres import PostgresServer, running
 from tests.support import airflow_home
@@ -64,3 +65,17 @@ def runs(installation: Installation) -> Runs:
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries and throttles of the hooks happen at once."""
     monkeypatch.setattr("plugins.vendor_api.waiting.factor", 0)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """A file at a time to each process; all that shares the one running Airflow goes to the same process.
+
+    (The mark `xdist_group` with `--dist loadgroup` did not keep them together with pytest 9.2 and xdist 3.8.)
+    """
+
+    class OneStack(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return "stack" if file.startswith(("tests/stack/", "tests/browser/")) else file
+
+    return OneStack(config, log)

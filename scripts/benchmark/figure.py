@@ -55,9 +55,11 @@ def keep(figures: Sequence[Figure], file: Path = KEPT_IN) -> None:
     head, rest = text.split(_FIRST)
     old, tail = rest.split(_LAST)
     measured = {figure.row for figure in figures}
-    lines = [line for line in old.splitlines()[3:] if line and line.split("|")[1].strip() not in measured]
+    headings = f"| {' | '.join(_HEADINGS)} |"
+    rows = [line for line in old.splitlines() if line.startswith("| ") and line != headings]
+    lines = [line for line in rows if line.split("|")[1].strip() not in measured]
     lines += [f"| {' | '.join(figure.cells())} |" for figure in figures]
-    table = [f"| {' | '.join(_HEADINGS)} |", "|---" * len(_HEADINGS) + "|", *sorted(lines)]
+    table = [headings, "|---" * len(_HEADINGS) + "|", *sorted(lines)]
     file.write_text("\n".join([f"{head}{_FIRST}", f"{machine()}", "", *table, f"{_LAST}{tail}"]))
 
 

@@ -15,7 +15,7 @@ from scripts.benchmark.installation import installation
 PER_SECOND = 150
 WINDOW_SECONDS = 60
 MOST_LATE_SECONDS = WINDOW_SECONDS + 30
-DELAY = timedelta(seconds=90)
+DELAY = timedelta(seconds=150)
 """Between closing and due time where lateness is measured: long enough for extraction before the first is due."""
 
 

@@ -16,7 +16,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from include.interactions.settings import Settings
 from tests.support.installation import DAG_ID, Installation, Runs
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 QUIET = [

@@ -8,7 +8,7 @@ import pytest
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
 from tests.support.installation import SEARCH_ROLE, WEB_URL, Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 
 @pytest.fixture

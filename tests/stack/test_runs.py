@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.installation import HOUR, SEARCH_ROLE, Installation, Runs
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 EXTRACT, CHECK, PLAN, REPORT = (
     "extract_closed_conversations",
