@@ -71,7 +71,7 @@ class Release:
         self.stella_connect = stella_connect
         self.settings = settings
         self.by = by
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counts: Counter[str] = Counter(sent=0)  # an honest zero when others have taken everything
         self._lateness: list[float] = []
         self._unknown_in_a_row = 0
@@ -240,11 +240,11 @@ class Release:
             self._stop_for(fault)
             return False
         except OutcomeUnknown as fault:
-            self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))
-            with self._lock:
+            with self._lock:  # before the commit, and in one step: no sender may start another in between
                 self._unknown_in_a_row += 1
-            if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
-                self._stop_for(fault)
+                if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
+                    self._stop_for(fault)
+            self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))
         else:
             self._settle("sent", ledger.sent(claimed, status))
             with self._lock:

@@ -191,7 +191,7 @@ def test_any_order_of_events_keeps_the_promise(engine: Engine, tmp_path: Path) -
         number += 1
         if engine.dialect.name == "postgresql":
             with engine.begin() as connection:
-                connection.execute(text("TRUNCATE interaction, interaction_event"))
+                connection.execute(text("TRUNCATE interaction CASCADE"))
             return LedgerMachine(engine)
         fresh = connect(f"sqlite:///{tmp_path / f'model{number}.db'}")
         Ledger(fresh).migrate()
