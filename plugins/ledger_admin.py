@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.states import State
 from include.ledger import ActRefusedError, Ledger
-from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
+from plugins.run_context import actor_of, canonical_line, open_ledger, origin_of, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ def is_first_of_the_day(context: Context) -> bool:
     """Whether the clock started this run in the first quarter of an hour of a day (UTC), or a person did."""
     run = context["dag_run"]
     since_midnight = timedelta(hours=run.run_after.hour, minutes=run.run_after.minute)
-    return str(getattr(run.run_type, "value", run.run_type)) == "manual" or since_midnight < QUARTER
+    return origin_of(context) == "by hand" or since_midnight < QUARTER
 
 
 def retain(context: Context, *, dry_run: bool = False) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.observability import stats
 
-from plugins.run_context import canonical_line, open_ledger, own_interval_of, settings_of
+from plugins.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def _sum(releases: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
 def _warn_if_late(context: Context, finished_at: str | None) -> None:
     """The next run takes over at its interval's end plus the handover; extraction must be done by then."""
     handover = timedelta(seconds=settings_of(context).handover_seconds)
-    if finished_at is None or context["dag_run"].run_type != "scheduled":
+    if finished_at is None or origin_of(context) != "schedule":
         return
     took_over = own_interval_of(context)[1] + handover
     if datetime.fromisoformat(finished_at).astimezone(UTC) > took_over:

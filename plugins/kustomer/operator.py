@@ -34,7 +34,7 @@ LONGEST_DOUBT = timedelta(days=1)
 class ExtractClosedConversationsOperator(BaseOperator):
     """Finds the closings of the run's span and records each as planned or as skipped with its reason.
 
-    Returns counts (never personal data): `found` closings, of them `new`, `planned`, `skipped` by reason; `known`
+    Returns counts (never personal data): `found` closings, of them `planned` and `skipped` by reason; `known`
     were in the ledger before, `unreadable` records cannot even be told apart, `not_closings` were returned by
     the search without being one.
     """
