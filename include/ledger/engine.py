@@ -1,12 +1,18 @@
 """Opening the ledger's database with the settings its promises rest on."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, create_engine, event, make_url
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 LOCK_SECONDS = 30
 """How long a writer waits for the other writers of a SQLite file before it fails."""
+
+
+READ_SECONDS = 10
+"""How long a question of a reader may take on PostgreSQL; releases share its processors."""
 
 
 def connect(url: str | URL) -> Engine:
@@ -38,6 +44,27 @@ def connect(url: str | URL) -> Engine:
 def reading(engine: Engine) -> Engine:
     """The same engine for transactions that only read: on SQLite they do not wait for writers."""
     return engine.execution_options(ledger_reads_only=True)
+
+
+@contextmanager
+def read_only(connection: Connection) -> Iterator[None]:
+    """Let the transaction that has just begun change nothing, and see one moment."""
+    if connection.dialect.name == "postgresql":
+        # Plans are made for the values that are asked for: what is common and what is rare want different ones.
+        # Compiling the plan of a question costs more than answering it.
+        connection.exec_driver_sql(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
+            f"SET LOCAL statement_timeout = '{READ_SECONDS}s'; "
+            "SET LOCAL plan_cache_mode = force_custom_plan; "
+            "SET LOCAL jit = off"
+        )
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA query_only = ON")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA query_only = OFF")  # the next user of this connection may write
 
 
 def _sqlite(url: URL) -> Engine:

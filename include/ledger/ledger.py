@@ -25,7 +25,7 @@ from include.ledger import (
 from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
-from include.ledger.engine import reading
+from include.ledger.engine import read_only, reading
 from include.ledger.migrate import migrate
 from include.ledger.queries import Backlog, Counts, Event
 from include.ledger.settling import UnknownOutcome
@@ -197,6 +197,15 @@ class Ledger:
             return survey_responses.refused_and_sent(connection, since)
 
     # --- questions
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for `include.ledger.reports`: one snapshot, in which nothing can be changed.
+
+        Each of its statements ends with an error after ten seconds on PostgreSQL.
+        """
+        with self._reader.begin() as connection, read_only(connection):
+            yield connection
 
     def counts(self, closed_from: datetime | None = None, closed_until: datetime | None = None) -> Counts:
         """Interactions by (state, reason), of the closings in [closed_from, closed_until); reads every row."""

@@ -1,0 +1,24 @@
+"""Whether there is a ledger to read."""
+
+from enum import StrEnum
+
+from include.ledger.ledger import Ledger
+
+
+class Readiness(StrEnum):
+    """What stands between a reader and the ledger."""
+
+    READY = "ready"
+    UNREACHABLE = "unreachable"
+    """The database does not answer, or refuses us."""
+    EMPTY = "empty"
+    """It answers and holds no ledger yet: the first run of the pipeline creates it."""
+    OLDER = "older"
+    """The schema is older than this code: the next run, or `python -m include.ledger migrate URL`, migrates it."""
+    NEWER = "newer"
+    """The schema is newer than this code: this process must be brought up to date."""
+
+
+def readiness(ledger: Ledger) -> Readiness:
+    """Look; raises nothing. What a query raises afterwards (`SQLAlchemyError`) may be asked about here too."""
+    raise NotImplementedError
