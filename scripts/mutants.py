@@ -87,8 +87,8 @@ BREACHES = (
         (
             (
                 RELEASE,
-                'self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))',
-                'self._settle("unknown", ledger.not_taken(claimed, fault.status, detail=str(fault)[:300]))',
+                'self._settle("unknown", ledger.unknown, claimed, fault.status, detail=str(fault)[:300])',
+                'self._settle("unknown", ledger.not_taken, claimed, fault.status, detail=str(fault)[:300])',
             ),
         ),
     ),
@@ -140,7 +140,7 @@ BREACHES = (
                 RELEASE,
                 "        except (KeyFault, RateLimited, NeverSent) as fault:\n",
                 "        except RateLimited:\n"
-                '            self._settle("sent", ledger.sent(claimed, 429))\n'
+                '            self._settle("sent", ledger.sent, claimed, 429)\n'
                 "        except (KeyFault, NeverSent) as fault:\n",
             ),
         ),

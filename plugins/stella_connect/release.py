@@ -7,12 +7,14 @@ never repeated on a timer. The ledger alone changes states; this module only dec
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException
+from sqlalchemy.exc import OperationalError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from include.interactions.addresses import same_address
 from include.interactions.feedback_request import at_expiry, feedback_request
@@ -49,6 +51,11 @@ MOST_PAUSES = 5
 LONGEST_PAUSE_SECONDS = 60.0
 UNKNOWN_IN_A_ROW = 5
 """So many unknown outcomes in a row are an outage: stop before it makes the whole window unknown."""
+LEDGER_TRIES = 9
+"""About a minute, with the waits between them: a restart of PostgreSQL, or a moment without space on the disk."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class ReleaseInterrupted(AirflowException):
@@ -90,9 +97,10 @@ class Release:
         pauses, left = 0, limit
         try:
             while left is None or left > 0:
-                self.ledger.recover(by=self.by)  # also what a slow second look let slip from this release
-                batch = self.ledger.claim(
-                    due_from, due_until, limit=min(BATCH, left or BATCH), lease=LEASE, by=self.by
+                # also what a slow second look let slip from this release
+                _patiently(self.ledger.recover, by=self.by)
+                batch = _patiently(
+                    self.ledger.claim, due_from, due_until, limit=min(BATCH, left or BATCH), lease=LEASE, by=self.by
                 )
                 if not batch:
                     break
@@ -151,7 +159,8 @@ class Release:
                         untaken.append(claimed)
             finally:
                 senders.shutdown(wait=True, cancel_futures=True)
-        self.ledger.give_back(untaken, detail=type(self._stop).__name__)  # those that were not even tried
+        # those that were not even tried
+        _patiently(self.ledger.give_back, untaken, detail=type(self._stop).__name__ if self._stop else None)
         return len(untaken)
 
     def _approved(self) -> dict[str, str]:
@@ -216,13 +225,19 @@ class Release:
             channel=self.settings.channel,
             do_not_send=opted_out or fate == "count",
         )
-        if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:
-            self._count("lost")
-            return True
+        try:
+            if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:
+                self._count("lost")
+                return True
+        except OperationalError:
+            # Nobody can tell whether that was committed. Nothing has left, and only we can know it.
+            if _patiently(self.ledger.not_taken, claimed, None, detail="ledger lost before the POST"):
+                self._count("not_taken")
+            return False
         if datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:
             # Stopped (a debugger, a suspended machine) between the commit and here: others may count the lease
             # as over. Nothing has left, and only we can know it.
-            self._settle("not_taken", self.ledger.not_taken(claimed, None, detail="lease over before the POST"))
+            self._settle("not_taken", self.ledger.not_taken, claimed, None, detail="lease over before the POST")
             return False
         return self._post(claimed, request)
 
@@ -234,9 +249,9 @@ class Release:
         except Refused as refusal:
             self._unknown_in_a_row = 0
             words = refusal.text or refusal.code or str(refusal.status)
-            self._settle("rejected", ledger.rejected(claimed, refusal.status, detail=words))
+            self._settle("rejected", ledger.rejected, claimed, refusal.status, detail=words)
         except (KeyFault, RateLimited, NeverSent) as fault:
-            self._settle("not_taken", ledger.not_taken(claimed, fault.status, detail=type(fault).__name__))
+            self._settle("not_taken", ledger.not_taken, claimed, fault.status, detail=type(fault).__name__)
             self._stop_for(fault)
             return False
         except OutcomeUnknown as fault:
@@ -244,9 +259,9 @@ class Release:
                 self._unknown_in_a_row += 1
                 if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
                     self._stop_for(fault)
-            self._settle("unknown", ledger.unknown(claimed, fault.status, detail=str(fault)[:300]))
+            self._settle("unknown", ledger.unknown, claimed, fault.status, detail=str(fault)[:300])
         else:
-            self._settle("sent", ledger.sent(claimed, status))
+            self._settle("sent", ledger.sent, claimed, status)
             with self._lock:
                 self._unknown_in_a_row = 0
                 self._lateness.append(late)
@@ -260,13 +275,14 @@ class Release:
                 self._stop = fault
 
     def _veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> None:
-        if self.ledger.veto(claimed, state, reason, detail):
+        if _patiently(self.ledger.veto, claimed, state, reason, detail):
             self._count(f"{state}.{reason}")
         else:
             self._count("lost")
 
-    def _settle(self, outcome: str, ours: bool) -> None:
-        """Count an outcome; one that the ledger did not take from us was settled by somebody else meanwhile."""
+    def _settle(self, outcome: str, write: Callable[P, bool], *given: P.args, **named: P.kwargs) -> None:
+        """Write an outcome and count it; one that the ledger refuses was settled by somebody else meanwhile."""
+        ours = _patiently(write, *given, **named)
         self._count(outcome)
         if not ours:
             log.warning("an outcome (%s) came after the interaction had been settled otherwise", outcome)
@@ -282,3 +298,22 @@ class Release:
         log.warning("pausing for %.0f s: %s", seconds, stop)
         self._unknown_in_a_row = 0
         pause(seconds)
+
+
+def _patiently(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """A step of the ledger, tried again while its database is away for a moment.
+
+    For steps that may be done twice. One that was committed although the answer got lost finds the row moved on
+    (and says False), or holds rows for nobody until the lease is over (a claim).
+
+    Raises:
+        OperationalError: it stayed away.
+    """
+    trying = Retrying(
+        retry=retry_if_exception_type(OperationalError),
+        stop=stop_after_attempt(LEDGER_TRIES),
+        wait=wait_exponential_jitter(initial=0.5, max=15),
+        sleep=pause,
+        reraise=True,
+    )
+    return trying(step, *given, **named)

@@ -14,7 +14,7 @@ from plugins.planning import plan_windows
 from plugins.stella_connect.release import LEASE, SENDERS, SENDING_LEASE
 from tests.support import release_process as work
 from tests.support.pipeline import run_of
-from tests.support.release_process import POINTS, Hit, context, is_stopped, started
+from tests.support.release_process import POINTS, DiskFull, Hit, context, is_stopped, started
 
 HOUR = timedelta(hours=1)
 PROCESSES = 8
@@ -27,12 +27,6 @@ def ledger_url(request, tmp_path) -> str:
     return (
         f"sqlite:///{tmp_path}/ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     )
-
-
-@pytest.fixture
-def environment(pipeline) -> dict[str, str]:
-    """What another process needs to be of the same installation."""
-    return {name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))}
 
 
 @pytest.fixture
@@ -222,3 +216,38 @@ class TestAFrozenWorker:
         assert sandbox.state.calls["POST /v1/requests"] == 1
         history = [(event.to_state, event.detail) for event in pipeline.ledger.history(conversation)]
         assert history[3:5] == [("unknown", "lease over"), ("planned", "lease over before the POST")]
+
+
+class TestAFullDisk:
+    """Under a ledger in SQLite."""
+
+    @pytest.fixture
+    def ledger_url(self, tmp_path) -> str:
+        return f"sqlite:///{tmp_path}/ledger.db"
+
+    @pytest.mark.parametrize(
+        ("point", "left_behind", "most_posts"),
+        [
+            ("before the claim is committed", {"planned"}, 0),
+            ("before sending is committed", {"claimed"}, 0),
+            ("before the outcome is committed", {"claimed", "sending"}, SENDERS),
+        ],
+    )
+    def test_ends_the_release_and_what_it_left_behind_goes_out_once_there_is_space(
+        self, pipeline, sandbox, planned, environment, time_passes, hour, point, left_behind, most_posts
+    ):
+        conversations, window = planned(30)
+        with started(work.release, environment, window, hour, DiskFull(point)) as process:
+            process.join(60)
+            assert process.exitcode == 1
+        posted = pipeline.sent()
+        assert set(pipeline.states().values()) == left_behind
+        assert min(1, most_posts) <= len(posted) <= most_posts
+
+        time_passes()
+        pipeline.release_due(run_of(hour))
+
+        unknown = {conversation for conversation, state in pipeline.states().items() if state == "unknown"}
+        assert unknown == set(posted)
+        check_the_promise(pipeline, sandbox, conversations, most_unknown=most_posts)
+        assert sorted(pipeline.sent()) == sorted(conversations)

@@ -1,6 +1,7 @@
 """The pipeline's tasks in processes of their own, which stop or die at a named point when told to."""
 
 import os
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +70,20 @@ class Hit:
     def strike(self) -> None:
         """Send the signal to this very thread: sent to the process, it may reach another one and us too late."""
         signal.pthread_kill(threading.get_ident(), self.signal)
+
+
+class DiskFull(Hit):
+    """At the point the disk is full: from then on this process cannot make any file longer.
+
+    SQLite then reports an I/O error where a full disk would be "database or disk is full"; both are the same to us.
+    """
+
+    def __init__(self, point: str, time: int = 1) -> None:
+        super().__init__(point, signal.SIGXFSZ, time)  # Python ignores that signal, so the write fails instead
+
+    def strike(self) -> None:
+        """Take the space away."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 def release(
