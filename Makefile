@@ -10,7 +10,7 @@ TEST_PROCESSES ?= auto
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test soak mutants benchmark lint format requirements secrets clean
+.PHONY: help install demo cluster test soak mutants benchmark lint format requirements secrets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,12 +24,16 @@ $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml scripts/insta
 demo: $(INSTALLED) ## start Airflow with stand-ins for both vendors and watch a run (Ctrl-C ends; DEMO_EXIT=1 ends by itself)
 	@$(BIN)/python -m scripts.demo
 
+cluster: $(INSTALLED) ## the stack of docker-compose.yaml without containers, two of each part, with stand-ins (Ctrl-C ends)
+	@scripts/system-packages postgresql redis-server docker-compose
+	@$(BIN)/python -m scripts.cluster
+
 test: $(INSTALLED) ## run every test (TESTS="tests/include -k ledger" for some)
 	@scripts/system-packages postgresql redis-server chromium docker-compose
 	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --no-loadscope-reorder --dist loadscope $(TESTS)
 
 benchmark: $(INSTALLED) ## measure speed and size beside baselines, some 15 min (ROWS="release cpu" for some, QUICK=1 for a try)
-	@scripts/system-packages postgresql
+	@scripts/system-packages postgresql redis-server docker-compose
 	$(BIN)/python -m scripts.benchmark $(ROWS) $(if $(QUICK),--quick)
 
 soak: $(INSTALLED) ## run the long profiles and print their figures (10,000 histories against the model, ...)

@@ -19,27 +19,33 @@ START_SECONDS = 30
 
 
 class PostgresServer:
-    """One server; `stop`, `kill` and `start` play its failures, its port stays the same."""
+    """One server; `stop`, `kill` and `start` play its failures, its port stays the same.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: for everything it writes.
+        password: of the administrator `postgres`; every user then needs one. None: nobody needs any.
+        durable: whether a commit is on the disk before it is acknowledged, as in production.
+    """
+
+    def __init__(self, directory: Path, password: str | None = None, *, durable: bool = False) -> None:
         self._directory = directory
+        self._password = password
+        self._durable = durable
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
-        self._run(
-            "initdb",
-            "--pgdata",
-            directory / "data",
-            "--username",
-            "postgres",
-            "--auth",
-            "trust",
-            "--encoding",
-            "UTF8",
-            "--locale",
-            "C",
-            "--no-sync",
-        )  # fmt: skip - one option beside its value
+        options: list[str | Path] = ["--pgdata", directory / "data", "--username", "postgres"]
+        options += ["--encoding", "UTF8", "--locale", "C", "--no-sync"]
+        if password is None:
+            self._run("initdb", *options, "--auth", "trust")
+        else:
+            file = directory / "password"
+            file.touch(mode=0o600)
+            file.write_text(password)
+            if user := _user():
+                shutil.chown(file, **user)
+            self._run("initdb", *options, "--auth", "scram-sha-256", "--pwfile", file)
+            file.unlink()
 
     def url(self, database: str = "postgres") -> str:
         """The SQLAlchemy URL of a database of this server."""
@@ -60,7 +66,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "max_connections": "100",
             # Of no use without power cuts: the kernel keeps what a killed server has written.
-            "fsync": "off",
+            "fsync": "on" if self._durable else "off",
         }
         with log:
             arguments = ["-D", str(self._directory / "data"), "-p", str(self.port)]
@@ -96,7 +102,15 @@ class PostgresServer:
 
     @property
     def _address(self) -> str:
-        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
+        password = f" password={self._password}" if self._password else ""
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres{password}"
+
+    @property
+    def pid(self) -> int:
+        """The process that starts all others of the server."""
+        if self._process is None:
+            raise RuntimeError("PostgreSQL is not running")
+        return self._process.pid
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
@@ -118,14 +132,14 @@ class PostgresServer:
 
 
 @contextmanager
-def running() -> Iterator[PostgresServer]:
+def running(password: str | None = None, *, durable: bool = False) -> Iterator[PostgresServer]:
     """A started server that is gone, with its files, afterwards."""
     # Not pytest's own directory: only the user who runs the tests may enter that one.
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     if user := _user():
         shutil.chown(directory, **user)
     try:
-        server = PostgresServer(directory)
+        server = PostgresServer(directory, password, durable=durable)
         server.start()
         try:
             yield server

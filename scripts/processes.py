@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -80,6 +80,16 @@ def end(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float = 5) -
         return not members
 
     wait_until(nobody_left, f"the end of every process of the sessions {sorted(sessions)}", 20, every=0.05)
+
+
+def kill(child: subprocess.Popen[bytes]) -> None:
+    """End a child and all its descendants in one moment, with no time to clean up."""
+    members = session_members({child.pid})
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: none may see another's end
+        for process in members:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+    end([child], grace_seconds=0)
 
 
 class Interrupted(BaseException):

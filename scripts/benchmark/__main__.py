@@ -12,6 +12,7 @@ from scripts.benchmark import (
     parsing,
     release,
     requests_per_interaction,
+    scale,
     task_instances,
 )
 from scripts.benchmark.figure import KEPT_IN, keep, show
@@ -26,23 +27,31 @@ ROWS = {
     "extraction": extraction.measure,
     "cpu": cpu.measure,
 }
+LONG_ROWS = {
+    "growth": scale.measure_growth,
+    "hour": scale.measure_hour,
+}
+"""Half an hour and more each: measured only when named."""
 
 
 def main() -> int:
     """Measure the chosen rows; status 0 when every bar is met."""
     parser = argparse.ArgumentParser(prog="make benchmark", description=__doc__)
-    parser.add_argument("rows", nargs="*", help=f"of {', '.join(ROWS)}; none: all")
+    parser.add_argument(
+        "rows", nargs="*", help=f"of {', '.join(ROWS)}; none: all; or, when named, {', '.join(LONG_ROWS)}"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes: tries the rows out, keeps nothing")
     chosen = parser.parse_args()
-    if unknown := [row for row in chosen.rows if row not in ROWS]:
-        parser.error(f"no such row: {', '.join(unknown)}; the rows are {', '.join(ROWS)}")
+    rows = ROWS | LONG_ROWS
+    if unknown := [row for row in chosen.rows if row not in rows]:
+        parser.error(f"no such row: {', '.join(unknown)}; the rows are {', '.join(rows)}")
     console = Console(highlight=False, soft_wrap=True)
     met = True
     try:
         with processes.interruptible():
             for row in chosen.rows or ROWS:
                 console.print(f"Measuring {row} ...")
-                figures = list(ROWS[row](quick=chosen.quick))
+                figures = list(rows[row](quick=chosen.quick))
                 show(console, figures)
                 met = met and all(figure.met for figure in figures)
                 if not chosen.quick:

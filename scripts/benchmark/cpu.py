@@ -3,18 +3,16 @@
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from include.sandbox.options import STELLA_KEY
 from scripts.benchmark import plain
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import Installation, installation
+from scripts.benchmark.usage import cpu_seconds
 from scripts.demo import DAG_ID
 from scripts.stack import ROOT, Stack
 
@@ -85,14 +83,14 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 
 def _run(stack: Stack, here: Installation, dag: str, conf: dict[str, Any]) -> Cost:
-    before, began = _cpu_seconds(stack), time.monotonic()
+    before, began = cpu_seconds(stack.pids()), time.monotonic()
     accepted = _accepted(here)
     run_id = stack.api.trigger_run(dag, conf)
     state = stack.api.wait_for_run(dag, run_id, LONGEST_RUN_SECONDS)
     cost = Cost(
         _accepted(here) - accepted,
         len(stack.api.task_instances(dag, run_id)),
-        _cpu_seconds(stack) - before,
+        cpu_seconds(stack.pids()) - before,
         time.monotonic() - began,
     )
     if state != "success":
@@ -131,16 +129,6 @@ def _accepted(here: Installation) -> int:
 
 
 def _idle(stack: Stack, seconds: float = 30) -> float:
-    before = _cpu_seconds(stack)
+    before = cpu_seconds(stack.pids())
     time.sleep(seconds)
-    return (_cpu_seconds(stack) - before) / seconds
-
-
-def _cpu_seconds(stack: Stack) -> float:
-    """User and system time of the living processes and of those children that have ended and been waited for."""
-    total = 0.0
-    for pid in stack.pids():
-        with suppress(psutil.NoSuchProcess):
-            times = psutil.Process(pid).cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
+    return (cpu_seconds(stack.pids()) - before) / seconds

@@ -1,0 +1,227 @@
+"""A steady stream of interactions through the whole cluster, from Kustomer's search to the last POST."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psutil
+
+from include.interactions.settings import Settings
+from scripts.benchmark.figure import Figure
+from scripts.benchmark.usage import cpu_seconds, mebibytes
+from scripts.cluster import Cluster, Vendors
+from scripts.demo import DAG_ID
+from scripts.ports import HOST, free_port
+from scripts.sandbox import RunningSandbox, running_sandbox
+from scripts.stack import SETTINGS_VARIABLE
+from scripts.waiting import wait_until
+
+HOUR = timedelta(hours=1)
+SENT_SHARE = 0.9
+"""Of the invented conversations at least so many are to be sent; the others are skipped, each for its reason."""
+SEARCHES_PER_MINUTE = 100
+LATE_SECONDS = Settings().release_window_seconds + 30
+SAMPLE_SECONDS = 30
+GRACE = timedelta(minutes=15)
+"""After the last due time, until a run that has not ended counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What became of a stream. Times in seconds, memory in MiB."""
+
+    seconds: float
+    released: int
+    wrong: dict[str, int]
+    """Missing, unexpected, wrong in content, received twice."""
+    late: list[float]
+    """By the stand-in's clock: when it accepted, minus the due time; in order."""
+    instances: int
+    state: str
+    airflow_cpu: float
+    postgres_cpu: float
+    idle_cpu: float
+    """Airflow's CPU-seconds a second with nothing to do, in the minute before."""
+    most_memory: float
+    load: float
+    """Median of the one-minute load averages."""
+
+    @property
+    def p99(self) -> float:
+        """The lateness that one in a hundred exceeds."""
+        return self.late[int(len(self.late) * 0.99)]
+
+    @property
+    def cpu_each(self) -> float:
+        """Airflow's CPU-seconds per released interaction, idle running included."""
+        return self.airflow_cpu / self.released
+
+    def __str__(self) -> str:
+        return "; ".join(
+            (
+                f"{self.released:,} released in {self.seconds / 60:.0f} min from trigger to end",
+                f"run {self.state}, {self.instances} task instances",
+                f"lateness median {statistics.median(self.late):.1f} s, most {self.late[-1]:.1f} s",
+                ", ".join(f"{what} {number}" for what, number in self.wrong.items()),
+                f"Airflow {self.airflow_cpu:,.0f} CPU-s ({self.cpu_each * 1000:.1f} per 1,000)",
+                f"idle before {self.idle_cpu:.2f} CPU-s/s",
+                f"PostgreSQL {self.postgres_cpu:,.0f} CPU-s",
+                f"memory of Airflow and Redis at most {self.most_memory:,.0f} MiB",
+                f"load median {self.load:.1f}",
+            )
+        )
+
+
+def measure_hour(*, quick: bool) -> Iterator[Figure]:
+    """100,000 interactions due evenly within an hour."""
+    minutes, interactions = (5, 8_334) if quick else (60, 100_000)
+    stream = run(interactions, timedelta(minutes=minutes))
+    doubled = stream.wrong["duplicates"]
+    yield Figure(
+        "hour",
+        f"{interactions:,} interactions due evenly within {minutes} min, the whole cluster: released, lateness p99",
+        f"{stream.released:,}; p99 {stream.p99:.1f} s; earliest {stream.late[0]:+.2f} s; {doubled} duplicates",
+        f"{interactions:,}; ≤ {LATE_SECONDS} s; never early; 0",
+        stream.released >= interactions
+        and stream.p99 <= LATE_SECONDS
+        and stream.late[0] >= 0
+        and not any(stream.wrong.values()),
+        "does not apply",
+        f"{stream}. Two workers of four tasks, two schedulers, two triggerers, PostgreSQL with fsync; default "
+        f"settings, vendors' default limits. One scheduled run, which extracts all of it before the first is due.",
+    )
+
+
+def measure_growth(*, quick: bool) -> Iterator[Figure]:
+    """The same at a tenth and a hundredth of that rate, for ten minutes each."""
+    minutes = 3 if quick else 10
+    streams = {rate: run(rate * minutes // 60, timedelta(minutes=minutes)) for rate in (1_000, 10_000, 100_000)}
+    each = {rate: stream.cpu_each * 1000 for rate, stream in streams.items()}
+    yield Figure(
+        "growth",
+        f"Airflow's CPU-seconds per 1,000 interactions at 1,000, 10,000 and 100,000 an hour, {minutes} min each",
+        "; ".join(f"{cpu:,.1f} at {rate:,}" for rate, cpu in each.items()),
+        "falls or stays level",
+        each[1_000] >= each[10_000] >= each[100_000],
+        "; ".join(f"{stream.instances} task instances at {rate:,}" for rate, stream in streams.items()),
+        "; ".join(f"{rate:,}/h: {stream}" for rate, stream in streams.items()),
+    )
+
+
+def run(interactions: int, span: timedelta) -> Stream:
+    """Let at least so many interactions fall due within `span`, and see what becomes of them."""
+    vendors = Vendors(f"http://{HOST}:{free_port()}", f"http://{HOST}:{free_port()}")
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    with (
+        TemporaryDirectory(prefix="benchmark-") as directory,
+        Cluster(
+            Path(directory) / "cluster",
+            vendors,
+            durable=True,
+            # The first run's interval ends with the closings, while the cluster starts; the next one an hour later.
+            extra={"KUSTOMER_STELLA_SCHEDULE": f"{minute.minute} * * * *"},
+        ) as cluster,
+    ):
+        cluster.api.wait_for_dag(DAG_ID)
+        idle = _idle(cluster)
+        wait_until(lambda: datetime.now(UTC) > minute, "the end of the first interval", 180)
+        with sandbox(vendors, Path(directory), int(interactions / SENT_SHARE), minute - span, minute) as both:
+            return _stream(cluster, both, span, minute, idle)
+
+
+@contextmanager
+def sandbox(
+    vendors: Vendors, home: Path, conversations: int, closed_from: datetime, closed_to: datetime
+) -> Iterator[RunningSandbox]:
+    """Run the stand-ins, with the vendors' own limits, where the cluster looks for them."""
+    ports = [int(url.rpartition(":")[2]) for url in (vendors.kustomer_url, vendors.stella_url)]
+    with running_sandbox(
+        home / "sandbox.log",
+        kustomer_port=ports[0],
+        stella_port=ports[1],
+        conversations=conversations,
+        closed_from=closed_from.isoformat(),
+        closed_to=closed_to.isoformat(),
+        search_per_minute=SEARCHES_PER_MINUTE,
+    ) as both:
+        yield both
+
+
+def _stream(
+    cluster: Cluster, both: RunningSandbox, span: timedelta, closed_to: datetime, idle_cpu: float
+) -> Stream:
+    expected = len(both.ask("expected")["sent"])
+    first_due = datetime.now(UTC) + _extraction_takes(both.ask("health")["conversations"])
+    delay = int((first_due - (closed_to - span)).total_seconds())
+    cluster.api.set_variable(SETTINGS_VARIABLE, {"seconds_until_send": delay})
+    began = time.monotonic()
+    airflow, database = cpu_seconds(cluster.pids()), cpu_seconds(_postgres(cluster))
+    print(f"  {expected:,} to send, due from {first_due:%H:%M:%S} to {first_due + span:%H:%M:%S} UTC", flush=True)
+    cluster.api.set_paused(DAG_ID, paused=False)
+    wait_until(lambda: cluster.api.runs(DAG_ID), "the scheduled run", 120)
+    run_id = cluster.api.runs(DAG_ID)[0]["dag_run_id"]
+    memory, load = _watch(cluster, both, run_id, first_due + span + GRACE)
+    seconds = time.monotonic() - began
+    airflow = cpu_seconds(cluster.pids()) - airflow
+    database = cpu_seconds(_postgres(cluster)) - database
+    state = cluster.api.run_state(DAG_ID, run_id)
+    return Stream(
+        seconds=seconds,
+        released=both.ask("received?limit=0")["counts"]["accepted"],
+        wrong={what: len(ids) for what, ids in both.ask("expected")["difference"].items()},
+        late=sorted(_lateness(both, timedelta(seconds=delay))),
+        instances=len(cluster.api.task_instances(DAG_ID, run_id)),
+        state=state,
+        airflow_cpu=airflow,
+        postgres_cpu=database,
+        idle_cpu=idle_cpu,
+        most_memory=max(memory),
+        load=statistics.median(load),
+    )
+
+
+def _extraction_takes(conversations: int) -> timedelta:
+    """Time for two searches, of conversations and of customers, 500 rows a page, with reserve."""
+    searches = 2 * conversations / 500
+    return timedelta(seconds=90 + 1.6 * searches / SEARCHES_PER_MINUTE * 60)
+
+
+def _watch(cluster: Cluster, both: RunningSandbox, run_id: str, until: datetime) -> tuple[list[float], list[float]]:
+    """Sample memory and load until the run has ended, or it is too late."""
+    memory, load = [], []
+    while cluster.api.run_state(DAG_ID, run_id) not in {"success", "failed"} and datetime.now(UTC) < until:
+        memory.append(mebibytes(cluster.pids()))
+        load.append(psutil.getloadavg()[0])
+        counts = both.ask("received?limit=0")["counts"]
+        print(f"  {datetime.now(UTC):%H:%M:%S} load {load[-1]:.1f}, {memory[-1]:,.0f} MiB, {counts}", flush=True)
+        time.sleep(SAMPLE_SECONDS)
+    return memory, load
+
+
+def _lateness(both: RunningSandbox, delay: timedelta) -> Iterator[float]:
+    start, page = 0, 5_000
+    while accepted := both.ask(f"received?start={start}&limit={page}")["accepted"]:
+        yield from (_late(one, delay) for one in accepted)
+        start += page
+
+
+def _late(accepted: dict[str, Any], delay: timedelta) -> float:
+    closed_at = datetime.fromisoformat(accepted["request"]["custom_properties"]["closed_at"])
+    return (datetime.fromisoformat(accepted["received_at"]) - closed_at - delay).total_seconds()
+
+
+def _idle(cluster: Cluster, seconds: float = 60) -> float:
+    before = cpu_seconds(cluster.pids())
+    time.sleep(seconds)
+    return (cpu_seconds(cluster.pids()) - before) / seconds
+
+
+def _postgres(cluster: Cluster) -> list[int]:
+    first = psutil.Process(cluster.postgres.pid)
+    return [first.pid, *(child.pid for child in first.children(recursive=True))]
