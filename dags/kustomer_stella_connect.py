@@ -6,6 +6,7 @@ import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task, task_group
 
 from plugins.kustomer.operator import ExtractClosedConversationsOperator
+from plugins.notifier import notify_failure
 from plugins.params import interval_params, setting_params
 from plugins.planning import plan_windows
 from plugins.preflight import check_configuration
@@ -25,6 +26,7 @@ WINDOW_LABEL = "{{ task.window['label'] }}"
     start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
     catchup=False,  # hours that were missed are read by the next run, from the ledger's watermark
     max_active_runs=3,
+    on_failure_callback=notify_failure,
     default_args={
         "retries": 3,
         "retry_delay": pendulum.duration(seconds=30),

@@ -3,8 +3,11 @@
 import pendulum
 from airflow.sdk import dag, get_current_context, task
 
-from plugins.ledger_admin import is_first_of_the_day, retain
+from plugins.alarms import raise_alarms
+from plugins.ledger_admin import retain
+from plugins.notifier import notify_failure
 from plugins.params import setting_params
+from plugins.run_context import is_first_of_the_day
 from plugins.stella_connect.feedback import SURVEY_RESPONSES_READ, record_feedback
 
 
@@ -14,6 +17,7 @@ from plugins.stella_connect.feedback import SURVEY_RESPONSES_READ, record_feedba
     description="Records delivery states and survey responses, and settles interactions with an unknown outcome.",
     schedule="*/15 * * * *",
     start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
+    on_failure_callback=notify_failure,
     catchup=False,  # reading continues at the ledger's cursor, whatever runs were missed
     max_active_runs=1,
     default_args={
@@ -38,16 +42,24 @@ plans it again, once.
 **retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
 the first run of each day (UTC).
 
-A WARNING in the log says what to do when something stays unknown, is not shown, is shown twice, or when more than
-5 % are refused. Releases never wait for this DAG.
+**raise_alarms** looks at the ledger, also while Stella Connect is silent or the pipeline does not run: is anything
+overdue by more than ten minutes, unknown past its grace, not shown, shown twice, or are more than 5 % refused? Each
+is an ERROR in the log that begins with ALARM and says what to do, a metric, and a message if the connection
+`stella_connect_alarms` names a webhook. An alarm does not fail the run.
+
+Releases never wait for this DAG.
 """,
 )
 def stella_connect_feedback() -> None:
-    """Two tasks that know nothing of each other; both are cheap, and repeating them changes nothing."""
+    """Three tasks that know nothing of each other; all are cheap, and repeating them changes nothing."""
 
     @task(outlets=[SURVEY_RESPONSES_READ])
     def record_survey_responses() -> dict[str, object]:
         return record_feedback(get_current_context())
+
+    @task(task_id="raise_alarms")
+    def alarms() -> dict[str, object]:
+        return raise_alarms(get_current_context())
 
     @task.run_if(is_first_of_the_day, skip_message="personal data is looked at once a day")
     @task
@@ -55,6 +67,7 @@ def stella_connect_feedback() -> None:
         return retain(get_current_context())
 
     record_survey_responses()
+    alarms()
     retain_personal_data()
 
 

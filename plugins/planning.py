@@ -1,5 +1,6 @@
 """Planning the release windows of a run."""
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,16 @@ from airflow.sdk import Context
 
 from include.interactions.release_windows import release_windows
 from include.interactions.span import span_of
-from plugins.run_context import actor_of, open_ledger, origin_of, own_interval_of, settings_of
+from plugins.run_context import (
+    actor_of,
+    canonical_line,
+    open_ledger,
+    origin_of,
+    own_interval_of,
+    settings_of,
+)
+
+log = logging.getLogger(__name__)
 
 
 def plan_windows(context: Context) -> list[dict[str, Any]]:
@@ -22,7 +32,7 @@ def plan_windows(context: Context) -> list[dict[str, Any]]:
     """
     settings, ledger = settings_of(context), open_ledger()
     ledger.migrate()
-    ledger.recover(by=actor_of(context))
+    recovered = ledger.recover(by=actor_of(context))
     span = span_of(
         own_interval_of(context),
         origin_of(context),
@@ -33,6 +43,14 @@ def plan_windows(context: Context) -> list[dict[str, Any]]:
     now = datetime.now(UTC)
     # A run for a past hour has nothing to wait for: whatever is overdue by now leaves with it.
     due_times = ledger.due(max(span.release_before, now), limit=settings.max_releases_per_run)
+    windows = list(release_windows(due_times, now, settings.release_window_seconds))
+    facts = {
+        "interactions": len(due_times),
+        "overdue": sum(due_at <= now for due_at in due_times),
+        "windows": len(windows),
+        "recovered": {"planned": recovered.planned, "unknown": recovered.unknown},
+    }
+    log.info(canonical_line("planned", facts))
     return [
         {
             "due_from": window.due_from.isoformat(),
@@ -41,5 +59,5 @@ def plan_windows(context: Context) -> list[dict[str, Any]]:
             "limit": window.count if settings.max_releases_per_run else None,
             "label": window.label(now),
         }
-        for window in release_windows(due_times, now, settings.release_window_seconds)
+        for window in windows
     ]

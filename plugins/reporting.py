@@ -10,18 +10,13 @@ from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.observability import stats
 
+from plugins.alarms import measure_backlog, refusals, sound
 from plugins.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
 
 log = logging.getLogger(__name__)
 
 INTERACTIONS_RELEASED = Asset(name="interactions_released", uri="kustomer-stella-connect://interactions/released")
 """Emitted once a run, with the run's counts."""
-
-OVERDUE_GRACE = timedelta(minutes=10)
-"""A planned interaction that is due for longer is overdue."""
-
-MOST_REFUSED = 0.05
-"""Share of refusals above which Stella Connect alarms its client (fact sheet, section 1)."""
 
 FAILED = ("failed", "upstream_failed")
 
@@ -46,16 +41,17 @@ def report_run(context: Context) -> dict[str, Any]:
         "profiles": profiles,
         "windows": len(windows),
         "released": released,
-        "backlog": _backlog(),
+        "backlog": measure_backlog(open_ledger(), datetime.now(UTC)),
     }
     log.info(canonical_line("run", facts))
-    for outcome in ("sent", "rejected", "unknown", "held"):
-        stats.incr(f"interactions.{outcome}", released.get(outcome, 0))
     if (most := released["late_seconds"]["most"]) is not None:
         stats.gauge("interactions.late_seconds", most)
     context["outlet_events"][INTERACTIONS_RELEASED].extra = facts
     _warn_if_late(context, extracted.get("finished_at"))
-    _warn_if_refused(released)
+    for alarm in refusals(
+        released.get("rejected", 0), released.get("sent", 0) + released.get("unknown", 0), "in this run"
+    ):
+        sound(alarm)
     failed = task.get_ti_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(FAILED))
     if failed:
         msg = (
@@ -64,24 +60,6 @@ def report_run(context: Context) -> dict[str, Any]:
         )
         raise AirflowFailException(msg)
     return facts
-
-
-def _warn_if_refused(released: Mapping[str, Any]) -> None:
-    """Stella Connect raises its own alarm at 5 % refusals an hour; ours names the way to the reasons."""
-    answered = sum(released.get(outcome, 0) for outcome in ("sent", "rejected", "unknown"))
-    if released.get("rejected", 0) > MOST_REFUSED * answered:
-        log.error(
-            "ALARM: Stella Connect refused %d of %d interactions (more than %.0f %%). The reasons are in the "
-            "ledger: SELECT detail, count(*) FROM interaction WHERE state = 'rejected' GROUP BY detail.",
-            released["rejected"],
-            answered,
-            100 * MOST_REFUSED,
-        )
-
-
-def _backlog() -> dict[str, Any]:
-    left = open_ledger().backlog(grace=OVERDUE_GRACE)
-    return {"planned": left.planned, "overdue": left.overdue, "held": left.held, "unknown": left.unknown}
 
 
 def _sum(releases: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from include.interactions.span import Origin, own_interval
 from include.ledger import Ledger, connect
 
 LEDGER_CONNECTION = "interaction_ledger"
+
+QUARTER = timedelta(minutes=15)
+"""The interval of the DAG that asks `is_first_of_the_day`."""
 
 
 def settings_of(context: Context) -> Settings:
@@ -34,7 +37,16 @@ def settings_of(context: Context) -> Settings:
 
 
 def open_ledger(conn_id: str = LEDGER_CONNECTION) -> Ledger:
-    """The ledger behind the connection: type `sqlite` (host = file) or `postgres`.
+    """The ledger behind the connection.
+
+    Raises:
+        AirflowFailException: see `ledger_url`.
+    """
+    return Ledger(connect(ledger_url(conn_id)))
+
+
+def ledger_url(conn_id: str) -> str:
+    """SQLAlchemy's URL, password included, of the connection: type `sqlite` (host = file) or `postgres`.
 
     Raises:
         AirflowFailException: the connection is missing or of another type.
@@ -53,13 +65,13 @@ def open_ledger(conn_id: str = LEDGER_CONNECTION) -> Ledger:
         if not file.is_absolute() or file == Path("/"):
             msg = f"Connection {conn_id!r}: host must be the absolute path of the ledger's file, not {str(file)!r}."
             raise AirflowFailException(msg)
-        return Ledger(connect(f"sqlite:///{file}"))
+        return f"sqlite:///{file}"
     if connection.conn_type == "postgres":
         # Here, because the DAG processor imports this module every time it parses the DAG file.
         from airflow.providers.postgres.hooks.postgres import PostgresHook
 
         url = PostgresHook(postgres_conn_id=conn_id).sqlalchemy_url.set(drivername="postgresql+psycopg")
-        return Ledger(connect(url.render_as_string(hide_password=False)))
+        return url.render_as_string(hide_password=False)
     msg = f"Connection {conn_id!r} has type {connection.conn_type!r}; allowed: 'sqlite' | 'postgres'."
     raise AirflowFailException(msg)
 
@@ -88,6 +100,13 @@ def own_interval_of(context: Context) -> tuple[datetime, datetime]:
         raise AirflowFailException(str(error)) from None
 
 
+def is_first_of_the_day(context: Context) -> bool:
+    """Whether the clock started this run in the first quarter of an hour of a day (UTC), or a person did."""
+    run = context["dag_run"]
+    since_midnight = timedelta(hours=run.run_after.hour, minutes=run.run_after.minute)
+    return origin_of(context) == "by hand" or since_midnight < QUARTER
+
+
 def actor_of(context: Context) -> str:
     """Who acts, as the ledger's events name it: the run."""
     return f"{context['dag_run'].run_id}"
@@ -95,7 +114,13 @@ def actor_of(context: Context) -> str:
 
 def canonical_line(event: str, facts: Mapping[str, Any]) -> str:
     """One log line for one unit of work: `event key=value …`, nested counts flattened; never personal data."""
-    return " ".join([event, *(f"{key}={value}" for key, value in _flat(facts))])
+    return " ".join([event, *(f"{key}={_word(value)}" for key, value in _flat(facts))])
+
+
+def _word(value: object) -> str:
+    """Without spaces, or in quotation marks: the line can be taken apart again."""
+    text = str(value)
+    return text if text and not set(text) & set(' \t\n"=') else json.dumps(text, ensure_ascii=False)
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

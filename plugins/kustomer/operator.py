@@ -17,6 +17,7 @@ from include.interactions.states import Reason
 from include.ledger import Recorded
 from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
+from plugins.metrics import count_interactions
 from plugins.run_context import (
     LEDGER_CONNECTION,
     actor_of,
@@ -79,10 +80,14 @@ class ExtractClosedConversationsOperator(BaseOperator):
             ) as kustomer,
         ):
             extraction = Extraction(kustomer, settings)
-            for interactions in extraction.interactions(span):
-                extraction.count(ledger.record(interactions, by=actor_of(context)))
-        facts = extraction.facts()
-        self.log.info(canonical_line("extracted", facts))
+            try:
+                for interactions in extraction.interactions(span):
+                    extraction.count(ledger.record(interactions, by=actor_of(context)))
+            finally:
+                facts = extraction.facts()
+                skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
+                count_interactions({"planned": facts["planned"], **skipped})
+                self.log.info(canonical_line("extracted", facts))
         if extraction.customers_unread:
             msg = (
                 f"{len(extraction.customers_unread)} customers could not be read from Kustomer "

@@ -14,7 +14,6 @@ from airflow.sdk.observability import stats
 from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
 from include.ledger import Cursor, Ledger, UnknownOutcome
 from plugins.failures import fail_for_good
-from plugins.reporting import MOST_REFUSED
 from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
@@ -31,7 +30,6 @@ REREAD_SPAN = timedelta(days=3)
 """Read again by time of creation: late answers and disputes need not bring a new number (4.1, 4.2)."""
 LONGEST_REREAD = timedelta(days=30)
 """By then Stella Connect may have expunged what it held (4.5)."""
-REFUSALS_SPAN = timedelta(hours=1)
 
 
 def record_feedback(context: Context) -> dict[str, Any]:
@@ -50,7 +48,6 @@ def record_feedback(context: Context) -> dict[str, Any]:
         stats.incr(f"feedback.{count}", facts[count])
     for level in ("unknown", "unknown_past_grace", "not_shown", "shown_twice"):
         stats.gauge(f"feedback.{level}", facts[level])
-    _warn(facts, settings.on_absent)
     context["outlet_events"][SURVEY_RESPONSES_READ].extra = facts
     return facts
 
@@ -75,7 +72,6 @@ class Feedback:
         late = [one for one in unknown if _past_grace(one, now)]
         resent = self._resend(late) if self.on_absent == "resend" else 0
         shown = self.ledger.shown(since=now - REREAD_SPAN, until=now - GRACE)
-        refused, sent = self.ledger.refused_and_sent(since=now - REFUSALS_SPAN)
         names = ("records", "recorded", "answered", "not_ours", "unreadable", "reread", "settled")
         return {name: self._counts[name] for name in names} | {
             "resent": resent,
@@ -83,7 +79,6 @@ class Feedback:
             "unknown_past_grace": len(late) - resent,
             "not_shown": shown.missing,
             "shown_twice": shown.twice,
-            "last_hour": {"refused": refused, "sent": sent},
         }
 
     def _read_data_return(self, now: datetime) -> None:
@@ -155,42 +150,3 @@ def _reread_is_due(cursor: Cursor, absent: list[UnknownOutcome], now: datetime) 
     if last is None or now - last >= REREAD_EVERY:
         return True
     return any(_past_grace(one, now) and not _past_grace(one, last) for one in absent)
-
-
-def _warn(facts: dict[str, Any], on_absent: str) -> None:
-    hours = GRACE // timedelta(hours=1)
-    if facts["unknown_past_grace"]:
-        log.warning(
-            "ALARM: %d interactions have had an unknown outcome for more than %d hours and "
-            "Stella Connect does not show "
-            "them (on_absent = %r). Look for them on its Invalid Requests tab, then settle each in the DAG "
-            "interaction_ledger_admin.",
-            facts["unknown_past_grace"],
-            hours,
-            on_absent,
-        )
-    if facts["not_shown"]:
-        log.warning(
-            "ALARM: %d interactions were sent more than %d hours ago and "
-            "Stella Connect does not show them. Look at its "
-            "Invalid Requests tab, and whether the connection's key is that of the account you look at.",
-            facts["not_shown"],
-            hours,
-        )
-    if facts["shown_twice"]:
-        log.warning(
-            "ALARM: Stella Connect shows %d interactions more than once. "
-            "Look for a second sender: the official app, "
-            "another installation with a ledger of its own, or an interaction sent again by hand.",
-            facts["shown_twice"],
-        )
-    refused, sent = facts["last_hour"]["refused"], facts["last_hour"]["sent"]
-    if refused > MOST_REFUSED * (refused + sent):
-        log.warning(
-            "ALARM: Stella Connect refused %d of %d interactions of the last hour, more than %.0f %%. "
-            "Each interaction's "
-            "history in the ledger names the error; most often it is a profile, channel, brand or language.",
-            refused,
-            refused + sent,
-            100 * MOST_REFUSED,
-        )

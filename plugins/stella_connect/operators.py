@@ -9,6 +9,7 @@ from airflow.sdk import BaseOperator, Context
 from include.interactions.addresses import same_address
 from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
+from plugins.metrics import count_interactions
 from plugins.run_context import LEDGER_CONNECTION, actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.stella_connect.release import Release
@@ -47,7 +48,7 @@ class CheckAgentProfilesOperator(BaseOperator):
             "not_approved": len(missing),
             "interactions_at_risk": sum(waiting[address] for address in missing),
         }
-        self.log.info(canonical_line("checked agent profiles", facts))
+        self.log.info(canonical_line("profiles", facts))
         if missing:
             self.log.warning(
                 "%d agents have no approved Stella Connect profile; their %d planned interactions will be "
@@ -108,5 +109,7 @@ class ReleaseInteractionsOperator(BaseOperator):
                     limit=self.window.get("limit"),
                 )
             finally:
-                self.log.info(canonical_line("released", release.facts()))
-        return release.facts()
+                facts = release.facts()
+                count_interactions(facts)
+                self.log.info(canonical_line("released", facts))
+        return facts

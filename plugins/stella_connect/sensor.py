@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, Context
 
+from plugins.run_context import canonical_line
 from plugins.stella_connect.trigger import DueTimeTrigger
 
 SHORT_WAIT = timedelta(seconds=30)
@@ -37,7 +38,10 @@ class SendDelaySensor(BaseSensorOperator):
             self._defer(due_until)
         while (seconds := (due_until - datetime.now(UTC)).total_seconds()) > 0:
             time.sleep(min(seconds, 1.0))
-        self.log.info("due since %s", due_until.isoformat())
+        late = (datetime.now(UTC) - due_until).total_seconds()
+        self.log.info(
+            canonical_line("waited", {"due_until": due_until.isoformat(), "late_seconds": round(late, 1)})
+        )
 
     def execute_complete(self, context: Context, event: Any = None) -> None:
         """Continue after the deferral; the event is not trusted with anything."""

@@ -9,6 +9,7 @@ from airflow.sdk import CronDataIntervalTimetable
 
 from include.interactions.settings import Settings
 from plugins.kustomer.operator import ExtractClosedConversationsOperator
+from plugins.notifier import notify_failure
 from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
 from plugins.stella_connect.sensor import SendDelaySensor
 
@@ -113,6 +114,12 @@ def test_every_dag_explains_itself(bag):
         assert dag.doc_md, dag.dag_id
         assert dag.tags, dag.dag_id
         assert dag.description, dag.dag_id
+
+
+def test_a_failed_run_that_the_clock_started_can_reach_people(bag):
+    told = {dag_id for dag_id, dag in bag.dags.items() if dag.on_failure_callback is notify_failure}
+
+    assert told == {"kustomer_stella_connect", "stella_connect_feedback"}
 
 
 @pytest.mark.parametrize("folder", ["interactions", "ledger", "sandbox"])

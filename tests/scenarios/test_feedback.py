@@ -285,7 +285,7 @@ def test_an_unknown_outcome_that_waits_for_a_person_does_not_make_it_dear(
     assert [feedback(one)["reread"] for one in later] == [0, 1, 0]
 
 
-# --- alarms
+# --- what alarms are made of
 
 
 def warnings(caplog):
@@ -307,29 +307,6 @@ def test_interactions_that_are_not_shown_or_shown_twice_are_counted(
     assert feedback()["shown_twice"] == 1
     assert feedback()["not_shown"] == 0
     assert feedback(GRACE + timedelta(minutes=1))["not_shown"] == 1
-
-
-def test_people_are_told_what_to_do_about_refusals(pipeline, closed, hour, fault, caplog):
-    fault("400", times=1)
-    release(pipeline, hour)
-
-    record_feedback({**run_of(hour), "outlet_events": defaultdict(SimpleNamespace)})
-
-    (warning,) = warnings(caplog)
-    assert "refused 1 of 1" in warning
-
-
-def test_people_are_told_what_to_do_about_unknown_outcomes(pipeline, closed, hour, fault, caplog, monkeypatch):
-    fault("500_before", times=1)
-    release(pipeline, hour)
-    caplog.clear()
-    monkeypatch.setattr("plugins.stella_connect.feedback.GRACE", timedelta(0))
-
-    record_feedback({**run_of(hour), "outlet_events": defaultdict(SimpleNamespace)})
-
-    (warning,) = warnings(caplog)
-    assert "interaction_ledger_admin" in warning
-    assert closed not in warning
 
 
 # --- bad input

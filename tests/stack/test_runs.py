@@ -116,8 +116,9 @@ def test_each_task_logs_one_line_of_counts(installation: Installation, runs: Run
     found = installation.result(runs.moment_ago, EXTRACT)["found"]
     for task_id, line in {
         EXTRACT: rf"extracted found={found} planned=\d+ known=0 .*",
-        CHECK: r"checked agent profiles agents=\d+ not_approved=\d+ interactions_at_risk=\d+",
-        WAIT: r"due since .*",
+        CHECK: r"profiles agents=\d+ not_approved=\d+ interactions_at_risk=\d+",
+        PLAN: r"planned interactions=\d+ overdue=\d+ windows=\d+ .*",
+        WAIT: r"waited due_until=\S+ late_seconds=\d+\.\d",
         RELEASE: r"released (?=.*sent=[1-9]).* late_seconds.most=\d+\.\d",
         REPORT: rf"run extracted.found={found} .* released\.late_seconds\.most=.* backlog\.planned=\d+ .*",
     }.items():

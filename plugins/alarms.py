@@ -1,0 +1,155 @@
+"""What a person must hear of, and what the ledger says about it.
+
+An alarm is a line at level ERROR that begins with ALARM, a metric and, if the notifier is on, a message. It does
+not fail the run that raises it: that run has done its work, and a red run keeps meaning that it has not.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.observability import stats
+
+from include.ledger import Ledger
+from plugins.notifier import tell
+from plugins.run_context import actor_of, canonical_line, is_first_of_the_day, open_ledger, settings_of
+from plugins.stella_connect.feedback import GRACE, REREAD_SPAN
+
+log = logging.getLogger(__name__)
+
+OVERDUE_GRACE = timedelta(minutes=10)
+"""A planned interaction that is due for longer is overdue."""
+LOOKED_FOR = timedelta(minutes=15)
+"""After its grace an unknown outcome is looked for once more, by the reading that runs beside this."""
+MOST_REFUSED = 0.05
+"""Share of refusals above which Stella Connect alarms its client (fact sheet, section 1)."""
+REFUSALS_SPAN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """`name` as in the metric `alarms.<name>`; `text` says what is wrong and what to do, and names no person."""
+
+    name: str
+    text: str
+
+
+def raise_alarms(context: Context) -> dict[str, Any]:
+    """Look at the ledger alone, whatever vendors and the pipeline are doing, and raise what stands.
+
+    Each alarm is logged as long as it stands; people are told when it begins, and again once a day.
+
+    Returns:
+        The ledger's backlog, and `alarms`, the names of those that stand.
+    """
+    settings, ledger, now = settings_of(context), open_ledger(), datetime.now(UTC)
+    ledger.migrate()
+    ledger.recover(by=actor_of(context))  # what a dead release holds is due, too
+    # Where interactions are gathered for longer, being that late is no fault.
+    grace = max(OVERDUE_GRACE, timedelta(seconds=2 * settings.release_window_seconds))
+    backlog = measure_backlog(ledger, now, grace)
+    alarms = [*_overdue(backlog, grace), *_afterwards(ledger, now)]
+    standing = [alarm.name for alarm in alarms]
+    log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
+    for name in NAMES:
+        stats.gauge(f"alarms.{name}", int(name in standing))
+    told = set() if is_first_of_the_day(context) else _told_before(context)
+    for alarm in alarms:
+        sound(alarm, tell_people=alarm.name not in told)
+    return {**backlog, "alarms": standing}
+
+
+def sound(alarm: Alarm, *, tell_people: bool = True) -> None:
+    """Log it and, unless they know, tell people."""
+    log.error("ALARM: %s", alarm.text)
+    if tell_people:
+        tell(f"ALARM: {alarm.text}")
+
+
+def measure_backlog(ledger: Ledger, now: datetime, grace: timedelta = OVERDUE_GRACE) -> dict[str, Any]:
+    """What has not come to an end, also as metrics; `oldest_overdue_seconds` counts from the due time."""
+    left = ledger.backlog(grace=grace)
+    late = max(0.0, (now - left.oldest_due).total_seconds()) if left.oldest_due else 0.0
+    facts = {
+        "planned": left.planned,
+        "overdue": left.overdue,
+        "oldest_overdue_seconds": round(late),
+        "held": left.held,
+        "unknown": left.unknown,
+    }
+    for name, number in facts.items():
+        stats.gauge(f"ledger.{name}", number)
+    return facts
+
+
+def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
+    """The alarm about refusals, if they are more than Stella Connect puts up with."""
+    if refused <= MOST_REFUSED * (refused + taken):
+        return []
+    return [
+        Alarm(
+            "refused",
+            f"Stella Connect refused {refused} of {refused + taken} interactions {since}, more than "
+            f"{MOST_REFUSED:.0%}. The ledger holds the reasons (state rejected, column detail). Most often it is a "
+            f"profile, channel, brand or language.",
+        )
+    ]
+
+
+NAMES = ("overdue", "unknown", "not_shown", "shown_twice", "refused")
+
+
+def _overdue(backlog: dict[str, Any], grace: timedelta) -> list[Alarm]:
+    if not backlog["overdue"]:
+        return []
+    return [
+        Alarm(
+            "overdue",
+            f"{backlog['overdue']} planned interactions have been due for more than "
+            f"{grace // timedelta(minutes=1)} minutes, the oldest for {backlog['oldest_overdue_seconds'] // 60}. "
+            f"Nothing is lost: the next run of kustomer_stella_connect releases them. Look whether it runs, is "
+            f"paused or fails, and at max_releases_per_run; trigger it to have them released at once.",
+        )
+    ]
+
+
+def _afterwards(ledger: Ledger, now: datetime) -> list[Alarm]:
+    """What Stella Connect said, or did not say, afterwards."""
+    hours, alarms = GRACE // timedelta(hours=1), []
+    if unknown := sum(one.attempted_at + GRACE + LOOKED_FOR <= now for one in ledger.unknown_outcomes()):
+        alarms.append(
+            Alarm(
+                "unknown",
+                f"{unknown} interactions have had an unknown outcome for more than {hours} hours, and Stella "
+                f"Connect does not show them. Look for them on its Invalid Requests tab, then settle each in the "
+                f"DAG interaction_ledger_admin.",
+            )
+        )
+    shown = ledger.shown(since=now - REREAD_SPAN, until=now - GRACE)
+    if shown.missing:
+        alarms.append(
+            Alarm(
+                "not_shown",
+                f"{shown.missing} interactions were sent more than {hours} hours ago, and Stella Connect does not "
+                f"show them. Look at its Invalid Requests tab, and whether the connection's key is that of the "
+                f"account you look at.",
+            )
+        )
+    if shown.twice:
+        alarms.append(
+            Alarm(
+                "shown_twice",
+                f"Stella Connect shows {shown.twice} interactions more than once. Look for a second sender: the "
+                f"official app, another installation with a ledger of its own, or one sent again by hand.",
+            )
+        )
+    refused, taken = ledger.refused_and_sent(since=now - REFUSALS_SPAN)
+    return alarms + refusals(refused, taken, "in the last hour")
+
+
+def _told_before(context: Context) -> set[str]:
+    """The alarms that stood in the run before this one."""
+    before = context["ti"].xcom_pull(task_ids=context["ti"].task_id, map_indexes=-1, include_prior_dates=True)
+    return set((before or {}).get("alarms", []))

@@ -1,0 +1,166 @@
+"""When a person is called, when again, and when not."""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import time_machine
+
+from include.interactions.survey_response import SurveyResponse
+from include.ledger import Ledger, connect
+from plugins import alarms
+from plugins.alarms import LOOKED_FOR, NAMES, OVERDUE_GRACE, raise_alarms
+from plugins.stella_connect.feedback import GRACE
+from tests.support.ledger import LEASE, NOON, closing
+
+NOW = NOON
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def _the_clock_stands() -> Iterator[None]:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What people are told; how it reaches them is the notifier's business."""
+    texts: list[str] = []
+    monkeypatch.setattr(alarms, "tell", texts.append)
+    return texts
+
+
+@pytest.fixture
+def at(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A function that gives the ledger as it was so long ago."""
+    connection = {"conn_type": "sqlite", "host": ledger_url.removeprefix("sqlite:///")}
+    monkeypatch.setenv("AIRFLOW_CONN_INTERACTION_LEDGER", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", "{}")
+    engine = connect(ledger_url)
+    Ledger(engine).migrate()
+    return lambda ago=timedelta(): Ledger(engine, lambda: NOW - ago)
+
+
+def run(before: list[str] | None = None, clock: str = "12:15", kind: str = "scheduled") -> Any:
+    """The context of a run; `before` are the alarms that stood in the run before it."""
+    result = None if before is None else {"alarms": before}
+    task = SimpleNamespace(task_id="raise_alarms", xcom_pull=lambda **_: result)
+    run_after = datetime.fromisoformat(f"2026-01-05T{clock}:00+00:00")
+    return {"ti": task, "params": {}, "dag_run": SimpleNamespace(run_id="run", run_type=kind, run_after=run_after)}
+
+
+def due(ledger: Ledger, number: int, ago: timedelta) -> None:
+    delay = timedelta(hours=1)
+    ledger.record([closing(number, closed_at=NOW - ago - delay, delay=delay)], "extraction")
+
+
+def posted(ledger: Ledger, number: int) -> Any:
+    """The claim of an interaction whose request has just left."""
+    due(ledger, number, timedelta(days=1))
+    (one,) = ledger.claim(NOW - timedelta(days=9), NOW, 1, LEASE, "run")
+    ledger.start_sending(one, LEASE)
+    return one
+
+
+def test_a_quiet_ledger_raises_nothing(at: Any, told: list[str]) -> None:
+    due(at(), 1, -MINUTE)
+
+    facts = raise_alarms(run())
+
+    assert (facts["planned"], facts["alarms"], told) == (1, [], [])
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(OVERDUE_GRACE - MINUTE, []), (OVERDUE_GRACE + MINUTE, ["overdue"])])
+def test_overdue_by_more_than_ten_minutes_is_an_alarm(at: Any, ago: timedelta, expected: list[str]) -> None:
+    due(at(), 1, ago)
+
+    assert raise_alarms(run())["alarms"] == expected
+
+
+def test_what_waits_for_a_wide_window_is_not_overdue(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"release_window_seconds": 1800}))
+    due(at(), 1, timedelta(minutes=50))
+
+    assert raise_alarms(run())["alarms"] == []
+
+
+def test_what_a_dead_release_holds_is_overdue_too(at: Any) -> None:
+    due(at(), 1, timedelta(hours=1))
+    at(LEASE * 2).claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
+
+    assert raise_alarms(run())["alarms"] == ["overdue"]
+
+
+@pytest.mark.parametrize(("later", "expected"), [(-MINUTE, []), (LOOKED_FOR + MINUTE, ["unknown"])])
+def test_an_outcome_that_stays_unknown_past_the_grace_is_an_alarm(
+    at: Any, told: list[str], later: timedelta, expected: list[str]
+) -> None:
+    then = at(GRACE + later)
+    then.unknown(posted(then, 1), None, "read timeout")
+
+    assert raise_alarms(run())["alarms"] == expected
+    assert ["interaction_ledger_admin" in text for text in told] == [True] * len(expected)
+
+
+def test_what_is_sent_and_not_shown_is_an_alarm(at: Any) -> None:
+    then = at(GRACE + MINUTE)
+    then.sent(posted(then, 1), 201)
+
+    assert raise_alarms(run())["alarms"] == ["not_shown"]
+
+
+def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
+    at().sent(posted(at(), 1), 201)
+    one = {"conversation_id": closing(1).conversation_id, "closed_at": NOW - timedelta(days=1, hours=1)}
+    shown = [SurveyResponse(uuid=f"u{n}", sequence_id=n, requested_via="API", **one) for n in (1, 2)]
+    at().record_responses(shown)
+
+    assert raise_alarms(run())["alarms"] == ["shown_twice"]
+
+
+@pytest.mark.parametrize(("sent", "expected"), [(19, []), (18, ["refused"])])
+def test_more_than_five_per_cent_refusals_are_an_alarm(at: Any, sent: int, expected: list[str]) -> None:
+    for number in range(sent):
+        at().sent(posted(at(), number), 201)
+    at().rejected(posted(at(), 99), 400, "no such channel")
+
+    assert raise_alarms(run())["alarms"] == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "clock", "kind", "messages"),
+    [
+        (None, "12:15", "scheduled", 1),
+        ([], "12:15", "scheduled", 1),
+        (["unknown"], "12:15", "scheduled", 1),
+        (["overdue"], "12:15", "scheduled", 0),
+        (["overdue"], "00:00", "scheduled", 1),
+        (["overdue"], "12:15", "manual", 1),
+    ],
+    ids=["first run ever", "new", "another stood", "stands", "each day", "a person asks"],
+)
+def test_people_are_told_when_it_begins_and_once_a_day_and_the_log_each_time(
+    at: Any, told: list[str], caplog: pytest.LogCaptureFixture, before: Any, clock: str, kind: str, messages: int
+) -> None:
+    due(at(), 1, timedelta(days=1))
+
+    raise_alarms(run(before, clock, kind))
+
+    assert len(told) == messages
+    (line,) = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert line.getMessage().startswith("ALARM: 1 planned interactions have been due for more than 10 minutes")
+
+
+def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
+    then = at(GRACE + LOOKED_FOR + MINUTE)
+    then.unknown(posted(then, 1), None, "read timeout")
+    then.sent(posted(then, 2), 201)
+    due(at(), 3, timedelta(days=1))
+    at().rejected(posted(at(), 4), 400, "customer4@example.com is unknown")
+
+    assert set(raise_alarms(run())["alarms"]) == set(NAMES) - {"shown_twice"}
+    assert not [text for text in told if "@" in text or "customer" in text.lower()]
