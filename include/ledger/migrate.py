@@ -1,5 +1,6 @@
 """Bringing the ledger's schema up to date."""
 
+import time
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
@@ -34,9 +35,23 @@ def migrate(engine: Engine) -> None:
     # done, because Alembic reads the version inside it.
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            _take_turn(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _take_turn(connection: Connection) -> None:
+    # Asked for again and again instead of waited for: a statement that waits has a snapshot, and an index that the
+    # other migration creates concurrently waits for everybody's snapshots.
+    while not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}):
+        time.sleep(0.2)
+
+
+def revisions() -> tuple[str, ...]:
+    """Every revision of the schema that this code knows, newest first."""
+    from alembic.script import ScriptDirectory
+
+    return tuple(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
 
 
 def version(connection: Connection) -> str | None:

@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, case, func, or_, select
 
-from include.ledger.reports.paging import Page
+from include.interactions.states import Reason, State
+from include.ledger.reports.paging import COUNTED, Page, cut, paged
 from include.ledger.reports.people import Agent
-from include.ledger.reports.responses import Average, Card
+from include.ledger.reports.people import known as known  # belongs here for who reads about agents
+from include.ledger.reports.responses import Average, Card, average_of, averages_by_agent, cards
+from include.ledger.schema import interaction, state_is, survey_response
 
 
 class Profile(StrEnum):
@@ -42,21 +46,101 @@ class AgentReport:
     """To surveys answered in the span."""
 
 
-def known(connection: Connection) -> list[Agent]:
-    """Every agent whom the ledger remembers, by name; name and address as in the agent's latest closing."""
-    raise NotImplementedError
+_NOT_APPROVED = interaction.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED
 
 
 def report(connection: Connection, since: datetime, until: datetime) -> list[AgentReport]:
     """Every known agent: first who has something waiting, by deadline; then the others by name."""
-    raise NotImplementedError
+    waiting, closed = _waiting(connection), _closed(connection, since, until)
+    answers = {agent.id: average for agent, average in averages_by_agent(connection, since, until)}
+    profiles = _profiles(connection)
+    reports = []
+    for agent in known(connection):
+        number, earliest, first_due = waiting.get(agent.id, (0, None, None))
+        closings, sent, skipped = closed.get(agent.id, (0, 0, 0))
+        reports.append(
+            AgentReport(
+                agent=agent,
+                profile=profiles.get(agent.id, Profile.UNKNOWN),
+                waiting=number,
+                waiting_since=earliest,
+                first_due_at=first_due,
+                closed=closings,
+                sent=sent,
+                skipped_for_profile=skipped,
+                answers=answers.get(agent.id, average_of(())),
+            )
+        )
+    urgent = sorted((one for one in reports if one.first_due_at), key=lambda one: (one.first_due_at, one.agent.id))
+    return urgent + [one for one in reports if not one.first_due_at]
 
 
 def one(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
     """The report of one agent; None if the ledger knows nobody of this id."""
-    raise NotImplementedError
+    return next((each for each in report(connection, since, until) if each.agent.id == agent_id), None)
 
 
 def stream(connection: Connection, agent_id: str, *, number: int = 1, size: int = 50) -> Page[Card]:
-    """The agent's own stream: everything Stella Connect reports, answered or not, latest request first."""
-    raise NotImplementedError
+    """The agent's own stream: everything Stella Connect reports, answered or not, latest closing first."""
+    row, given = interaction.c, survey_response.c
+    question = (
+        select(given.uuid)
+        .join(interaction)
+        .where(row.agent_id == agent_id)
+        .order_by(row.closed_at.desc(), row.id.desc(), given.uuid)
+        .limit(COUNTED + 1)
+    )
+    keys = connection.execute(question).scalars().all()
+    return paged(cards(connection, cut(keys, number, size)), keys, number, size)
+
+
+def _waiting(connection: Connection) -> dict[str | None, tuple[int, datetime, datetime]]:
+    row = interaction.c
+    rows = connection.execute(
+        select(row.agent_id, func.count(), func.min(row.closed_at), func.min(row.due_at))
+        .where(state_is(State.PLANNED), row.agent_profile == "not_approved")
+        .group_by(row.agent_id)
+    )
+    return {agent_id: (number, earliest, due) for agent_id, number, earliest, due in rows}
+
+
+def _closed(connection: Connection, since: datetime, until: datetime) -> dict[str | None, tuple[int, int, int]]:
+    row = interaction.c
+
+    def number(condition: Any) -> Any:
+        return func.count(case((condition, 1)))
+
+    rows = connection.execute(
+        select(row.agent_id, func.count(), number(state_is(State.SENT)), number(_NOT_APPROVED))
+        .where(row.closed_at >= since, row.closed_at < until)
+        .group_by(row.agent_id)
+    )
+    return {agent_id: (closed, sent, skipped) for agent_id, closed, sent, skipped in rows}
+
+
+def _profiles(connection: Connection) -> dict[str | None, Profile]:
+    """What the latest closing tells that tells anything: how its release ended, else what the early warning saw."""
+    row = interaction.c
+    heard = case(
+        (_NOT_APPROVED, Profile.NOT_APPROVED),
+        (state_is(State.SENT), Profile.APPROVED),
+        else_=row.agent_profile,
+    )
+    latest = interaction.alias("latest")
+    told = or_(
+        latest.c.agent_profile.is_not(None),
+        latest.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED,
+        state_is(State.SENT, row=latest),
+    )
+    profiles: dict[str | None, Profile] = {}
+    for agent in known(connection):
+        question = (
+            select(latest.c.id)
+            .where(latest.c.agent_id == agent.id, told)
+            .order_by(latest.c.closed_at.desc())
+            .limit(1)
+        )
+        word = connection.execute(select(heard).where(row.id == question.scalar_subquery())).scalar()
+        if word is not None:
+            profiles[agent.id] = Profile(word)
+    return profiles

@@ -1,22 +1,26 @@
 """The table of interactions: search, filter, sort, page; and everything filtered, for an export."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from include.interactions.states import Reason, State
-from include.ledger.reports.paging import Page
-from include.ledger.reports.people import Agent, Customer
+from include.ledger.reports.paging import COUNTED, Page, cut, paged
+from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, known
+from include.ledger.reports.searching import found_by
+from include.ledger.schema import interaction, state_is, survey_response
 
 
 class Sort(StrEnum):
-    """What the table can be sorted by. Ties are broken by the closing, then by the row id; all of it either way.
+    """What the table can be sorted by; ties by the row id.
 
-    Rows without a value (not sent; no agent) come last in both directions.
+    Rows without a value (not sent; no agent) come last in both directions. Inside a state, of an agent and without
+    a value the latest closing comes first in both directions.
     """
 
     CLOSED_AT = "closed_at"
@@ -85,11 +89,18 @@ class Line:
     channel: str | None
 
 
+BATCH = 1_000
+"""Lines that an export reads at once."""
+
+Condition = ColumnElement[bool]
+
+
 def page(
     connection: Connection, chosen: Filter, sort: Sort, *, descending: bool, number: int = 1, size: int = 50
 ) -> Page[Line]:
     """One page of the table; `number` from 1, `size` up to 500 (ValueError otherwise)."""
-    raise NotImplementedError
+    keys = _in_order(connection, _conditions(connection, chosen), chosen, sort, descending=descending)
+    return paged(lines(connection, cut(keys, number, size)), keys, number, size)
 
 
 def export(read: Callable[[], AbstractContextManager[Connection]], chosen: Filter) -> Iterator[Line]:
@@ -98,9 +109,144 @@ def export(read: Callable[[], AbstractContextManager[Connection]], chosen: Filte
     `read` is `ledger.read`: each thousand lines take a connection of their own for a moment, so that a slow
     download keeps nothing open. Closings do not change: what is there all the time comes exactly once.
     """
-    raise NotImplementedError
+    with read() as connection:
+        conditions = _conditions(connection, chosen)
+    beyond: list[Condition] = []
+    while True:
+        with read() as connection:
+            some = lines(connection, _latest(connection, [*conditions, *beyond], BATCH))
+        yield from some
+        if len(some) < BATCH:
+            return
+        last, at, row_id = some[-1], interaction.c.closed_at, interaction.c.id
+        beyond = [at <= last.closed_at, or_(at < last.closed_at, row_id < last.id)]
 
 
 def channels(connection: Connection) -> list[str]:
     """The channels that Stella Connect has reported, for the filter; sorted."""
-    raise NotImplementedError
+    channel = survey_response.c.channel
+    first = select(func.min(channel).label("name")).cte("each", recursive=True)
+    following = select(func.min(channel)).where(channel > first.c.name).scalar_subquery()
+    each = first.union_all(select(following).where(first.c.name.is_not(None)))
+    return list(connection.execute(select(each.c.name).where(each.c.name.is_not(None))).scalars())
+
+
+def lines(connection: Connection, ids: Sequence[int]) -> list[Line]:
+    """The lines of these rows, in this order."""
+    if not ids:
+        return []
+    rows = {row.id: row for row in connection.execute(select(interaction).where(interaction.c.id.in_(ids)))}
+    reported = connection.execute(
+        select(survey_response)
+        .where(survey_response.c.interaction_id.in_(ids))
+        .order_by(survey_response.c.sequence_id)
+    )
+    newest = {row.interaction_id: row for row in reported}
+    return [_line(rows[row_id], newest.get(row_id)) for row_id in ids]
+
+
+def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
+    row = interaction.c
+    conditions: list[Condition] = []
+    if text := chosen.text.strip():
+        conditions.append(found_by(connection, text))
+    if chosen.states:
+        conditions.append(state_is(*sorted(chosen.states)))
+    if chosen.reasons:
+        conditions.append(row.reason.in_(sorted(chosen.reasons)))
+    if chosen.agent_id is not None:
+        conditions.append(row.agent_id == chosen.agent_id)
+    if chosen.closed_from is not None:
+        conditions.append(row.closed_at >= chosen.closed_from)
+    if chosen.closed_until is not None:
+        conditions.append(row.closed_at < chosen.closed_until)
+    if chosen.channel is not None:
+        reported = select(survey_response.c.uuid).where(
+            survey_response.c.interaction_id == row.id, survey_response.c.channel == chosen.channel
+        )
+        conditions.append(reported.exists())
+    if chosen.overdue_at is not None:
+        conditions.append(and_(state_is(State.PLANNED), row.due_at < chosen.overdue_at))
+    return conditions
+
+
+def _in_order(
+    connection: Connection, conditions: list[Condition], chosen: Filter, sort: Sort, *, descending: bool
+) -> list[int]:
+    """The ids of the first `COUNTED` matches and one more, by one short walk along an index after the other."""
+    row = interaction.c
+    match sort:
+        case Sort.CLOSED_AT | Sort.DUE_AT:
+            return _walk(connection, conditions, row[sort], descending=descending)
+        case Sort.SENT_AT:
+            ids = _walk(connection, [*conditions, row.sent_at.is_not(None)], row.sent_at, descending=descending)
+            return ids + _latest(connection, [*conditions, row.sent_at.is_(None)], COUNTED + 1 - len(ids))
+        case Sort.STATE:
+            states = [state for state in State if not chosen.states or state in chosen.states]
+            groups = [state_is(state) for state in (reversed(states) if descending else states)]
+        case Sort.AGENT:
+            ids = _latest(connection, conditions)
+            agents = [agent.id for agent in known(connection)]
+            if descending:
+                agents.reverse()
+            if len(ids) <= COUNTED:  # usually; and what is rare is not looked for with each agent
+                return _by_agent(connection, ids, agents)
+            groups = [*(row.agent_id == agent for agent in agents), row.agent_id.is_(None)]
+    ids = []
+    for group in groups:
+        ids += _latest(connection, [*conditions, group], COUNTED + 1 - len(ids))
+    return ids
+
+
+def _walk(
+    connection: Connection,
+    conditions: list[Condition],
+    by: ColumnElement[Any],
+    most: int = COUNTED + 1,
+    *,
+    descending: bool,
+) -> list[int]:
+    keys = [by, interaction.c.id]
+    order = [key.desc() for key in keys] if descending else keys
+    found = connection.execute(select(interaction.c.id).where(*conditions).order_by(*order).limit(most))
+    return list(found.scalars())
+
+
+def _latest(connection: Connection, conditions: list[Condition], most: int = COUNTED + 1) -> list[int]:
+    return _walk(connection, conditions, interaction.c.closed_at, most, descending=True) if most else []
+
+
+def _by_agent(connection: Connection, ids: list[int], agents: list[str | None]) -> list[int]:
+    place = {agent: number for number, agent in enumerate(agents)}
+    of = dict(
+        connection.execute(select(interaction.c.id, interaction.c.agent_id).where(interaction.c.id.in_(ids)))
+        .tuples()
+        .all()
+    )
+    return sorted(ids, key=lambda row_id: place.get(of[row_id], len(place)))
+
+
+def _line(row: Any, reported: Any | None) -> Line:
+    return Line(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        closed_at=row.closed_at,
+        due_at=row.due_at,
+        state=State(row.state),
+        reason=Reason(row.reason) if row.reason else None,
+        detail=row.detail,
+        customer=customer_of(row),
+        agent=agent_of(row),
+        agent_profile=row.agent_profile,
+        tags=row.tags,
+        do_not_send=row.do_not_send,
+        attempts=row.attempts,
+        sent_at=row.sent_at,
+        http_status=row.http_status,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        delivery_status=reported.delivery_status if reported else None,
+        answered_at=reported.response_received_at if reported else None,
+        rating=reported.rating if reported else None,
+        channel=reported.channel if reported else None,
+    )

@@ -1,13 +1,18 @@
 """The overview: the funnel, what falls due, how late things left, what needs a person, how far all has come."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, Connection, case, distinct, func, or_, select, type_coerce
 
 from include.interactions.span import Watermark
 from include.interactions.states import Reason, State
+from include.ledger import queries, survey_responses, watermark
+from include.ledger.columns import MILLISECOND
+from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +102,49 @@ class Activity:
 
 
 OVERDUE = timedelta(minutes=10)
+LATE = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 30, 45, 60, 90, 120, 300, 900, 3600))
+"""Bounds of the buckets of lateness; a window's own length is 60 s unless set otherwise."""
+MOST_BUCKETS = 1_000
 REJECTED_WITHIN = timedelta(days=1)
 REJECTED_SHARE = 0.05
 
 
+_SECOND = timedelta(seconds=1) // MILLISECOND
+
+
 def funnel(connection: Connection, closed_from: datetime, closed_until: datetime) -> Funnel:
     """How far the closings of the span have come. Costs by the number of closings: ask for days, not for months."""
-    raise NotImplementedError
+    counts = queries.counts(connection, closed_from, closed_until)
+    by_state: Counter[State] = Counter()
+    for (state, _), number in counts.items():
+        by_state[state] += number
+    reasons = Counter({(state, reason): number for (state, reason), number in counts.items() if reason})
+    answered = survey_response.c.response_received_at.is_not(None)
+    delivered = or_(answered, func.lower(survey_response.c.delivery_status) == "sent")
+
+    def interactions(condition: Any) -> Any:
+        return func.count(distinct(case((condition, interaction.c.id))))
+
+    came, answers = connection.execute(
+        select(interactions(delivered), interactions(answered))
+        .select_from(interaction)
+        .join(survey_response)
+        .where(
+            interaction.c.closed_at >= closed_from,
+            interaction.c.closed_at < closed_until,
+            state_is(State.SENT),
+        )
+    ).one()
+    closed = by_state.total()
+    return Funnel(
+        closed=closed,
+        eligible=closed - by_state[State.SKIPPED],
+        sent=by_state[State.SENT],
+        delivered=came,
+        answered=answers,
+        by_state=dict(by_state),
+        by_reason=dict(reasons.most_common()),
+    )
 
 
 def falling_due(
@@ -114,19 +155,92 @@ def falling_due(
     Raises:
         ValueError: the width is under a second, or makes more than 1,000 buckets.
     """
-    raise NotImplementedError
+    buckets = -(-(due_until - due_from) // width) if width >= timedelta(seconds=1) else MOST_BUCKETS + 1
+    if buckets > MOST_BUCKETS:
+        raise ValueError(f"{width} is too narrow for what falls due from {due_from} until {due_until}")
+    due_at = interaction.c.due_at
+    place = (type_coerce(due_at - due_from, BigInteger)) // (width // MILLISECOND)
+    rows = connection.execute(
+        select(place, func.count(), func.count(case((interaction.c.agent_profile == "not_approved", 1))))
+        .where(state_is(State.PLANNED), due_at >= due_from, due_at < due_until)
+        .group_by(place)
+    )
+    numbers = {number: (planned, at_risk) for number, planned, at_risk in rows}
+    return tuple(DueBucket(due_from + n * width, *numbers.get(n, (0, 0))) for n in range(buckets))
 
 
 def lateness(connection: Connection, sent_from: datetime, sent_until: datetime) -> Lateness:
     """How late the interactions left that were sent in the span."""
-    raise NotImplementedError
+    sent_at, due_at = interaction.c.sent_at, interaction.c.due_at
+    late = type_coerce(sent_at - due_at, BigInteger)
+    seconds = late // _SECOND
+    rows = connection.execute(
+        select(seconds, func.count(), func.count(case((late < 0, 1))))
+        .where(sent_at >= sent_from, sent_at < sent_until)
+        .group_by(seconds)
+        .order_by(seconds)
+    ).all()
+    counts = [(timedelta(seconds=second), number) for second, number, _ in rows]
+    sent = sum(number for _, number in counts)
+    bounds = (timedelta.min, *LATE)
+    buckets = [
+        LateBucket(upper, sum(number for late, number in counts if lower < late <= upper))
+        for lower, upper in zip(bounds, LATE, strict=False)
+    ]
+    beyond = sum(number for late, number in counts if late > LATE[-1])
+    return Lateness(
+        sent=sent,
+        early=sum(early for _, _, early in rows),
+        median=_quantile(counts, 0.5),
+        p99=_quantile(counts, 0.99),
+        most=counts[-1][0] if counts else None,
+        buckets=(*buckets, LateBucket(None, beyond)),
+    )
 
 
 def alarms(connection: Connection, now: datetime) -> Alarms:
     """What needs a person at this moment; cheap at any size."""
-    raise NotImplementedError
+    row = interaction.c
+    unknown, oldest_unknown = connection.execute(
+        select(func.count(), func.min(row.updated_at)).where(state_is(State.UNKNOWN))
+    ).one()
+    overdue, oldest_overdue = connection.execute(
+        select(func.count(), func.min(row.due_at)).where(state_is(State.PLANNED), row.due_at < now - OVERDUE)
+    ).one()
+    rejected, sent = survey_responses.refused_and_sent(connection, now - REJECTED_WITHIN)
+    return Alarms(
+        unknown=unknown,
+        oldest_unknown=oldest_unknown,
+        overdue=overdue,
+        oldest_overdue=oldest_overdue,
+        rejected=rejected,
+        sent=sent,
+        too_many_rejected=rejected > REJECTED_SHARE * (rejected + sent),
+    )
 
 
 def activity(connection: Connection) -> Activity:
     """How far all has come; cheap at any size."""
-    raise NotImplementedError
+
+    def latest(question: Any) -> Any:
+        return connection.execute(question.limit(1)).scalar()
+
+    event = interaction_event.c
+    return Activity(
+        watermark=watermark.read(connection),
+        last_recorded_at=latest(select(interaction.c.created_at).order_by(interaction.c.id.desc())),
+        last_sent_at=latest(select(func.max(interaction.c.sent_at)).where(interaction.c.sent_at.is_not(None))),
+        last_learnt_at=latest(select(func.max(survey_response.c.read_at))),
+        last_event_at=latest(select(event.at).order_by(event.id.desc())),
+        last_actor=latest(select(event.actor).where(event.actor.is_not(None)).order_by(event.id.desc())),
+    )
+
+
+def _quantile(counts: list[tuple[timedelta, int]], share: float) -> timedelta | None:
+    """The smallest value that so large a share does not exceed."""
+    needed, seen = share * sum(number for _, number in counts), 0
+    for value, number in counts:
+        seen += number
+        if seen >= needed:
+            return value
+    return None

@@ -1,8 +1,12 @@
 """Whether there is a ledger to read."""
 
 from enum import StrEnum
+from functools import cache
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from include.ledger.ledger import Ledger
+from include.ledger.migrate import revisions, version
 
 
 class Readiness(StrEnum):
@@ -21,4 +25,17 @@ class Readiness(StrEnum):
 
 def readiness(ledger: Ledger) -> Readiness:
     """Look; raises nothing. What a query raises afterwards (`SQLAlchemyError`) may be asked about here too."""
-    raise NotImplementedError
+    try:
+        with ledger.read() as connection:
+            found = version(connection)
+    except SQLAlchemyError:
+        return Readiness.UNREACHABLE
+    head, *older = _revisions()
+    if found is None:
+        return Readiness.EMPTY
+    if found == head:
+        return Readiness.READY
+    return Readiness.OLDER if found in older else Readiness.NEWER
+
+
+_revisions = cache(revisions)

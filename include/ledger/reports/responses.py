@@ -1,13 +1,17 @@
 """Survey responses: cards, and averages for a chart."""
 
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
 
-from include.ledger.reports.paging import Page
-from include.ledger.reports.people import Agent, Customer
+from include.ledger.columns import EPOCH, MILLISECOND
+from include.ledger.reports.paging import COUNTED, Page, cut, paged
+from include.ledger.reports.people import FORGOTTEN, Agent, Customer, agent_of, customer_of, known
+from include.ledger.schema import interaction, survey_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +64,125 @@ class Average:
     """How often each number of stars was given; only those that occur."""
 
 
+_DAY = timedelta(days=1)
+
+
 def page(connection: Connection, chosen: CardFilter, *, number: int = 1, size: int = 24) -> Page[Card]:
     """Answered cards, latest answer first; `number` from 1, `size` up to 500 (ValueError otherwise)."""
-    raise NotImplementedError
+    answered_at = survey_response.c.response_received_at
+    question = select(survey_response.c.uuid).where(answered_at.is_not(None))
+    if chosen.agent_id is not None:
+        question = question.join(interaction).where(interaction.c.agent_id == chosen.agent_id)
+    if chosen.answered_from is not None:
+        question = question.where(answered_at >= chosen.answered_from)
+    if chosen.answered_until is not None:
+        question = question.where(answered_at < chosen.answered_until)
+    if chosen.ratings:
+        question = question.where(survey_response.c.rating.in_(sorted(chosen.ratings)))
+    question = question.order_by(answered_at.desc(), survey_response.c.uuid).limit(COUNTED + 1)
+    keys = connection.execute(question).scalars().all()
+    return paged(cards(connection, cut(keys, number, size)), keys, number, size)
 
 
 def averages_by_day(
     connection: Connection, answered_from: datetime, answered_until: datetime, agent_id: str | None = None
 ) -> dict[date, Average]:
     """The answers of the span by day (UTC), oldest first; days without an answer are missing."""
-    raise NotImplementedError
+    day = type_coerce(survey_response.c.response_received_at, BigInteger) // (_DAY // MILLISECOND)
+    question = _stars(day, answered_from, answered_until)
+    if agent_id is not None:
+        question = question.join(interaction).where(interaction.c.agent_id == agent_id)
+    averages = _averages(connection.execute(question))
+    return {(EPOCH + number * _DAY).date(): averages[number] for number in sorted(averages)}
 
 
 def averages_by_agent(
     connection: Connection, answered_from: datetime, answered_until: datetime
 ) -> list[tuple[Agent, Average]]:
     """The answers of the span by agent, most answers first; those of forgotten agents together, as erased."""
-    raise NotImplementedError
+    agents = {agent.id: agent for agent in known(connection)}
+    question = _stars(interaction.c.agent_id, answered_from, answered_until).join(interaction)
+    averages = _averages(connection.execute(question))
+    by_number = sorted(averages.items(), key=lambda pair: -pair[1].answered)
+    return [(agents.get(agent_id, FORGOTTEN), average) for agent_id, average in by_number]
+
+
+def cards(connection: Connection, uuids: Sequence[str]) -> list[Card]:
+    """The cards with these ids, in this order."""
+    return _cards(connection, survey_response.c.uuid, uuids)
+
+
+def cards_of(connection: Connection, interaction_ids: Sequence[int]) -> list[Card]:
+    """Every card of these interactions, newest first."""
+    return _cards(connection, survey_response.c.interaction_id, interaction_ids)
+
+
+def average_of(stars: Iterable[tuple[int | None, int]]) -> Average:
+    """The average of (stars, how often); None for answers without any."""
+    counts: Counter[int] = Counter()
+    answered = 0
+    for rating, number in stars:
+        answered += number
+        if rating is not None:
+            counts[rating] += number
+    rated = counts.total()
+    mean = sum(rating * number for rating, number in counts.items()) / rated if rated else None
+    return Average(answered, rated, mean, dict(sorted(counts.items())))
+
+
+def _stars(group: ColumnElement[Any], answered_from: datetime, answered_until: datetime) -> Any:
+    answered_at = survey_response.c.response_received_at
+    return (
+        select(group, survey_response.c.rating, func.count())
+        .select_from(survey_response)
+        .where(answered_at >= answered_from, answered_at < answered_until)
+        .group_by(group, survey_response.c.rating)
+    )
+
+
+def _averages(rows: Iterable[Any]) -> dict[Any, Average]:
+    by_group: defaultdict[Any, list[tuple[int | None, int]]] = defaultdict(list)
+    for group, rating, number in rows:
+        by_group[group].append((rating, number))
+    return {group: average_of(stars) for group, stars in by_group.items()}
+
+
+def _cards(connection: Connection, column: ColumnElement[Any], keys: Sequence[Any]) -> list[Card]:
+    if not keys:
+        return []
+    given = survey_response.c
+    of_interaction = [
+        column for column in interaction.c if column.name in {"conversation_id", "closed_at", "reason", "detail"}
+    ]
+    people = [column for column in interaction.c if column.name.startswith(("customer_", "agent_"))]
+    question = (
+        select(survey_response, *of_interaction, *people)
+        .join(interaction)
+        .where(column.in_(keys))
+        .order_by(given.sequence_id.desc(), given.uuid)
+    )
+    place = {key: number for number, key in enumerate(keys)}
+    rows = connection.execute(question).all()
+    if column is given.uuid:
+        rows = sorted(rows, key=lambda row: place[row.uuid])
+    return [_card(row) for row in rows]
+
+
+def _card(row: Any) -> Card:
+    return Card(
+        uuid=row.uuid,
+        interaction_id=row.interaction_id,
+        conversation_id=row.conversation_id,
+        closed_at=row.closed_at,
+        agent=agent_of(row),
+        customer=customer_of(row),
+        answered_at=row.response_received_at,
+        rating=row.rating,
+        comment=row.comment,
+        reward=row.reward,
+        requested_at=row.request_created_at,
+        sent_at=row.request_sent_at,
+        delivery_status=row.delivery_status,
+        channel=row.channel,
+        brand=row.brand,
+    )

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from include.interactions.states import Reason, State
-from include.ledger.reports.listing import Line
-from include.ledger.reports.responses import Card
+from include.ledger import queries
+from include.ledger.reports.listing import Line, lines
+from include.ledger.reports.responses import Card, cards_of
+from include.ledger.schema import interaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,40 @@ class Story:
 
 def story(connection: Connection, interaction_id: int) -> Story | None:
     """The story of the interaction with this row id; None if there is none."""
-    raise NotImplementedError
+    conversation_id = connection.execute(
+        select(interaction.c.conversation_id).where(interaction.c.id == interaction_id)
+    ).scalar()
+    if conversation_id is None:
+        return None
+    ids = connection.execute(
+        select(interaction.c.id)
+        .where(interaction.c.conversation_id == conversation_id)
+        .order_by(interaction.c.closed_at)
+    )
+    told = lines(connection, list(ids.scalars()))
+    events = queries.history(connection, conversation_id)
+    responses = cards_of(connection, [line.id for line in told])
+    closings = {
+        line.id: Closing(
+            line=line,
+            steps=tuple(
+                Step(one.at, one.from_state, one.to_state, one.reason, one.detail, one.actor)
+                for one in events
+                if one.interaction_id == line.id
+            ),
+            responses=tuple(card for card in responses if card.interaction_id == line.id),
+        )
+        for line in told
+    }
+    return Story(closings[interaction_id], tuple(closings.values()))
 
 
 def latest_closing(connection: Connection, conversation_id: str) -> int | None:
     """The row id of the conversation's latest closing, for links that know the conversation only."""
-    raise NotImplementedError
+    latest: int | None = connection.execute(
+        select(interaction.c.id)
+        .where(interaction.c.conversation_id == conversation_id)
+        .order_by(interaction.c.closed_at.desc())
+        .limit(1)
+    ).scalar()
+    return latest
