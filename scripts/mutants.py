@@ -147,7 +147,7 @@ BREACHES = (
     ),
     Breach(
         "a stopped process posts after its lease",
-        ((RELEASE, "if datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:", "if not lease_until:"),),
+        ((RELEASE, "if now >= lease_until - SENDING_LEASE / 2:", "if not lease_until:"),),
     ),
     Breach(
         "a reopened conversation is surveyed all the same",

@@ -234,7 +234,11 @@ class Release:
             if _patiently(self.ledger.not_taken, claimed, None, detail="ledger lost before the POST"):
                 self._count("not_taken")
             return False
-        if datetime.now(UTC) >= lease_until - SENDING_LEASE / 2:
+        now = datetime.now(UTC)
+        if now < interaction.due_at:  # the clock was set back since the claim
+            self._settle("not_taken", self.ledger.not_taken, claimed, None, detail="not due any more")
+            return False
+        if now >= lease_until - SENDING_LEASE / 2:
             # Stopped (a debugger, a suspended machine) between the commit and here: others may count the lease
             # as over. Nothing has left, and only we can know it.
             self._settle("not_taken", self.ledger.not_taken, claimed, None, detail="lease over before the POST")
