@@ -14,7 +14,14 @@ from airflow.sdk.observability import stats
 
 from include.ledger import Ledger
 from plugins.notifier import tell
-from plugins.run_context import actor_of, canonical_line, is_first_of_the_day, open_ledger, settings_of
+from plugins.run_context import (
+    actor_of,
+    canonical_line,
+    is_first_of_the_day,
+    open_ledger,
+    origin_of,
+    settings_of,
+)
 from plugins.stella_connect.feedback import GRACE, REREAD_SPAN
 
 log = logging.getLogger(__name__)
@@ -55,7 +62,8 @@ def raise_alarms(context: Context) -> dict[str, Any]:
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
     for name in NAMES:
         stats.gauge(f"alarms.{name}", int(name in standing))
-    told = set() if is_first_of_the_day(context) else _told_before(context)
+    reminds = origin_of(context) == "schedule" and is_first_of_the_day(context)
+    told = set() if reminds else _told_before(context)
     for alarm in alarms:
         sound(alarm, tell_people=alarm.name not in told)
     return {**backlog, "alarms": standing}

@@ -139,9 +139,9 @@ def test_more_than_five_per_cent_refusals_are_an_alarm(at: Any, sent: int, expec
         (["unknown"], "12:15", "scheduled", 1),
         (["overdue"], "12:15", "scheduled", 0),
         (["overdue"], "00:00", "scheduled", 1),
-        (["overdue"], "12:15", "manual", 1),
+        (["overdue"], "00:00", "manual", 0),
     ],
-    ids=["first run ever", "new", "another stood", "stands", "each day", "a person asks"],
+    ids=["first run ever", "new", "another stood", "stands", "each day", "a person looks"],
 )
 def test_people_are_told_when_it_begins_and_once_a_day_and_the_log_each_time(
     at: Any, told: list[str], caplog: pytest.LogCaptureFixture, before: Any, clock: str, kind: str, messages: int
