@@ -6,6 +6,8 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -56,6 +58,9 @@ class VendorApiHook(BaseHook):
 
     Subclasses set `default_host` and `required_extras`, sign requests in `_signer` and explain a 401 or 403 in
     `_key_advice`.
+
+    Attributes:
+        answered_at: when the latest reading was answered, by the vendor's clock; None if it did not say.
     """
 
     default_host: ClassVar[str]
@@ -67,6 +72,7 @@ class VendorApiHook(BaseHook):
         self._lock = threading.RLock()
         self._settings: HttpSettings | None = None
         self._session: requests.Session | None = None
+        self.answered_at: datetime | None = None
 
     def _signer(self, path: str) -> Signer:
         """What puts the credentials into the headers of a call to `path`."""
@@ -152,6 +158,7 @@ class VendorApiHook(BaseHook):
             if before:
                 before()
             response = self._send(call, path, params=params, body=body)
+            self.answered_at = _date(response.headers)
             try:
                 answer = json.loads(response.content)
             except ValueError:
@@ -274,6 +281,14 @@ class VendorApiHook(BaseHook):
         if own_host_only and parts.netloc and parts.netloc != urlsplit(self.settings.base_url).netloc:
             raise self._error(BrokenAnswer, call, "gave a next-page link to another host; it was not followed")
         return dict(parse_qsl(parts.query))
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(headers["Date"])
+    except (KeyError, ValueError):
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC)
 
 
 def _reason(failed: ConnectFailed) -> str:

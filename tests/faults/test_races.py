@@ -251,3 +251,19 @@ class TestAFullDisk:
         assert unknown == set(posted)
         check_the_promise(pipeline, sandbox, conversations, most_unknown=most_posts)
         assert sorted(pipeline.sent()) == sorted(conversations)
+
+
+class TestAClockThatWasAhead:
+    def test_costs_no_closing_of_the_hours_it_leapt_over(self, pipeline, close, environment, ledger_url, hour):
+        """Airflow runs the hour that it takes for the last one, and after that none before the clock is there."""
+        pipeline.run(run_of(hour))
+        leap = 8 * HOUR
+        arguments = (environment, ledger_url, hour + leap, hour + leap + HOUR)
+        with started(work.extract_by_a_wrong_clock, *arguments) as process:
+            process.join(60)
+            assert process.exitcode == 0
+
+        conversation = close(minute=5 * 60)
+        pipeline.extract(run_of(hour + leap + HOUR))
+
+        assert pipeline.states() == {conversation: "planned"}

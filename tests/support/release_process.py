@@ -15,6 +15,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+import time_machine
+
 from include.ledger import Ledger, claiming
 from include.ledger import release as ledger_release
 from plugins.stella_connect import release as release_module
@@ -121,6 +123,15 @@ def run_together(
     pipeline, run = Pipeline(None, ledger_url), run_of(start, origin=origin)  # type: ignore[arg-type] # not asked
     gate.wait(60)
     pipeline.run(run)
+
+
+def extract_by_a_wrong_clock(
+    environment: Mapping[str, str], ledger_url: str, start: datetime, now: datetime
+) -> None:
+    """Extract an hour in a process for which it is now another time."""
+    _prepare(environment)
+    with time_machine.travel(now):
+        Pipeline(None, ledger_url).extract(run_of(start))  # type: ignore[arg-type] # not asked
 
 
 def _prepare(environment: Mapping[str, str]) -> None:
