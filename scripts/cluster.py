@@ -296,6 +296,15 @@ class Cluster:
         member = self.members.pop(name)
         processes.end([member.process], grace_seconds=member.service.stop_seconds)
 
+    def revive(self) -> list[str]:
+        """Start one anew for each that ended by itself, as `restart: unless-stopped` does; returns the old ones."""
+        ended = [member for member in self.members.values() if not member.alive]
+        for member in ended:
+            del self.members[member.name]
+            processes.end([member.process])  # what it left behind
+            self.start(member.service.name)
+        return [member.name for member in ended]
+
     def stop(self) -> None:
         """End everything that was ever started here."""
         self.api.close()

@@ -13,6 +13,8 @@ from scripts.benchmark import (
     release,
     requests_per_interaction,
     scale,
+    scale_ledger,
+    scale_peers,
     task_instances,
 )
 from scripts.benchmark.figure import KEPT_IN, keep, show
@@ -28,10 +30,12 @@ ROWS = {
     "cpu": cpu.measure,
 }
 LONG_ROWS = {
+    "peers": scale_peers.measure,
+    "ledger": scale_ledger.measure,
     "growth": scale.measure_growth,
     "hour": scale.measure_hour,
 }
-"""Half an hour and more each: measured only when named."""
+"""Ten minutes to more than an hour each: measured only when named."""
 
 
 def main() -> int:

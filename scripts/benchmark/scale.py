@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from include.interactions.settings import Settings
+from include.sandbox.model import DO_NOT_SEND
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.usage import cpu_seconds, mebibytes
 from scripts.cluster import Cluster, Vendors
@@ -117,7 +118,7 @@ def measure_growth(*, quick: bool) -> Iterator[Figure]:
 def run(interactions: int, span: timedelta) -> Stream:
     """Let at least so many interactions fall due within `span`, and see what becomes of them."""
     vendors = Vendors(f"http://{HOST}:{free_port()}", f"http://{HOST}:{free_port()}")
-    minute = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=4)
     with (
         TemporaryDirectory(prefix="benchmark-") as directory,
         Cluster(
@@ -130,7 +131,7 @@ def run(interactions: int, span: timedelta) -> Stream:
     ):
         cluster.api.wait_for_dag(DAG_ID)
         idle = _idle(cluster)
-        wait_until(lambda: datetime.now(UTC) > minute, "the end of the first interval", 180)
+        wait_until(lambda: datetime.now(UTC) > minute, "the end of the first interval", 300)
         with sandbox(vendors, Path(directory), int(interactions / SENT_SHARE), minute - span, minute) as both:
             return _stream(cluster, both, span, minute, idle)
 
@@ -159,7 +160,8 @@ def _stream(
     expected = len(both.ask("expected")["sent"])
     first_due = datetime.now(UTC) + _extraction_takes(both.ask("health")["conversations"])
     delay = int((first_due - (closed_to - span)).total_seconds())
-    cluster.api.set_variable(SETTINGS_VARIABLE, {"seconds_until_send": delay})
+    settings = {"seconds_until_send": delay, "do_not_send_attribute": DO_NOT_SEND}
+    cluster.api.set_variable(SETTINGS_VARIABLE, settings)
     began = time.monotonic()
     airflow, database = cpu_seconds(cluster.pids()), cpu_seconds(_postgres(cluster))
     print(f"  {expected:,} to send, due from {first_due:%H:%M:%S} to {first_due + span:%H:%M:%S} UTC", flush=True)
