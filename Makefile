@@ -4,8 +4,8 @@
 PYTHONS := python3.13 python3.12 python3.11 python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# How many test processes (pytest-xdist): "auto" is one a core.
-TEST_PROCESSES ?= auto
+# How many test processes (pytest-xdist). More than cores: those that run a real Airflow mostly wait for it.
+TEST_PROCESSES ?= 4
 
 export PYTHONPATH := $(CURDIR)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from tests.support.installation import Installation, Runs  # for few tests, and slow to import
 
 airflow_home.prepare()
+AIRFLOW = ExitStack()
+"""What the fixture `installation` has started."""
 # No timing assertions: a busy machine must not turn a property red.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -49,8 +52,8 @@ def installation(
     from tests.support.installation import installed
 
     database = postgres_server.create_database().replace("psycopg", "psycopg2")  # Airflow's own driver
-    with installed(tmp_path_factory.mktemp("airflow"), database) as everything:
-        yield everything
+    with AIRFLOW:
+        yield AIRFLOW.enter_context(installed(tmp_path_factory.mktemp("airflow"), database))
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +70,32 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plugins.vendor_api.waiting.factor", 0)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the shared Airflow after its last test: idle, it would take its share of the cores from all others."""
+    if shares_airflow(item.nodeid) and (nextitem is None or not shares_airflow(nextitem.nodeid)):
+        AIRFLOW.close()
+
+
+LONGEST = (
+    "tests/scripts/test_demo.py",
+    "tests/cluster/",
+    "tests/stack/test_sudden_deaths.py",
+    "tests/stack/",
+    "tests/browser/",
+    "tests/faults/",
+    "tests/model/",
+)
+"""They wait more than they compute: begun first, the others run beside them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, in the same order in every process."""
+    items.sort(
+        key=lambda item: next((n for n, file in enumerate(LONGEST) if item.nodeid.startswith(file)), len(LONGEST))
+    )
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """A file at a time to each process; all that shares the one running Airflow goes to the same process.
 
@@ -76,6 +105,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     class OneStack(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
-            return "stack" if file.startswith(("tests/stack/", "tests/browser/")) else file
+            return "stack" if shares_airflow(file) else file
 
     return OneStack(config, log)
+
+
+def shares_airflow(nodeid: str) -> bool:
+    """Whether a test uses the fixture `installation`."""
+    return nodeid.startswith(("tests/stack/test_connections", "tests/stack/test_runs", "tests/browser/"))
