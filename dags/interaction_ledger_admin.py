@@ -13,7 +13,7 @@ from plugins.ledger_admin import admin_params, carry_out, check_form
     schedule=None,
     start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
     catchup=False,
-    # No retries: whoever triggered it sees at once what is wrong, and nothing has changed then.
+    # No retries and no message: whoever triggered it sees at once what is wrong, and nothing has changed then.
     default_args={"retries": 0},
     params=admin_params(),
     tags=["kustomer", "stella connect", "csat", "by hand"],
@@ -52,9 +52,8 @@ than `personal_data_retention_days` ago go. This also happens every day by itsel
 
 #### Good to know
 
-- Each event names the Airflow user who triggered the run (if Airflow knows), the run, and the reason. An
-  interaction that was erased after its end has no further step to write: who and why then stand in the words of
-  its latest event. Retention writes no events; its run is the record.
+- Each act appends an event with the Airflow user who triggered the run (if Airflow knows), the run, and the reason.
+  An erasure after the end moves nothing: its event has the same state before and after, and the reason `erased`.
 - Where several closings of a conversation could be meant, the act says so; give *closed at*.
 - Airflow keeps and shows the Params of a run. Erase by **customer id** rather than by address where you can, and
   delete the run afterwards where you could not. The tasks themselves print no address.

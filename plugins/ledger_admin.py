@@ -11,12 +11,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.states import State
 from include.ledger import ActRefusedError, Ledger
-from plugins.run_context import actor_of, canonical_line, open_ledger, origin_of, settings_of
+from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
 
 log = logging.getLogger(__name__)
-
-QUARTER = timedelta(minutes=15)
-"""The interval of the DAG that calls `retain`."""
 
 ACTS = {
     "show_history": "Show one conversation's history",
@@ -140,16 +137,18 @@ def carry_out(context: Context) -> dict[str, Any]:
     request, ledger = _request(context), open_ledger()
     ledger.migrate()
     if request.act == "show_history":
-        return {"act": request.act, "events": _history(ledger, request.conversation_id or "")}
+        events = _history(ledger, request.conversation_id or "")
+        log.info(canonical_line("admin", {"act": request.act, "events": len(events)}))
+        return {"act": request.act, "events": events}
     if request.act == "apply_retention":
-        return retain(context, dry_run=request.dry_run)
+        return retain(context, dry_run=request.dry_run, why=request.reason)
     try:
         counts = _change(ledger, request, context)
     except ActRefusedError as refusal:
         msg = f"{refusal} Nothing has changed."
         raise AirflowFailException(msg) from None
     facts = {"act": request.act, "dry_run": request.dry_run, **counts}
-    log.info(canonical_line("admin", {**facts, "by": _person(context)}))
+    log.info(canonical_line("admin", facts))
     if request.dry_run:
         log.info("Dry run: nothing has changed. Trigger again with Dry run switched off to do it.")
     elif counts.get("due_now") or counts.get("planned"):
@@ -157,21 +156,16 @@ def carry_out(context: Context) -> dict[str, Any]:
     return facts
 
 
-def is_first_of_the_day(context: Context) -> bool:
-    """Whether the clock started this run in the first quarter of an hour of a day (UTC), or a person did."""
-    run = context["dag_run"]
-    since_midnight = timedelta(hours=run.run_after.hour, minutes=run.run_after.minute)
-    return origin_of(context) == "by hand" or since_midnight < QUARTER
-
-
-def retain(context: Context, *, dry_run: bool = False) -> dict[str, Any]:
+def retain(context: Context, *, dry_run: bool = False, why: str | None = None) -> dict[str, Any]:
     """Erase names, addresses and comments of interactions settled more than `personal_data_retention_days` ago.
 
-    Called by the daily clock as well as by the form.
+    Called by the daily clock as well as by the form; who and why stand in each interaction's history.
     """
     days, ledger = settings_of(context).personal_data_retention_days, open_ledger()
     ledger.migrate()
-    erased = ledger.retain(timedelta(days=days), dry_run=dry_run)
+    erased = ledger.retain(
+        timedelta(days=days), _person(context), why or f"retention of {days} days", dry_run=dry_run
+    )
     facts = {"act": "apply_retention", "dry_run": dry_run, "days": days, "erased": erased}
     log.info(canonical_line("admin", facts))
     return facts

@@ -51,6 +51,9 @@ TRANSITIONS: frozenset[tuple[State | None, State]] = frozenset(
 )
 """Every legal (from, to); the ledger's schema refuses all others. `None` is the insert."""
 
+NOTED: frozenset[State] = frozenset({State.SENT, State.REJECTED, State.UNKNOWN, State.CANCELLED, State.SKIPPED})
+"""States in which the history may tell of an act that moves nothing, such as an erasure: (state, state)."""
+
 
 class Reason(StrEnum):
     """Why an interaction was skipped or cancelled."""
@@ -70,4 +73,4 @@ class Reason(StrEnum):
     BY_HAND = "by_hand"
     """A person decided so; their words are the detail."""
     ERASED = "erased"
-    """The customer's data were erased before the send."""
+    """The customer's data were erased: before the send, or (in the history of what had ended) afterwards."""

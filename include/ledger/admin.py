@@ -142,9 +142,8 @@ def send_again(
 def erase(connection: Connection, now: datetime, customer: str, by: str, why: str) -> dict[str, int]:
     """Take everything that tells of a customer, by id or e-mail address, out of the ledger; states and times stay.
 
-    By address: everything of the customers who ever had it. What is planned is cancelled. The words of their events
-    go too. A final state has no further step and hence no further event: who erased and why becomes the words of
-    the interaction and of its latest event.
+    By address: everything of the customers who ever had it. What is planned is cancelled; the history of all else
+    gets a note. The words of their earlier events go too.
     """
     rows = connection.execute(
         select(interaction.c.id, interaction.c.state)
@@ -158,54 +157,48 @@ def erase(connection: Connection, now: datetime, customer: str, by: str, why: st
         raise ActRefusedError(
             f"{held} interactions of this customer are being sent at this moment. Try again in ten minutes."
         )
-    mark = f"personal data erased {_iso(now)} by {by}: {why}"
-    planned = [row.id for row in rows if row.state == State.PLANNED]
-    _move(connection, now, planned, (State.PLANNED, State.CANCELLED), Reason.ERASED, mark, by)
-    # The holder of an unknown one may come back to plan it again, which takes an address: it must find it taken.
-    unknown = [row.id for row in rows if row.state == State.UNKNOWN]
     comments = 0
-    for ids in _batches(unknown):
+    for ids in _batches([row.id for row in rows]):
+        connection.execute(
+            update(interaction_event).where(interaction_event.c.interaction_id.in_(ids)).values(detail=None)
+        )
+        connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(detail=None))
+    planned = [row.id for row in rows if row.state == State.PLANNED]
+    _move(connection, now, planned, (State.PLANNED, State.CANCELLED), Reason.ERASED, why, by)
+    # The holder of an unknown one may come back to plan it again, which takes an address: it must find it taken.
+    for ids in _batches([row.id for row in rows if row.state == State.UNKNOWN]):
         fresh = secrets.token_hex(16)
         connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(token=fresh))
     for ids in _batches([row.id for row in rows]):
         comments += _blank(connection, ids, _OF_CUSTOMER)
-        latest = select(func.max(interaction_event.c.id)).where(interaction_event.c.interaction_id.in_(ids))
-        connection.execute(
-            update(interaction_event).where(interaction_event.c.interaction_id.in_(ids)).values(detail=None)
-        )
-        connection.execute(
-            update(interaction_event)
-            .where(interaction_event.c.id.in_(latest.group_by(interaction_event.c.interaction_id)))
-            .values(detail=mark)
-        )
-        connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(detail=mark))
+    _note(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
     return {"erased": len(rows), "cancelled": len(planned), "comments": comments}
 
 
-def retain(connection: Connection, before: datetime, after_id: int) -> Sequence[int]:
+def retain(
+    connection: Connection, now: datetime, before: datetime, after_id: int, by: str, why: str
+) -> Sequence[int]:
     """Erase the personal data of up to `BATCH` final interactions that have not moved since `before`.
 
     Goes through the ledger in the order of the row ids, from `after_id` on; returns the ids it erased, none at the
     end. Rows that somebody holds at this moment are left for the next day.
     """
-    ids = (
-        connection.execute(
-            select(interaction.c.id)
-            .where(
-                interaction.c.id > after_id,
-                _FINAL,
-                interaction.c.updated_at < before,
-                or_(*(interaction.c[name].is_not(None) for name in _OF_ANYBODY)),
-            )
-            .order_by(interaction.c.id)
-            .limit(BATCH)
-            .with_for_update(skip_locked=True, key_share=True)
+    rows = connection.execute(
+        select(interaction.c.id, interaction.c.state)
+        .where(
+            interaction.c.id > after_id,
+            _FINAL,
+            interaction.c.updated_at < before,
+            or_(*(interaction.c[name].is_not(None) for name in _OF_ANYBODY)),
         )
-        .scalars()
-        .all()
-    )
+        .order_by(interaction.c.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+    ids = [row.id for row in rows]
     if ids:
         _blank(connection, ids, _OF_ANYBODY)
+        _note(connection, now, rows, why, by)
     return ids
 
 
@@ -264,6 +257,13 @@ def _move(
             .values(state=after, reason=reason, detail=detail, updated_at=now, **values)
         )
     events.append(connection, ids, now, transition, reason=reason, detail=detail, by=by)
+
+
+def _note(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
+    """Tell in the history that personal data went, where no step of the interaction tells it."""
+    for state in {row.state for row in rows}:
+        ids = [row.id for row in rows if row.state == state]
+        events.append(connection, ids, now, (state, state), reason=Reason.ERASED, detail=why, by=by)
 
 
 def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> int:

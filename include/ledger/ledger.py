@@ -265,7 +265,7 @@ class Ledger:
         with self._by_hand(dry_run) as connection:
             return admin.erase(connection, self._now(), customer, by, why)
 
-    def retain(self, retention: timedelta, *, dry_run: bool = False) -> int:
+    def retain(self, retention: timedelta, by: str, why: str, *, dry_run: bool = False) -> int:
         """Erase the personal data of final interactions that have not moved for so long; returns of how many.
 
         One transaction for each thousand, so that releases hardly wait.
@@ -275,7 +275,7 @@ class Ledger:
         before, erased, last = self._now() - retention, 0, 0
         while True:
             with self._by_hand(dry_run) as connection:
-                ids = admin.retain(connection, before, last)
+                ids = admin.retain(connection, self._now(), before, last, by, why)
             if not ids:
                 return erased
             erased, last = erased + len(ids), ids[-1]

@@ -10,7 +10,8 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
 from plugins import ledger_admin
-from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, is_first_of_the_day, retain
+from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, retain
+from plugins.run_context import is_first_of_the_day
 from tests.support.ledger import LEASE, closing
 
 ONE = closing(1).conversation_id
@@ -188,6 +189,7 @@ def test_retention_follows_the_setting_whoever_starts_it(
     expected = {"act": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
     assert carry_out(form("apply_retention")) == expected
     assert retain(form("show_history"))["erased"] == 1
+    assert last(ledger) == (State.SKIPPED, State.SKIPPED, Reason.ERASED, "retention of 10 days", "ada (manual__1)")
     assert retain(form("show_history"))["erased"] == 0
 
 

@@ -225,11 +225,12 @@ def test_a_customer_is_erased_everywhere_and_the_counts_stay(
     }
     with engine.connect() as connection:
         assert connection.execute(select(survey_response.c.rating, survey_response.c.comment)).one() == (4, None)
-    ends = [event for event in ledger.history(ONE) if event.detail]
-    assert [event.to_state for event in ends] == [State.SENT, State.CANCELLED]
-    assert {event.detail for event in ends} == {
-        "personal data erased 2026-03-02T13:00:00.000Z by ada (manual__1): ticket 12"
-    }
+    told = [event for event in ledger.history(ONE) if event.reason is Reason.ERASED]
+    assert [(event.from_state, event.to_state) for event in told] == [
+        (State.SENT, State.SENT),
+        (State.PLANNED, State.CANCELLED),
+    ]
+    assert {(event.actor, event.detail, event.at) for event in told} == {(*WHO, NOON + HOUR)}
 
 
 def test_an_address_finds_everything_of_the_customers_who_ever_had_it(ledger: Ledger, engine: Engine) -> None:
@@ -276,7 +277,7 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
     assert ledger.settle_by_hand(ONE, None, State.SENT, *WHO, dry_run=True) == {"sent": 1}
     assert ledger.send_again("agent@example.com", WEEK, *WHO, dry_run=True) == {"planned": 1, "left": 0}
     assert ledger.erase_customer("customer-3", *WHO, dry_run=True)["erased"] == 1
-    assert ledger.retain(-DAY, dry_run=True) == 1
+    assert ledger.retain(-DAY, *WHO, dry_run=True) == 1
     assert everything(engine) == before
 
 
@@ -288,27 +289,28 @@ def test_personal_data_of_what_came_to_its_end_long_ago_goes(ledger: Ledger, eng
     shown(ledger, comment="me", request_created_at=clock())
     ledger.record([skip(2), closing(3)], "extraction")
     clock.time = NOON + HOUR + 30 * DAY
-    assert ledger.retain(30 * DAY) == 0, "not a millisecond early"
+    assert ledger.retain(30 * DAY, *WHO) == 0, "not a millisecond early"
     clock.forward(milliseconds=1)
     ledger.record([skip(4)], "extraction")
     before = row(engine).updated_at
-    assert ledger.retain(30 * DAY) == 2
+    assert ledger.retain(30 * DAY, *WHO) == 2
     gone = row(engine)
     assert (gone.customer_id, gone.customer_name, gone.customer_email) == (None, None, None)
     assert (gone.agent_id, gone.agent_name, gone.agent_email, gone.tags) == (None, None, None, ())
     assert (gone.state, gone.updated_at) == (State.SENT, before)
+    assert last(ledger) == (State.SENT, State.SENT, Reason.ERASED, "ticket 12", "ada (manual__1)")
     assert "'me'" not in everything(engine)
     assert row(engine, 2).customer_email is None
     assert row(engine, 3).customer_email, "still planned"
     assert row(engine, 4).customer_email, "settled today"
-    assert ledger.retain(30 * DAY) == 0
+    assert ledger.retain(30 * DAY, *WHO) == 0
 
 
 def test_an_unknown_outcome_keeps_its_addresses_until_it_is_settled(
     ledger: Ledger, engine: Engine, clock: Clock, unknown: ClaimedInteraction
 ) -> None:
     clock.forward(days=90)
-    assert ledger.retain(30 * DAY) == 0
+    assert ledger.retain(30 * DAY, *WHO) == 0
     assert row(engine).customer_email
 
 
@@ -320,7 +322,7 @@ def test_a_comment_that_crossed_an_erasure_goes_with_the_next_retention(
     ledger.erase_customer("customer-1", *WHO, dry_run=False)
     with engine.begin() as connection:  # as a reader does that looked at the interaction before the erasure
         connection.execute(survey_response.update().values(comment="it is me"))
-    ledger.retain(30 * DAY)
+    ledger.retain(30 * DAY, *WHO)
     assert "it is me" not in everything(engine)
 
 
@@ -330,6 +332,6 @@ def test_retention_goes_through_the_ledger_in_bounded_batches(
     monkeypatch.setattr(admin, "BATCH", 3)
     ledger.record([skip(number) if number % 2 else closing(number) for number in range(15)], "extraction")
     clock.forward(days=31)
-    assert ledger.retain(30 * DAY, dry_run=True) == 7
-    assert ledger.retain(30 * DAY) == 7
+    assert ledger.retain(30 * DAY, *WHO, dry_run=True) == 7
+    assert ledger.retain(30 * DAY, *WHO) == 7
     assert everything(engine).count("customer-") == 8

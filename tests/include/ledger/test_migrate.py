@@ -1,13 +1,17 @@
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import IntegrityError
 
+from include.interactions.states import Reason
 from include.ledger import Ledger, connect
-from include.ledger.migrate import VERSION_TABLE, version
+from include.ledger.migrate import SCRIPTS, VERSION_TABLE, version
 from include.ledger.schema import metadata
 from tests.support.ledger import closing
 
@@ -97,6 +101,26 @@ def test_a_migration_that_breaks_off_leaves_nothing_behind(url: str) -> None:
         Ledger(engine).migrate()
     assert inspect(create_engine(url)).get_table_names() == []
     Ledger(connect(url)).migrate()
+
+
+def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str) -> None:
+    engine = connect(url)
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    ledger = Ledger(engine)
+    ledger.record([closing(1), closing(2, skip=Reason.MERGED)], "run")
+    before = [ledger.history(closing(number).conversation_id) for number in (1, 2)]
+
+    ledger.migrate()
+
+    assert [ledger.history(closing(number).conversation_id) for number in (1, 2)] == before
+    assert ledger.erase_customer("customer-2", "ada", "ticket 12", dry_run=False)["erased"] == 1
+    for forbidden in ("DELETE FROM interaction_event", "UPDATE interaction_event SET to_state = 'sent'"):
+        with pytest.raises(IntegrityError, match="an event of an interaction"), engine.begin() as connection:
+            connection.execute(text(forbidden))
 
 
 @pytest.mark.parametrize("elsewhere", ["mysql://localhost/x", "mssql+pyodbc://localhost/x"])

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from include.interactions.states import TRANSITIONS, State
+from include.interactions.states import NOTED, TRANSITIONS, State
 from include.ledger.schema import interaction, interaction_event
 from tests.support.ledger import NOON
 
@@ -93,7 +93,7 @@ def test_an_interaction_begins_planned_or_skipped(engine: Engine) -> None:
     assert passed == {(before, after) for before, after in TRANSITIONS if before is None}
 
 
-def test_an_event_tells_of_a_legal_transition(engine: Engine) -> None:
+def test_an_event_tells_of_a_legal_transition_or_of_an_act_after_the_end(engine: Engine) -> None:
     passed = set()
     for before, after in itertools.product((None, *State), State):
         with undone(engine) as connection:
@@ -107,7 +107,7 @@ def test_an_event_tells_of_a_legal_transition(engine: Engine) -> None:
             except IntegrityError:
                 continue
             passed.add((before, after))
-    assert passed == TRANSITIONS
+    assert passed == TRANSITIONS | {(state, state) for state in NOTED}
 
 
 @pytest.mark.parametrize(
