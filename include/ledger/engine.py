@@ -3,13 +3,23 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Engine, ExceptionContext, QueuePool, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    NullPool,
+    QueuePool,
+    create_engine,
+    event,
+    make_url,
+)
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 LOCK_SECONDS = 30
 """How long a writer waits for the other writers of a SQLite file before it fails."""
-
 
 READ_SECONDS = 10
 """How long a question of a reader may take on PostgreSQL; releases share its processors."""
@@ -38,7 +48,41 @@ def connect(url: str | URL) -> Engine:
             )
             event.listen(engine, "handle_error", _hide_row)
             return engine
-    raise ValueError(f"the ledger is kept in SQLite or PostgreSQL, not in {url.get_backend_name()!r}")
+    raise _wrong_database(url)
+
+
+def connect_to_look(url: str | URL) -> Engine:
+    """An engine for `Ledger.read` in processes that serve pages; of no use for writing.
+
+    A connection lasts as long as one question, so that none lies idle there, and no question waits for another.
+
+    Raises:
+        ValueError: the URL is of another database.
+    """
+    url = make_url(url)
+    match url.get_backend_name():
+        case "sqlite":
+            # Never made if it is missing: an empty file would look like an empty ledger.
+            file = URL.create(
+                "sqlite", database=f"file:{quote(url.database or '')}", query={"mode": "rw", "uri": "true"}
+            )
+            engine = create_engine(
+                file,
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args={"timeout": READ_SECONDS, "check_same_thread": False},
+            )
+            event.listen(engine, "connect", _leave_begin_to_us)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        case "postgresql" | "postgres":
+            return create_engine(
+                url.set(drivername="postgresql+psycopg"),
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args={"connect_timeout": READ_SECONDS},
+            )
+    raise _wrong_database(url)
 
 
 def reading(engine: Engine) -> Engine:
@@ -51,11 +95,14 @@ def read_only(connection: Connection) -> Iterator[None]:
     """Let the transaction that has just begun change nothing, and see one moment."""
     if connection.dialect.name == "postgresql":
         # Plans are made for the values that are asked for: what is common and what is rare want different ones.
-        # Compiling the plan of a question costs more than answering it.
+        # What is asked for is mostly recent, hence in memory, where going by an index costs little. Compiling a
+        # plan would cost more than the answer.
         connection.exec_driver_sql(
             "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; "
             f"SET LOCAL statement_timeout = '{READ_SECONDS}s'; "
             "SET LOCAL plan_cache_mode = force_custom_plan; "
+            "SET LOCAL random_page_cost = 1.1; "
+            "SET LOCAL work_mem = '32MB'; "
             "SET LOCAL jit = off"
         )
         yield
@@ -65,6 +112,14 @@ def read_only(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.exec_driver_sql("PRAGMA query_only = OFF")  # the next user of this connection may write
+
+
+def _wrong_database(url: URL) -> ValueError:
+    return ValueError(f"the ledger is kept in SQLite or PostgreSQL, not in {url.get_backend_name()!r}")
+
+
+def _leave_begin_to_us(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # see `_begin_sqlite`
 
 
 def _sqlite(url: URL) -> Engine:

@@ -262,6 +262,9 @@ def _statements(
             state, reason, CASE state WHEN 'rejected' THEN 'POST /v1/requests: status 400, ValidationFailed' END,
             CASE WHEN {at_release} THEN NULL ELSE {by_run} END
         FROM interaction WHERE state <> 'planned' AND NOT {at_extraction}
+        UNION ALL
+        SELECT id, closed_at + {until - forgotten_before}, state, state, 'erased', 'retention of 30 days', {by_run}
+        FROM interaction WHERE closed_at < {forgotten_before}
         ORDER BY 2
     """
     if postgresql:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, case, func, or_, select
 
 from include.interactions.states import Reason, State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
-from include.ledger.reports.people import Agent
+from include.ledger.reports.people import Agent, every_agent, latest_of
 from include.ledger.reports.people import known as known  # belongs here for who reads about agents
 from include.ledger.reports.responses import Average, Card, average_of, averages_by_agent, cards
 from include.ledger.schema import interaction, state_is, survey_response
@@ -120,27 +120,19 @@ def _closed(connection: Connection, since: datetime, until: datetime) -> dict[st
 
 def _profiles(connection: Connection) -> dict[str | None, Profile]:
     """What the latest closing tells that tells anything: how its release ended, else what the early warning saw."""
-    row = interaction.c
-    heard = case(
-        (_NOT_APPROVED, Profile.NOT_APPROVED),
-        (state_is(State.SENT), Profile.APPROVED),
-        else_=row.agent_profile,
-    )
-    latest = interaction.alias("latest")
+    row, own = interaction.c, interaction.alias("own")
     told = or_(
-        latest.c.agent_profile.is_not(None),
-        latest.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED,
-        state_is(State.SENT, row=latest),
+        own.c.agent_profile.is_not(None),
+        own.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED,
+        state_is(State.SENT, row=own),
     )
-    profiles: dict[str | None, Profile] = {}
-    for agent in known(connection):
-        question = (
-            select(latest.c.id)
-            .where(latest.c.agent_id == agent.id, told)
-            .order_by(latest.c.closed_at.desc())
-            .limit(1)
-        )
-        word = connection.execute(select(heard).where(row.id == question.scalar_subquery())).scalar()
-        if word is not None:
-            profiles[agent.id] = Profile(word)
-    return profiles
+    heard = case(
+        (_NOT_APPROVED, Profile.NOT_APPROVED), (state_is(State.SENT), Profile.APPROVED), else_=row.agent_profile
+    )
+    agents = every_agent()
+    rows = connection.execute(
+        select(row.agent_id, heard)
+        .select_from(agents)
+        .join(interaction, row.id == latest_of(agents, told, row=own))
+    )
+    return {agent_id: Profile(word) for agent_id, word in rows}

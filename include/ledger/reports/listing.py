@@ -1,17 +1,17 @@
 """The table of interactions: search, filter, sort, page; and everything filtered, for an export."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, Text, and_, column, func, or_, select, values
 
 from include.interactions.states import Reason, State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
-from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, known
+from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, erased_in, known
 from include.ledger.reports.searching import found_by
 from include.ledger.schema import interaction, state_is, survey_response
 
@@ -92,7 +92,10 @@ class Line:
 BATCH = 1_000
 """Lines that an export reads at once."""
 
+_MANY = 20_000
+
 Condition = ColumnElement[bool]
+_WAS_SENT = interaction.c.sent_at.is_not(None)
 
 
 def page(
@@ -142,7 +145,8 @@ def lines(connection: Connection, ids: Sequence[int]) -> list[Line]:
         .order_by(survey_response.c.sequence_id)
     )
     newest = {row.interaction_id: row for row in reported}
-    return [_line(rows[row_id], newest.get(row_id)) for row_id in ids]
+    erased = erased_in(connection, ids)
+    return [_line(rows[row_id], newest.get(row_id), row_id in erased) for row_id in ids]
 
 
 def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
@@ -151,7 +155,7 @@ def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
     if text := chosen.text.strip():
         conditions.append(found_by(connection, text))
     if chosen.states:
-        conditions.append(state_is(*sorted(chosen.states)))
+        conditions.append(_one_of(chosen.states))
     if chosen.reasons:
         conditions.append(row.reason.in_(sorted(chosen.reasons)))
     if chosen.agent_id is not None:
@@ -170,32 +174,72 @@ def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
     return conditions
 
 
+def _one_of(states: Collection[State]) -> Condition:
+    if len(states) == 1:
+        return state_is(*states)
+    return interaction.c.state.in_(sorted(states))  # one look at the index for each, unlike OR
+
+
 def _in_order(
     connection: Connection, conditions: list[Condition], chosen: Filter, sort: Sort, *, descending: bool
 ) -> list[int]:
     """The ids of the first `COUNTED` matches and one more, by one short walk along an index after the other."""
-    row = interaction.c
+    row, states = interaction.c, _possible_states(chosen)
     match sort:
         case Sort.CLOSED_AT | Sort.DUE_AT:
             return _walk(connection, conditions, row[sort], descending=descending)
         case Sort.SENT_AT:
-            ids = _walk(connection, [*conditions, row.sent_at.is_not(None)], row.sent_at, descending=descending)
-            return ids + _latest(connection, [*conditions, row.sent_at.is_(None)], COUNTED + 1 - len(ids))
+            if State.SENT not in states:  # no other has been sent, says the schema
+                return _latest(connection, conditions)
+            ids = _walk(connection, [*conditions, _WAS_SENT], row.sent_at, descending=descending)
+            return ids + _latest(connection, [*conditions, ~_WAS_SENT], COUNTED + 1 - len(ids))
         case Sort.STATE:
-            states = [state for state in State if not chosen.states or state in chosen.states]
-            groups = [state_is(state) for state in (reversed(states) if descending else states)]
+            return _in_groups(connection, conditions, map(state_is, reversed(states) if descending else states))
         case Sort.AGENT:
-            ids = _latest(connection, conditions)
-            agents = [agent.id for agent in known(connection)]
+            agents = [agent.id for agent in known(connection) if agent.id]
             if descending:
                 agents.reverse()
-            if len(ids) <= COUNTED:  # usually; and what is rare is not looked for with each agent
-                return _by_agent(connection, ids, agents)
-            groups = [*(row.agent_id == agent for agent in agents), row.agent_id.is_(None)]
-    ids = []
+            if _are_many(connection, conditions):
+                each = [*(row.agent_id == agent for agent in agents), row.agent_id.is_(None)]
+                return _in_groups(connection, conditions, each)
+            return _sorted_by_agent(connection, conditions, agents)
+
+
+def _possible_states(chosen: Filter) -> list[State]:
+    """In the order of an interaction's life."""
+    states = set(chosen.states or State)
+    if chosen.reasons:
+        states &= {State.SKIPPED, State.CANCELLED}
+    if chosen.overdue_at:
+        states &= {State.PLANNED}
+    return [state for state in State if state in states]
+
+
+def _in_groups(connection: Connection, conditions: list[Condition], groups: Iterable[Condition]) -> list[int]:
+    ids: list[int] = []
     for group in groups:
         ids += _latest(connection, [*conditions, group], COUNTED + 1 - len(ids))
     return ids
+
+
+def _are_many(connection: Connection, conditions: list[Condition]) -> bool:
+    """Whether sorting all matches takes longer than looking for the first with one agent after the other."""
+    some = select(interaction.c.id).where(*conditions).limit(_MANY).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() == _MANY
+
+
+def _sorted_by_agent(connection: Connection, conditions: list[Condition], agents: list[str]) -> list[int]:
+    row = interaction.c
+    places = values(column("agent_id", Text), column("place", Integer), name="places")
+    in_place = places.data([(agent, place) for place, agent in enumerate(agents)] or [("", 0)])
+    found = connection.execute(
+        select(row.id)
+        .outerjoin_from(interaction, in_place, in_place.c.agent_id == row.agent_id)
+        .where(*conditions)
+        .order_by(func.coalesce(in_place.c.place, len(agents)), row.closed_at.desc(), row.id.desc())
+        .limit(COUNTED + 1)
+    )
+    return list(found.scalars())
 
 
 def _walk(
@@ -216,17 +260,7 @@ def _latest(connection: Connection, conditions: list[Condition], most: int = COU
     return _walk(connection, conditions, interaction.c.closed_at, most, descending=True) if most else []
 
 
-def _by_agent(connection: Connection, ids: list[int], agents: list[str | None]) -> list[int]:
-    place = {agent: number for number, agent in enumerate(agents)}
-    of = dict(
-        connection.execute(select(interaction.c.id, interaction.c.agent_id).where(interaction.c.id.in_(ids)))
-        .tuples()
-        .all()
-    )
-    return sorted(ids, key=lambda row_id: place.get(of[row_id], len(place)))
-
-
-def _line(row: Any, reported: Any | None) -> Line:
+def _line(row: Any, reported: Any | None, erased: bool) -> Line:
     return Line(
         id=row.id,
         conversation_id=row.conversation_id,
@@ -235,7 +269,7 @@ def _line(row: Any, reported: Any | None) -> Line:
         state=State(row.state),
         reason=Reason(row.reason) if row.reason else None,
         detail=row.detail,
-        customer=customer_of(row),
+        customer=customer_of(row, erased),
         agent=agent_of(row),
         agent_profile=row.agent_profile,
         tags=row.tags,

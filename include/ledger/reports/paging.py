@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 Key = TypeVar("Key")
 
-COUNTED = 10_000
+COUNTED = 2_000
 """Rows that are counted and can be paged through; who wants to see more of them narrows the filter or exports."""
 
 
@@ -22,7 +22,7 @@ class Page(Generic[T]):
     total: int
     """Rows on all pages together, at most `COUNTED`."""
     more: bool
-    """There are more than `total` rows: say "more than 10,000". No page shows the others."""
+    """There are more than `total` rows: say "more than 2,000". No page shows the others."""
 
     @property
     def pages(self) -> int:

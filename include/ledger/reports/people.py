@@ -1,12 +1,13 @@
 """The customer and the agent of an interaction, and whether the ledger has forgotten them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import CTE, ColumnElement, Connection, ScalarSelect, Select, func, select
 
 from include.interactions.states import Reason
-from include.ledger.schema import interaction
+from include.ledger.schema import interaction, interaction_event
 
 _NEVER_ADDRESSED = frozenset(
     {
@@ -28,8 +29,7 @@ class Customer:
     """Personal data: every field but `erased`.
 
     A customer whom the ledger has forgotten has `erased` set and nothing else. Without `erased`, a missing field
-    was never known: extraction keeps name and address only of what it plans. Where not even the id is left of a
-    closing that had neither customer nor agent to be kept, nobody can tell any more; it does not count as erased.
+    was never known: extraction keeps name and address only of what it plans.
     """
 
     id: str | None = field(repr=False)
@@ -55,15 +55,20 @@ class Agent:
 FORGOTTEN = Agent(None, None, None, erased=True)
 
 
-def customer_of(row: Any) -> Customer:
-    """The customer of a row of the table `interaction`."""
-    if row.reason not in _NEVER_ADDRESSED:
-        erased = row.customer_email is None
-    else:
-        by_hand = (row.detail or "").startswith("personal data erased")
-        by_retention = row.reason not in _PERHAPS_NOBODY and row.agent_id is None
-        erased = row.customer_id is None and (by_hand or by_retention)
-    return Customer(row.customer_id, row.customer_name, row.customer_email, erased)
+def erased_in(connection: Connection, interaction_ids: Sequence[int]) -> frozenset[int]:
+    """Those of these rows of whom the history tells that a customer's data were erased."""
+    event = interaction_event.c
+    noted = connection.execute(
+        select(event.interaction_id).where(event.interaction_id.in_(interaction_ids), event.reason == Reason.ERASED)
+    )
+    return frozenset(noted.scalars())
+
+
+def customer_of(row: Any, erased: bool) -> Customer:
+    """The customer of a row of the table `interaction`; `erased`: the history tells so."""
+    once_known = row.reason not in _NEVER_ADDRESSED
+    gone = row.customer_email is None and (once_known or (erased and row.customer_id is None))
+    return Customer(row.customer_id, row.customer_name, row.customer_email, gone)
 
 
 def agent_of(row: Any) -> Agent:
@@ -74,16 +79,38 @@ def agent_of(row: Any) -> Agent:
 
 def known(connection: Connection) -> list[Agent]:
     """Every agent whom the ledger remembers, by name; name and address as in the agent's latest closing."""
+    agents = [Agent(*one) for one in connection.execute(_KNOWN)]
+    return sorted(agents, key=lambda agent: ((agent.name or agent.email or "").casefold(), agent.id))
+
+
+def every_agent() -> CTE:
+    """The ids of all agents, from one to the next along the index: as many steps as there are agents."""
     row = interaction.c
-    # From one id to the next along the index: as many steps as there are agents, however many closings.
     first = select(func.min(row.agent_id).label("id")).cte("each", recursive=True)
     following = select(func.min(row.agent_id)).where(row.agent_id > first.c.id).scalar_subquery()
-    each = first.union_all(select(following).where(first.c.id.is_not(None)))
-    latest = select(row.id).where(row.agent_id == each.c.id).order_by(row.closed_at.desc()).limit(1)
-    rows = connection.execute(
-        select(row.agent_id, row.agent_name, row.agent_email)
-        .select_from(each)
-        .join(interaction, row.id == latest.scalar_subquery())
+    return first.union_all(select(following).where(first.c.id.is_not(None)))
+
+
+def latest_of(agents: CTE, *conditions: ColumnElement[bool], row: Any) -> ScalarSelect[int]:
+    """The row id of each agent's latest closing of which the conditions hold; they are in terms of `row`."""
+    return (
+        select(row.c.id)
+        .where(row.c.agent_id == agents.c.id, *conditions)
+        .order_by(row.c.closed_at.desc())
+        .limit(1)
+        .scalar_subquery()
     )
-    agents = [Agent(*one) for one in rows]
-    return sorted(agents, key=lambda agent: ((agent.name or agent.email or "").casefold(), agent.id))
+
+
+def _known() -> Select[Any]:
+    agents = every_agent()
+    latest = latest_of(agents, row=interaction.alias("own"))
+    row = interaction.c
+    return (
+        select(row.agent_id, row.agent_name, row.agent_email)
+        .select_from(agents)
+        .join(interaction, row.id == latest)
+    )
+
+
+_KNOWN = _known()

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type
 
 from include.ledger.columns import EPOCH, MILLISECOND
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
-from include.ledger.reports.people import FORGOTTEN, Agent, Customer, agent_of, customer_of, known
+from include.ledger.reports.people import FORGOTTEN, Agent, Customer, agent_of, customer_of, erased_in, known
 from include.ledger.schema import interaction, survey_response
 
 
@@ -165,17 +165,18 @@ def _cards(connection: Connection, column: ColumnElement[Any], keys: Sequence[An
     rows = connection.execute(question).all()
     if column is given.uuid:
         rows = sorted(rows, key=lambda row: place[row.uuid])
-    return [_card(row) for row in rows]
+    erased = erased_in(connection, [row.interaction_id for row in rows])
+    return [_card(row, row.interaction_id in erased) for row in rows]
 
 
-def _card(row: Any) -> Card:
+def _card(row: Any, erased: bool) -> Card:
     return Card(
         uuid=row.uuid,
         interaction_id=row.interaction_id,
         conversation_id=row.conversation_id,
         closed_at=row.closed_at,
         agent=agent_of(row),
-        customer=customer_of(row),
+        customer=customer_of(row, erased),
         answered_at=row.response_received_at,
         rating=row.rating,
         comment=row.comment,

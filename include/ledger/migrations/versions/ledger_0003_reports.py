@@ -26,7 +26,7 @@ def upgrade() -> None:
     """Create the indexes."""
     bind = op.get_bind()
     if bind.dialect.name == "sqlite":
-        _create(op, concurrently=False)
+        _create(Operations(op.get_context()), concurrently=False)
         return
     with bind.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as apart:
         # Else our own transaction has just made it, and holds what an index made apart would wait for.
@@ -35,7 +35,7 @@ def upgrade() -> None:
             _drop_unfinished(apart)
             _create(Operations(MigrationContext.configure(apart)), concurrently=True)
     if not in_use:
-        _create(op, concurrently=False)
+        _create(Operations(op.get_context()), concurrently=False)
 
 
 def downgrade() -> None:
