@@ -11,10 +11,16 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 def test_only_the_plugin_is_imported_as_a_plugin(tmp_path: Path) -> None:
     shutil.copy(PLUGINS / ".airflowignore", tmp_path)
     trap = "raise RuntimeError('imported as a plugin')"
-    for path in ("__init__.py", "provider_info.py", "kustomer/hook.py", "kustomer/__init__.py", "a/b/c.py"):
+    for path in (
+        "__init__.py",
+        "provider_info.py",
+        "kustomer/hook.py",
+        "kustomer/__init__.py",
+        "a/b/c.py",
+        "interactions_view/app.py",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(trap)
-    (tmp_path / "interactions_view").mkdir()
     (tmp_path / "interactions_view" / "plugin.py").write_text(
         "from airflow.plugins_manager import AirflowPlugin\n\n\nclass Page(AirflowPlugin):\n    name = 'page'\n"
     )

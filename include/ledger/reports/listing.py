@@ -45,6 +45,8 @@ class Filter:
 
     text: str = field(default="", repr=False)
     """May be personal data."""
+    whole_addresses: bool = False
+    """E-mails are found by the whole of them only: for readers who must not learn one by trying its parts."""
     states: frozenset[State] = frozenset()
     reasons: frozenset[Reason] = frozenset()
     agent_id: str | None = None
@@ -153,7 +155,7 @@ def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
     row = interaction.c
     conditions: list[Condition] = []
     if text := chosen.text.strip():
-        conditions.append(found_by(connection, text))
+        conditions.append(found_by(connection, text, whole_addresses=chosen.whole_addresses))
     if chosen.states:
         conditions.append(_one_of(chosen.states))
     if chosen.reasons:

@@ -13,7 +13,7 @@ SHORTEST = 3
 _LINK = re.compile(r"^https?://\S*/event/([^/?#\s]+)")
 
 
-def found_by(connection: Connection, text: str) -> ColumnElement[bool]:
+def found_by(connection: Connection, text: str, *, whole_addresses: bool = False) -> ColumnElement[bool]:
     """The condition that the text leads to a row: see `listing.Filter`.
 
     Each way has an index of its own, so that a text which finds nothing costs nothing. Agents are few: their names
@@ -25,12 +25,20 @@ def found_by(connection: Connection, text: str) -> ColumnElement[bool]:
     row = interaction.c
     ways = [row.conversation_id == wanted, row.customer_id == wanted]
     if len(wanted) >= SHORTEST:
-        ways.append(_begins_with(connection, row.customer_email, wanted))
+        if whole_addresses:
+            ways.append(func.lower(row.customer_email) == func.lower(wanted))
+        else:
+            ways.append(_begins_with(connection, row.customer_email, wanted))
         folded = wanted.casefold()
         agents = [
             agent.id
             for agent in known(connection)
-            if folded in (agent.name or "").casefold() or folded in (agent.email or "").casefold()
+            if folded in (agent.name or "").casefold()
+            or (
+                folded == (agent.email or "").casefold()
+                if whole_addresses
+                else folded in (agent.email or "").casefold()
+            )
         ]
         if agents:
             ways.append(row.agent_id.in_(agents))

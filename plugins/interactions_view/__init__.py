@@ -1,0 +1,1 @@
+"""The interactions page inside Airflow's UI: what happened to every conversation, and why."""

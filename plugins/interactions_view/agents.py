@@ -1,0 +1,60 @@
+"""Agents: who cannot receive feedback, what waits because of it, and each agent's own stream."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse
+
+from include.ledger.reports import agents as reports
+from include.ledger.reports.agents import AgentReport, Profile
+from plugins.interactions_view.access import Visitor, VisitorDep
+from plugins.interactions_view.organisations import THE_ONE
+from plugins.interactions_view.people import masked_agent
+from plugins.interactions_view.queries import AgentsQuery, StreamQuery
+from plugins.interactions_view.rendering import page
+from plugins.interactions_view.source import source
+
+router = APIRouter()
+
+
+@router.get("/agents")
+def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLResponse:
+    """Every agent, first those whose profile somebody has to see to."""
+    now = datetime.now(UTC)
+    with source(THE_ONE).ledger.read() as connection:
+        found = reports.report(connection, now - timedelta(days=int(asked.days)), now)
+    found = [_seen_by(visitor, one) for one in found]
+    return page(
+        request,
+        "agents.html",
+        view="agents",
+        visitor=visitor,
+        asked=asked,
+        to_do=[one for one in found if one.waiting or one.profile is Profile.NOT_APPROVED],
+        others=[one for one in found if not (one.waiting or one.profile is Profile.NOT_APPROVED)],
+    )
+
+
+@router.get("/agents/{agent_id}")
+def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQuery) -> HTMLResponse:
+    """One agent's stream: rating, interaction, when completed, channel."""
+    now = datetime.now(UTC)
+    with source(THE_ONE).ledger.read() as connection:
+        one = reports.one(connection, agent_id, now - timedelta(days=int(asked.days)), now)
+        if one is None:
+            raise HTTPException(404, "The ledger knows no such agent.")
+        cards = reports.stream(connection, agent_id, number=asked.page)
+    return page(
+        request,
+        "agent.html",
+        view="agents",
+        visitor=visitor,
+        asked=asked,
+        one=_seen_by(visitor, one),
+        found=cards,
+    )
+
+
+def _seen_by(visitor: Visitor, one: AgentReport) -> AgentReport:
+    return one if visitor.sees_personal_data else replace(one, agent=masked_agent(one.agent))

@@ -1,0 +1,103 @@
+"""The page's app: its views behind Airflow's login, its headers, and a page for each way it can go wrong."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from include.ledger.reports.readiness import Readiness, readiness
+from plugins.interactions_view import acting, agents, interactions, overview, responses
+from plugins.interactions_view.access import may_read
+from plugins.interactions_view.organisations import THE_ONE
+from plugins.interactions_view.queries import ALL
+from plugins.interactions_view.rendering import HERE, page
+from plugins.interactions_view.source import NoSourceError, source
+
+log = logging.getLogger(__name__)
+
+HEADERS = {
+    # No inline script or style, nothing from elsewhere, and no frame but Airflow's own UI.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+ASSET_SECONDS = 30 * 24 * 3600
+"""An asset's address changes with its content."""
+
+app = FastAPI(
+    title="Interactions",
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+    dependencies=[Depends(may_read)],
+)
+for views in (overview, interactions, agents, responses, acting):
+    app.include_router(views.router)
+# Open to everybody: what every copy of this repository holds.
+app.mount("/static", StaticFiles(directory=HERE / "static"))
+
+
+@app.middleware("http")
+async def _add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    response.headers.update(HEADERS)
+    if "/static/" in request.url.path and response.status_code == 200:
+        response.headers["Cache-Control"] = f"public, max-age={ASSET_SECONDS}"
+    return response
+
+
+@app.exception_handler(StarletteHTTPException)
+def _refused(request: Request, refusal: HTTPException) -> Response:
+    return _problem(request, refusal.status_code, str(refusal.detail))
+
+
+@app.exception_handler(RequestValidationError)
+def _wrong_parameters(request: Request, wrong: RequestValidationError) -> Response:
+    return _problem(request, 422, "Wrong parameters", faults=[_fault(one) for one in wrong.errors()])
+
+
+@app.exception_handler(NoSourceError)
+def _no_source(request: Request, failure: NoSourceError) -> Response:
+    return _problem(request, 503, str(failure), kind="no_source")
+
+
+@app.exception_handler(SQLAlchemyError)
+def _no_ledger(request: Request, failure: SQLAlchemyError) -> Response:
+    ready = readiness(source(THE_ONE).ledger)
+    log.warning("interactions_view.failed ledger=%s error=%s", ready, type(failure).__name__, exc_info=failure)
+    # Ready after all: one question took too long, or an outage has just ended.
+    kind = "slow" if ready is Readiness.READY else str(ready)
+    return _problem(request, 503, "The ledger cannot be read", kind=kind)
+
+
+def _problem(
+    request: Request, status: int, message: str, kind: str = "", faults: list[dict[str, str]] | None = None
+) -> Response:
+    if "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse({"detail": faults or message, **({"kind": kind} if kind else {})}, status)
+    return page(
+        request, "problem.html", status, message=message, kind=kind or str(status), faults=faults or [], view=""
+    )
+
+
+def _fault(error: Any) -> dict[str, str]:
+    """One wrong parameter: its name, what was given, and what is allowed."""
+    name = next((str(part) for part in error["loc"][1:]), "?")
+    described = {
+        field.alias or key: field.description or "" for model in ALL for key, field in model.model_fields.items()
+    }
+    if error["type"] == "extra_forbidden":
+        return {"parameter": f"{name:.80}", "problem": "there is no such parameter", "allowed": ""}
+    return {
+        "parameter": f"{name:.80}",
+        "problem": f"{error['input']!r:.80} is not allowed",
+        "allowed": described.get(name, ""),
+    }

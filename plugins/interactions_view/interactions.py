@@ -1,0 +1,248 @@
+"""The table of interactions, its export, and one interaction from beginning to end."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+
+from include.interactions.feedback_request import at_expiry, feedback_request, link_to
+from include.interactions.interaction import Interaction
+from include.interactions.states import State
+from include.ledger.reports import agents, listing
+from include.ledger.reports import story as stories
+from include.ledger.reports.listing import Filter, Line
+from include.ledger.reports.story import Step
+from plugins.interactions_view.access import Visitor, VisitorDep
+from plugins.interactions_view.organisations import THE_ONE
+from plugins.interactions_view.people import card_seen_by, line_seen_by
+from plugins.interactions_view.queries import ListQuery
+from plugins.interactions_view.rendering import Links, page
+from plugins.interactions_view.source import Source, source
+from plugins.interactions_view.words import answer, step_title
+
+router = APIRouter()
+
+_BY_HAND = re.compile(r"^(?P<person>.+) \((?P<run>.+)\)$")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+COLUMNS = (
+    "conversation_id",
+    "closed_at",
+    "due_at",
+    "state",
+    "reason",
+    "detail",
+    "customer_id",
+    "customer_name",
+    "customer_email",
+    "agent_id",
+    "agent_name",
+    "agent_email",
+    "agent_profile",
+    "tags",
+    "do_not_send",
+    "attempts",
+    "sent_at",
+    "http_status",
+    "delivery_status",
+    "answered_at",
+    "rating",
+    "channel",
+)
+
+
+@router.get("/list")
+def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLResponse:
+    """The table."""
+    now = datetime.now(UTC)
+    chosen = _allowed(asked.filter(now), visitor)
+    with source(THE_ONE).ledger.read() as connection:
+        found = listing.page(
+            connection,
+            chosen,
+            asked.sort,
+            descending=asked.order == "desc",
+            number=asked.page,
+            size=int(asked.size),
+        )
+        channels = listing.channels(connection)
+        known = agents.known(connection)
+    return page(
+        request,
+        "list.html",
+        view="list",
+        visitor=visitor,
+        asked=asked,
+        found=replace(found, rows=tuple(line_seen_by(visitor, line) for line in found.rows)),
+        channels=channels,
+        agents=known,
+        filtered=asked.filter(now) != Filter(),
+    )
+
+
+@router.get("/list.csv")
+def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
+    """Everything filtered, as CSV."""
+    chosen = _allowed(asked.filter(datetime.now(UTC)), visitor)
+    ledger = source(THE_ONE).ledger
+    with ledger.read() as connection:  # what is wrong shows now, not in the middle of a download
+        listing.page(connection, chosen, asked.sort, descending=True, size=1)
+    lines = (line_seen_by(visitor, line) for line in listing.export(ledger.read, chosen))
+    name = f"interactions-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
+    return StreamingResponse(
+        _csv(lines),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+@router.get("/one/{interaction_id}")
+def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLResponse:
+    """One interaction: the answer, its timeline, its request, what Stella Connect says."""
+    found = source(THE_ONE)
+    with found.ledger.read() as connection:
+        story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
+    if story is None:
+        raise HTTPException(404, "The ledger knows no such interaction.")
+    line, now = line_seen_by(visitor, story.chosen.line), datetime.now(UTC)
+    steps = [told(step, visitor) for step in story.chosen.steps]
+    title, body = told_request(line, found, now)
+    return page(
+        request,
+        "one.html",
+        view="list",
+        visitor=visitor,
+        line=line,
+        closed_at=line.closed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        late=line.sent_at - line.due_at if line.sent_at else None,
+        story=story,
+        answer=answer(line, now, found.settings),
+        steps=steps,
+        handled_by=next(((one.dag_id, one.run_id) for one in reversed(steps) if one.run_id), None),
+        responses=[card_seen_by(visitor, card) for card in story.chosen.responses],
+        request_title=title,
+        request_body=body,
+        kustomer=kustomer_link(found, line),
+    )
+
+
+@router.get("/conversation/{conversation_id}")
+def conversation(request: Request, conversation_id: str) -> Response:
+    """For links that know the conversation only: its latest closing."""
+    with source(THE_ONE).ledger.read() as connection:
+        interaction_id = stories.latest_closing(connection, conversation_id)
+    if interaction_id is None:
+        raise HTTPException(404, "The ledger knows no such conversation.")
+    return RedirectResponse(Links(request).to(f"one/{interaction_id}"))
+
+
+@dataclass(frozen=True, slots=True)
+class ToldStep:
+    """A step of the timeline in words, and the run or person that took it."""
+
+    step: Step
+    title: str
+    dag_id: str | None
+    run_id: str | None
+    run_words: str
+    person: str | None
+
+
+def told(step: Step, visitor: Visitor) -> ToldStep:
+    """The step as the timeline shows it."""
+    by_hand = _BY_HAND.match(step.actor or "")
+    if by_hand:
+        person = by_hand["person"] if visitor.sees_personal_data else "a person"
+        return ToldStep(step, step_title(step), THE_ONE.admin_dag_id, by_hand["run"], "by hand", person)
+    # The ledger names runs, not their DAGs. What is unknown is settled by the feedback DAG, or by people (above).
+    if step.from_state is State.UNKNOWN:
+        return ToldStep(step, step_title(step), THE_ONE.feedback_dag_id, step.actor, "feedback run", None)
+    kind = (step.actor or "").partition("__")[0]
+    words = {"scheduled": "hourly run", "manual": "run started by hand", "backfill": "backfill run"}
+    return ToldStep(step, step_title(step), THE_ONE.dag_id, step.actor, words.get(kind, "run"), None)
+
+
+def _allowed(chosen: Filter, visitor: Visitor) -> Filter:
+    """The filter, without a way to spell out an address letter by letter for those who see it masked."""
+    return replace(chosen, whole_addresses=not visitor.sees_personal_data)
+
+
+def kustomer_link(found: Source, line: Line) -> str | None:
+    """The conversation in Kustomer; None while Kustomer's address, or the customer, is not known."""
+    if found.web_url is None or line.customer.id is None:
+        return None
+    return link_to(found.web_url, line.customer.id, line.conversation_id)
+
+
+def told_request(line: Line, found: Source, now: datetime) -> tuple[str, str]:
+    """What was or will be sent to Stella Connect: a title, and the request as JSON, empty if there is none."""
+    tried = line.state in (State.SENDING, State.SENT, State.REJECTED, State.UNKNOWN)
+    waits = line.state in (State.PLANNED, State.CLAIMED)
+    title = "The request that was sent" if tried else "The request that will be sent" if waits else "The request"
+    if not (tried or waits) or not (line.customer.email and line.agent.email):
+        return title, ""
+    interaction = Interaction(
+        conversation_id=line.conversation_id,
+        closed_at=line.closed_at,
+        due_at=line.due_at,
+        customer_id=line.customer.id,
+        customer_name=line.customer.name,
+        customer_email=line.customer.email,
+        tags=line.tags,
+    )
+    request = feedback_request(
+        interaction,
+        employee_email=line.agent.email,
+        web_url=found.web_url or "",
+        channel=found.settings.channel,
+        do_not_send=line.do_not_send or at_expiry(interaction, line.sent_at or now, found.settings) == "count",
+    )
+    return title, json.dumps(request, indent=2, ensure_ascii=False)
+
+
+def _csv(lines: Iterator[Line]) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    buffer.write("\N{BYTE ORDER MARK}")  # or a spreadsheet takes the text for another encoding
+    writer.writerow(COLUMNS)
+    for line in lines:
+        writer.writerow([_cell(value) for value in _values(line)])
+        if buffer.tell() > 64_000:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _values(line: Line) -> list[Any]:
+    erased = "(erased)"
+    people = {
+        "customer_id": line.customer.id,
+        "customer_name": line.customer.name,
+        "customer_email": erased if line.customer.erased else line.customer.email,
+        "agent_id": line.agent.id,
+        "agent_name": line.agent.name,
+        "agent_email": erased if line.agent.erased else line.agent.email,
+        "tags": ", ".join(line.tags),
+    }
+    return [people[name] if name in people else getattr(line, name) for name in COLUMNS]
+
+
+def _cell(value: object) -> object:
+    """The value as a spreadsheet shows it, and never as a formula that it carries out."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return value
+    text = str(value)
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text

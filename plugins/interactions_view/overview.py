@@ -1,0 +1,81 @@
+"""The overview: how far today's closings have come, what falls due, what needs a person."""
+
+from datetime import UTC, datetime, timedelta
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from include.ledger.reports import overview as reports
+from plugins.interactions_view.access import VisitorDep
+from plugins.interactions_view.organisations import BY_DAG, THE_ONE
+from plugins.interactions_view.queries import Ahead, OverviewQuery, Span
+from plugins.interactions_view.rendering import Links, page
+from plugins.interactions_view.source import source
+
+router = APIRouter()
+
+DAY = timedelta(days=1)
+LATENESS_SPAN = DAY
+AHEAD = {
+    Ahead.HOURS: (timedelta(hours=6), timedelta(minutes=10)),
+    Ahead.DAY: (DAY, timedelta(minutes=30)),
+}
+"""How far to look, in steps of which width."""
+STALE = timedelta(hours=2)
+"""The hour that has just ended is read at its end; later than that, the hourly runs do not succeed."""
+
+
+@router.get("/")
+def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLResponse:
+    """The overview."""
+    now = datetime.now(UTC)
+    closed_from, closed_until = span_of(asked.span, now)
+    length, width = AHEAD[asked.ahead]
+    due_from = datetime.fromtimestamp(now.timestamp() // width.total_seconds() * width.total_seconds(), UTC)
+    found = source(THE_ONE)
+    with found.ledger.read() as connection:
+        funnel = reports.funnel(connection, closed_from, closed_until)
+        due = reports.falling_due(connection, due_from, due_from + length, width)
+        lateness = reports.lateness(connection, now - LATENESS_SPAN, now)
+        alarms = reports.alarms(connection, now)
+        activity = reports.activity(connection)
+    covered = activity.watermark.covered_until if activity.watermark else None
+    return page(
+        request,
+        "overview.html",
+        view="overview",
+        visitor=visitor,
+        asked=asked,
+        closed_from=closed_from,
+        closed_until=closed_until,
+        funnel=funnel,
+        due=due,
+        width=width,
+        lateness=lateness,
+        alarms=alarms,
+        activity=activity,
+        covered=covered,
+        first_day=closed_from.date(),
+        last_day=(closed_until - DAY).date(),
+        stale=covered is not None and covered < now - STALE,
+    )
+
+
+@router.get("/dag/{dag_id}")
+def of_dag(request: Request, dag_id: str) -> Response:
+    """What the tab of a DAG shows: the overview, or that this DAG has no interactions."""
+    if dag_id in BY_DAG:
+        return RedirectResponse(Links(request).to(""))
+    return page(request, "problem.html", view="", kind="other_dag", message="", faults=[])
+
+
+def span_of(span: Span, now: datetime) -> tuple[datetime, datetime]:
+    """The closings that a span means: [from, until), whole days in UTC."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    match span:
+        case Span.TODAY:
+            return today, today + DAY
+        case Span.YESTERDAY:
+            return today - DAY, today
+        case Span.WEEK:
+            return today - 6 * DAY, today + DAY

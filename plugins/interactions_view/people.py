@@ -1,0 +1,70 @@
+"""What people who may not see personal data see of it."""
+
+import re
+from dataclasses import replace
+
+from include.ledger.reports.listing import Line
+from include.ledger.reports.people import Agent, Customer
+from include.ledger.reports.responses import Card
+from plugins.interactions_view.access import Visitor
+
+_ADDRESS = re.compile(r"[^\s@<>()\[\]\",;:]+@[^\s@<>()\[\]\",;:]+")
+
+
+def masked_address(address: str) -> str:
+    """The first character, and where the mail goes.
+
+    >>> masked_address("jane@example.com"), masked_address("not an address")
+    ('j•••@example.com', '•••')
+    """
+    local, at, domain = address.strip().rpartition("@")
+    return f"{local[:1]}•••@{domain}" if at else "•••"
+
+
+def masked_name(name: str) -> str:
+    """The first character of each word, two words at most.
+
+    >>> masked_name("Jane van der Doe")
+    'J••• D•••'
+    """
+    words = name.split()
+    return " ".join(f"{word[:1]}•••" for word in [*words[:1], *words[1:][-1:]])
+
+
+def without_addresses(text: str) -> str:
+    """Somebody's own words, with every address in them masked.
+
+    >>> without_addresses("Write to jane@example.com, please")
+    'Write to j•••@example.com, please'
+    """
+    return _ADDRESS.sub(lambda found: masked_address(found.group()), text)
+
+
+def masked_customer(customer: Customer) -> Customer:
+    """The customer as those see them who may not know them."""
+    name, email = customer.name, customer.email
+    return replace(customer, name=name and masked_name(name), email=email and masked_address(email))
+
+
+def masked_agent(agent: Agent) -> Agent:
+    """The agent: colleagues know each other by name; the address is masked like any other."""
+    return replace(agent, email=agent.email and masked_address(agent.email))
+
+
+def line_seen_by(visitor: Visitor, line: Line) -> Line:
+    """The interaction, without personal data unless the visitor may see them."""
+    if visitor.sees_personal_data:
+        return line
+    return replace(line, customer=masked_customer(line.customer), agent=masked_agent(line.agent))
+
+
+def card_seen_by(visitor: Visitor, card: Card) -> Card:
+    """The card, without personal data unless the visitor may see them."""
+    if visitor.sees_personal_data:
+        return card
+    return replace(
+        card,
+        customer=masked_customer(card.customer),
+        agent=masked_agent(card.agent),
+        comment=card.comment and without_addresses(card.comment),
+    )

@@ -1,0 +1,162 @@
+"""The query parameters of each view: what is allowed, in words that an error page can repeat."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from include.interactions.states import Reason, State
+from include.ledger.reports.listing import Filter, Sort
+from include.ledger.reports.overview import OVERDUE
+from include.ledger.reports.responses import CardFilter
+from plugins.ledger_admin import ACTS
+
+EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
+LONGEST = 200
+
+# No control characters: PostgreSQL cannot hold a NUL, and nobody types the others.
+Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Day = Annotated[date, Field(ge=EARLIEST, le=LATEST, description="a day such as 2026-01-31")]
+PageNumber = Annotated[int, Field(ge=1, le=100_000, description="a whole number from 1 on")]
+
+
+def _words(what: str) -> Any:
+    return Field(None, description=f"{what}, at most {LONGEST} characters")
+
+
+def _one_of(words: type[StrEnum]) -> str:
+    return f"one of {', '.join(words)}"
+
+
+class _Parameters(BaseModel):
+    """A form sends what was left empty too: that means nothing was chosen. What is unknown is refused."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        kept = {
+            key: [one for one in value if one] if isinstance(value, list) else value for key, value in given.items()
+        }
+        return {key: value for key, value in kept.items() if value not in ("", [], None)}
+
+
+class Span(StrEnum):
+    """The span of closings that the overview counts."""
+
+    TODAY = "today"
+    YESTERDAY = "yesterday"
+    WEEK = "week"
+
+
+class Ahead(StrEnum):
+    """How far the overview looks ahead."""
+
+    HOURS = "hours"
+    DAY = "day"
+
+
+class OverviewParameters(_Parameters):
+    """What the overview counts."""
+
+    span: Span = Field(Span.TODAY, description=_one_of(Span))
+    ahead: Ahead = Field(Ahead.HOURS, description=_one_of(Ahead))
+
+
+class ListParameters(_Parameters):
+    """What the table shows; `from` and `to` are days of the closing, both included."""
+
+    q: Words | None = _words("text")
+    state: list[State] = Field([], max_length=len(State), description=_one_of(State))
+    reason: list[Reason] = Field([], max_length=len(Reason), description=_one_of(Reason))
+    agent: Words | None = _words("an agent's id in Kustomer")
+    channel: Words | None = _words("a channel's name")
+    first: Day | None = Field(None, alias="from", description="a day such as 2026-01-31")
+    last: Day | None = Field(None, alias="to", description="a day such as 2026-01-31")
+    overdue: Literal["1"] | None = Field(None, description="1, or nothing")
+    sort: Sort = Field(Sort.CLOSED_AT, description=_one_of(Sort))
+    order: Literal["asc", "desc"] = Field("desc", description="asc or desc")
+    page: PageNumber = 1
+    size: Literal["25", "50", "100", "200"] = Field("50", description="25, 50, 100 or 200")
+
+    def filter(self, now: datetime) -> Filter:
+        """What has to hold of an interaction to be shown."""
+        return Filter(
+            text=self.q or "",
+            states=frozenset(self.state),
+            reasons=frozenset(self.reason),
+            agent_id=self.agent,
+            channel=self.channel,
+            closed_from=midnight(self.first) if self.first else None,
+            closed_until=midnight(self.last + timedelta(days=1)) if self.last else None,
+            overdue_at=now - OVERDUE if self.overdue else None,
+        )
+
+
+class AgentsParameters(_Parameters):
+    """Whom the list of agents shows."""
+
+    days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
+
+
+class StreamParameters(AgentsParameters):
+    """Which page of an agent's stream."""
+
+    page: PageNumber = 1
+
+
+class ResponsesParameters(_Parameters):
+    """Which responses are shown."""
+
+    days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
+    agent: Words | None = _words("an agent's id in Kustomer")
+    stars: list[Literal["1", "2", "3", "4", "5"]] = Field([], max_length=5, description="1, 2, 3, 4 or 5")
+    page: PageNumber = 1
+
+    def filter(self, since: datetime, until: datetime) -> CardFilter:
+        """What has to hold of a card to be shown."""
+        return CardFilter(
+            agent_id=self.agent,
+            answered_from=since,
+            answered_until=until,
+            ratings=frozenset(map(int, self.stars)),
+        )
+
+
+class ActParameters(_Parameters):
+    """What the form of an act is filled in with."""
+
+    act: Literal[tuple(ACTS)] = Field("show_history", description=f"one of {', '.join(ACTS)}")  # type: ignore[valid-type]  # a Literal of the DAG's own list
+    conversation_id: Words | None = _words("a conversation's id")
+    closed_at: datetime | None = Field(None, description="a time such as 2026-01-31T10:00:00Z")
+    agent: Words | None = _words("an agent's id in Kustomer")
+    customer: Words | None = _words("a customer's id in Kustomer")
+    settle_as: Literal["sent", "planned", "cancelled"] | None = Field(
+        None, description="sent, planned or cancelled"
+    )
+
+
+def midnight(day: date) -> datetime:
+    """The day's first instant, UTC."""
+    return datetime.combine(day, time(), UTC)
+
+
+OverviewQuery = Annotated[OverviewParameters, Query()]
+ListQuery = Annotated[ListParameters, Query()]
+AgentsQuery = Annotated[AgentsParameters, Query()]
+StreamQuery = Annotated[StreamParameters, Query()]
+ResponsesQuery = Annotated[ResponsesParameters, Query()]
+ActQuery = Annotated[ActParameters, Query()]
+ALL = (
+    OverviewParameters,
+    ListParameters,
+    AgentsParameters,
+    StreamParameters,
+    ResponsesParameters,
+    ActParameters,
+)

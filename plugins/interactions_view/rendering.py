@@ -1,0 +1,144 @@
+"""From what a view found to HTML: templates, links, words for times and numbers."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from include.interactions.states import Reason, State
+from plugins.interactions_view import words
+from plugins.interactions_view.organisations import THE_ONE
+
+HERE = Path(__file__).parent
+
+
+class Links:
+    """Addresses of this page, of its assets and of Airflow, below whatever path Airflow is served at."""
+
+    def __init__(self, request: Request) -> None:
+        self.root: str = request.scope.get("root_path", "")
+        self.airflow: str = request.scope.get("app_root_path", "")
+        self._path = request.url.path
+        self._query = request.query_params
+
+    def to(self, path: str, **query: Any) -> str:
+        """A view of the page; parameters that are None or empty are left out."""
+        return f"{self.root}/{path}{_query(_pairs(query))}"
+
+    def here(self, **changes: Any) -> str:
+        """This view again, with other parameters; any change but of the page number leads to the first page."""
+        kept = [(key, value) for key, value in self._query.multi_items() if key not in {*changes, "page"} and value]
+        return f"{self._path}{_query([*kept, *_pairs(changes)])}"
+
+    def static(self, name: str) -> str:
+        """An asset, under an address that changes with its content."""
+        return f"{self.root}/static/{name}?v={_version(name)}"
+
+    def dag(self, dag_id: str) -> str:
+        """A DAG in Airflow."""
+        return f"{self.airflow}/dags/{quote(dag_id, safe='')}"
+
+    def run(self, dag_id: str, run_id: str) -> str:
+        """A run of a DAG in Airflow."""
+        return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
+
+
+def page(request: Request, template: str, status: int = 200, **found: Any) -> HTMLResponse:
+    """A template filled in with what a view found."""
+    now = datetime.now(UTC)
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            link=Links(request), now=now, organisation=THE_ONE, State=State, Reason=Reason, words=words, **found
+        )
+    )
+    return HTMLResponse(text, status)
+
+
+def instant(moment: datetime | None, shape: str = "full") -> Markup:
+    """A time in UTC; `times.js` shows it in the time zone that the visitor chose in Airflow.
+
+    Shapes: full, day, clock.
+    """
+    if moment is None:
+        return Markup('<span class="none">–</span>')
+    moment = moment.astimezone(UTC)
+    shown = {"full": "%-d %b %Y, %H:%M:%S", "short": "%-d %b, %H:%M", "day": "%-d %b %Y", "clock": "%H:%M"}[shape]
+    return Markup('<time datetime="{}" data-shape="{}" title="{} UTC">{}</time>').format(
+        moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        shape,
+        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        moment.strftime(shown),
+    )
+
+
+def duration(span: timedelta | None) -> str:
+    """A length of time in at most two units: "1 h 5 min"."""
+    if span is None:
+        return "–"
+    seconds = abs(round(span.total_seconds()))
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    parts = []
+    for name, size in units:
+        number, seconds = divmod(seconds, size)
+        if number:
+            parts.append(f"{number} {name}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def number(value: float, digits: int = 0) -> str:
+    """With commas between thousands."""
+    return f"{value:,.{digits}f}"
+
+
+def share(part: float, whole: float) -> str:
+    """In per cent; a dash of nothing. Never "100 %" or "0 %" of what is not all or nothing."""
+    if not whole:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    if 99 < percent < 100:
+        return ">99 %"
+    return f"{percent:.0f} %"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,  # whatever the file's name: everything shown comes from outside
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"instant": instant, "duration": duration, "number": number}
+    environment.globals |= {"share": share}
+    return environment
+
+
+@lru_cache(maxsize=64)
+def _version(name: str) -> str:
+    return hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:10]
+
+
+def _pairs(query: dict[str, Any]) -> list[tuple[str, str]]:
+    pairs = []
+    for key, value in query.items():
+        values = value if isinstance(value, list | tuple | set | frozenset) else [value]
+        pairs += [(key.rstrip("_"), str(one)) for one in values if one not in (None, "")]
+    return pairs
+
+
+def _query(pairs: Iterable[tuple[str, str]]) -> str:
+    text = urlencode(list(pairs))
+    return f"?{text}" if text else ""

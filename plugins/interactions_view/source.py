@@ -1,0 +1,81 @@
+"""The ledger, the settings and the way into Kustomer, as an API server finds them.
+
+An API server is a "server" to Airflow's SDK (`airflow.api_fastapi.main` says so in its environment), so
+`BaseHook.get_connection` and `Variable.get` look where the UI stores them, after the environment and secrets
+backends, as they do for a task. Nothing else is asked of Airflow, and its own database never.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+from airflow.sdk import Variable
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy import Engine
+
+from include.interactions.settings import Settings, SettingsError, load_settings
+from include.ledger import Ledger
+from include.ledger.engine import connect_to_look
+from plugins.interactions_view.organisations import Organisation
+from plugins.kustomer.hook import KustomerHook
+from plugins.run_context import ledger_url
+from plugins.vendor_api.errors import ConfigurationError
+
+KEPT_SECONDS = 30
+"""How long a changed connection or setting may go unnoticed here."""
+
+
+class NoSourceError(Exception):
+    """The ledger's connection is missing or wrong; the message says how to put it right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one organisation's page takes what it shows."""
+
+    ledger: Ledger
+    settings: Settings
+    """The defaults where the Variable cannot be used: a run says what is wrong with it, a page need not."""
+    web_url: str | None
+    """Where people open Kustomer; None while its connection is missing or incomplete."""
+
+
+def source(organisation: Organisation) -> Source:
+    """Where the organisation's page takes what it shows.
+
+    Raises:
+        NoSourceError: the ledger's connection is missing or wrong.
+    """
+    return _source(organisation, int(time.monotonic() // KEPT_SECONDS))
+
+
+@lru_cache(maxsize=8)
+def _source(organisation: Organisation, _period: int) -> Source:
+    try:
+        url = ledger_url(organisation.ledger_connection)
+    except AirflowFailException as failure:
+        raise NoSourceError(str(failure)) from None
+    return Source(
+        Ledger(_engine(url)), _settings(organisation.settings_variable), _web_url(organisation.kustomer_connection)
+    )
+
+
+@lru_cache(maxsize=8)
+def _engine(url: str) -> Engine:
+    return connect_to_look(url)
+
+
+def _settings(variable: str) -> Settings:
+    try:
+        text = Variable.get(variable, default=None)
+        return load_settings(None if text is None else json.loads(text), {})
+    except (SettingsError, ValueError):
+        return Settings()
+
+
+def _web_url(conn_id: str) -> str | None:
+    try:
+        return KustomerHook(conn_id).web_url
+    except ConfigurationError:
+        return None

@@ -1,0 +1,93 @@
+// Starts the admin DAG through Airflow's public API, as the visitor, and tells how it went.
+const form = document.querySelector('#act')
+const outcome = document.querySelector('#outcome')
+const WAIT = 1500
+const LONGEST = 120_000
+
+form?.addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const button = form.querySelector('button')
+  button.disabled = true
+  tell('calm', 'Starting …')
+  try {
+    await follow(await start())
+  } catch (failure) {
+    tell('bad', failure.message)
+  }
+  button.disabled = false
+})
+
+function wanted() {
+  const conf = {}
+  for (const field of form.elements) {
+    if (!field.name) continue
+    if (field.type === 'checkbox') conf[field.name] = field.checked
+    else if (field.value.trim()) conf[field.name] = field.value.trim()
+  }
+  return conf
+}
+
+async function start() {
+  const answer = await fetch(form.dataset.runs, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ logical_date: null, conf: wanted() }),
+  })
+  const body = await answer.json().catch(() => ({}))
+  if (answer.ok) return body.dag_run_id
+  const detail = typeof body.detail === 'string' ? body.detail : `HTTP ${answer.status}`
+  throw new Error(answer.status === 404 ? 'Airflow does not know this DAG yet.' : `Airflow refused: ${detail}`)
+}
+
+async function read(url) {
+  const answer = await fetch(url)
+  return answer.ok ? answer.json() : {}
+}
+
+async function follow(id) {
+  const run = `${form.dataset.runs}/${encodeURIComponent(id)}`
+  const page = `${form.dataset.page}/runs/${encodeURIComponent(id)}`
+  if ((await read(form.dataset.dag)).is_paused) {
+    tell('risk', 'Started, but the DAG is paused: it begins when somebody unpauses it.', page)
+    return
+  }
+  tell('calm', 'Started. Waiting for the result …', page)
+  for (const until = Date.now() + LONGEST; Date.now() < until; ) {
+    await new Promise((resume) => setTimeout(resume, WAIT))
+    const { state } = await read(run)
+    if (state === 'success') {
+      const { value } = await read(`${run}/taskInstances/carry_out/xcomEntries/return_value?deserialize=true`)
+      tell('good', `Done. ${words(value)}`, page)
+      return
+    }
+    if (state === 'failed') {
+      tell('bad', 'It does not fit what the ledger holds; nothing has changed. The log of the run says why.', page)
+      return
+    }
+  }
+  tell('calm', 'Still running.', page)
+}
+
+function words(value) {
+  if (!value || typeof value !== 'object') return ''
+  const { act, dry_run: dry, events, ...counts } = value
+  const told = Object.entries(counts).map(([name, count]) => `${name.replaceAll('_', ' ')}: ${count}`)
+  if (events) told.push(`${events.length} events, in the run’s result`)
+  return `${dry ? 'Dry run, nothing has changed. It would be ' : ''}${told.join(', ')}`
+}
+
+function tell(tone, text, page) {
+  const notice = document.createElement('div')
+  notice.className = `notice tone-${tone}`
+  const words = document.createElement('div')
+  words.className = 'text'
+  words.textContent = `${text} `
+  if (page) {
+    const link = document.createElement('a')
+    Object.assign(link, { href: page, textContent: 'Open the run' })
+    link.dataset.airflow = ''
+    words.append(link)
+  }
+  notice.append(words)
+  outcome.replaceChildren(notice)
+}
