@@ -72,7 +72,7 @@ class PostgresServer:
             arguments = ["-D", str(self._directory / "data"), "-p", str(self.port)]
             arguments += [f"--{name}={value}" for name, value in options.items()]
             process: subprocess.Popen[bytes] = subprocess.Popen(
-                [_program("postgres"), *arguments],
+                [program("postgres"), *arguments],
                 cwd=self._directory,
                 stdout=log,
                 stderr=log,
@@ -118,9 +118,9 @@ class PostgresServer:
             self._process.wait(START_SECONDS)
             self._process = None
 
-    def _run(self, program: str, *arguments: str | Path) -> None:
+    def _run(self, name: str, *arguments: str | Path) -> None:
         done = subprocess.run(
-            [_program(program), *arguments],
+            [program(name), *arguments],
             cwd=self._directory,
             capture_output=True,
             text=True,
@@ -128,7 +128,7 @@ class PostgresServer:
             **_user(),
         )
         if done.returncode:
-            raise RuntimeError(f"{program} failed:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
 
 
 @contextmanager
@@ -149,7 +149,8 @@ def running(password: str | None = None, *, durable: bool = False) -> Iterator[P
         shutil.rmtree(directory)
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """The newest installed program of PostgreSQL of this name."""
     versions = sorted(
         Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]), reverse=True
     )

@@ -13,6 +13,7 @@ from include.ledger.ledger import Ledger, utc_now
 from include.ledger.queries import Backlog, Event
 from include.ledger.settling import UnknownOutcome
 from include.ledger.survey_responses import Learnt, Shown
+from include.ledger.use import LedgerRefusedError
 
 __all__ = [
     "ActRefusedError",
@@ -21,6 +22,7 @@ __all__ = [
     "Event",
     "Learnt",
     "Ledger",
+    "LedgerRefusedError",
     "Recorded",
     "Recovered",
     "Shown",

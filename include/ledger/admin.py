@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, null, or_, select, updat
 
 from include.interactions.addresses import same_address
 from include.interactions.states import Reason, State
-from include.ledger import events
+from include.ledger import events, restoring
 from include.ledger.closings import has_later_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
@@ -136,7 +136,9 @@ def send_again(
         )
     transition = (State.SKIPPED, State.PLANNED)
     _move(connection, now, ids, transition, None, why, by, agent_profile=None)
-    return {"planned": len(ids), "left": candidates - len(ids)}
+    doubted = sum(restoring.doubt(connection, now, by, some) for some in _batches(ids))
+    counts = {"planned": len(ids) - doubted, "left": candidates - len(ids)}
+    return counts | ({"unknown": doubted} if doubted else {})
 
 
 def erase(connection: Connection, now: datetime, customer: str, by: str, why: str) -> dict[str, int]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.span import Watermark
@@ -18,8 +19,10 @@ from include.ledger import (
     profiles,
     queries,
     release,
+    restoring,
     settling,
     survey_responses,
+    use,
     watermark,
 )
 from include.ledger.claiming import Recovered
@@ -54,6 +57,20 @@ class Ledger:
         """Bring the schema up to date; cheap when it is."""
         migrate(self._engine)
 
+    def enter(self, user: str) -> None:
+        """Begin to use the ledger through the Airflow connection `user`; brings an older schema up to date.
+
+        Raises:
+            LedgerRefusedError: it is another connection's, or retired.
+        """
+        try:
+            with self._engine.begin() as connection:
+                use.enter(connection, user)
+        except (OperationalError, ProgrammingError):  # an empty or older database has no such table
+            self.migrate()
+            with self._engine.begin() as connection:
+                use.enter(connection, user)
+
     # --- extraction
 
     def record(self, interactions: Sequence[Interaction], by: str) -> Recorded:
@@ -66,6 +83,7 @@ class Ledger:
         for batch in closings.batches(interactions):
             with self._engine.begin() as connection:
                 closings.record(connection, batch, self._now(), by, counts)
+                restoring.doubt_new(connection, self._now(), by)
         return counts
 
     def watermark(self) -> Watermark | None:
@@ -279,6 +297,14 @@ class Ledger:
             if not ids:
                 return erased
             erased, last = erased + len(ids), ids[-1]
+
+    def restored(self, due_until: datetime, by: str) -> int:
+        """After an older copy took the ledger's place: what was due until then is looked up before it is sent.
+
+        To be called before anything else uses the copy. Returns how many interactions are unknown now.
+        """
+        with self._engine.begin() as connection:
+            return restoring.restored(connection, self._now(), due_until, by)
 
     @contextmanager
     def _by_hand(self, dry_run: bool) -> Iterator[Connection]:

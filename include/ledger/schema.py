@@ -153,6 +153,25 @@ data_return_cursor = Table(
     CheckConstraint("(reread_from IS NULL) = (reread_at IS NULL)", name="reread"),
 )
 
+ledger_use = Table(
+    "ledger_use",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # The Airflow connection through which it was first used; another one is another organisation's mistake.
+    Column("used_by", Text),
+    # Why nobody may use it any more; NULL while it may be.
+    Column("retired", Text),
+)
+
+ledger_restore = Table(
+    "ledger_restore",
+    metadata,
+    Column("restored_at", Instant, primary_key=True),
+    # What was due until then may have been sent by the ledger that was lost.
+    Column("due_until", Instant, nullable=False),
+    Column("actor", StorableText, nullable=False),
+)
+
 
 def state_is(*states: State, row: Any = interaction) -> ColumnElement[bool]:
     """The condition that a row stands in one of the states.

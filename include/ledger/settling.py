@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 
 from include.interactions.states import State
 from include.ledger import events
+from include.ledger.restoring import since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
 FOUND = "found in Data Return"
@@ -23,6 +24,8 @@ class UnknownOutcome:
     """Of the attempt: a later attempt has another."""
     attempted_at: datetime
     """When its latest request left."""
+    earliest_at: datetime
+    """Its request left then or later: the same, unless an older copy of the ledger has been restored."""
     shown_at: datetime | None
     """When Stella Connect took it, as Data Return tells; None while it is not shown there."""
 
@@ -65,11 +68,13 @@ _SHOWN_AT = (
     .where(survey_response.c.interaction_id == interaction.c.id)
     .scalar_subquery()
 )
+_ATTEMPTED_AT = func.coalesce(_ATTEMPT, interaction.c.updated_at)
 _UNKNOWN = (
     select(
         interaction.c.id,
         interaction.c.token,
-        func.coalesce(_ATTEMPT, interaction.c.updated_at).label("attempted_at"),
+        _ATTEMPTED_AT.label("attempted_at"),
+        since_closing(_ATTEMPTED_AT),
         _SHOWN_AT,
     )
     .where(state_is(State.UNKNOWN))

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.states import State
 from include.interactions.survey_response import KnownClosing, SurveyResponse, interaction_of
+from include.ledger.restoring import IS_DOUBTFUL, since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
 _BATCH = 1_000
@@ -99,14 +100,15 @@ def refused_and_sent(connection: Connection, since: datetime) -> tuple[int, int]
 
 
 def first_attempt(connection: Connection) -> datetime | None:
-    """When this ledger's first request left; None while nothing has been sent."""
-    moment: datetime | None = connection.execute(
+    """When this ledger's first request may have left; None while nothing has been sent."""
+    known = connection.execute(
         select(interaction_event.c.at)
         .where(interaction_event.c.to_state == State.SENDING)
         .order_by(interaction_event.c.id)
         .limit(1)
     ).scalar()
-    return moment
+    doubtful = connection.execute(select(func.min(interaction.c.closed_at)).where(IS_DOUBTFUL)).scalar()
+    return min((moment for moment in (known, doubtful) if moment is not None), default=None)
 
 
 def _known_closings(connection: Connection, conversation_ids: Collection[str]) -> dict[str, list[KnownClosing]]:
@@ -125,7 +127,7 @@ def _known_closings(connection: Connection, conversation_ids: Collection[str]) -
                 interaction.c.id,
                 interaction.c.conversation_id,
                 interaction.c.closed_at,
-                attempt,
+                since_closing(attempt),
                 interaction.c.customer_email.is_(None),
             ).where(interaction.c.conversation_id.in_(ids[start : start + _BATCH]))
         )

@@ -92,7 +92,7 @@ class Feedback:
         self._pages(after=cursor.sequence_id, created_from=None, moves_cursor=True)
         absent = [one for one in self.ledger.unknown_outcomes() if one.shown_at is None]
         if _reread_is_due(cursor, absent, now):
-            oldest = min((one.attempted_at - CLOCK_SLACK for one in absent), default=now)
+            oldest = min((one.earliest_at - CLOCK_SLACK for one in absent), default=now)
             created_from = max(now - LONGEST_REREAD, min(now - REREAD_SPAN, oldest))
             # The numbers in between, of what was created earlier, are not in it: the cursor stays.
             self._reread(created_from, now, moves_cursor=False)
@@ -135,7 +135,7 @@ class Feedback:
         absent = [
             one
             for one in late
-            if _past_grace(one, cursor.reread_at) and cursor.reread_from <= one.attempted_at - CLOCK_SLACK
+            if _past_grace(one, cursor.reread_at) and cursor.reread_from <= one.earliest_at - CLOCK_SLACK
         ]
         return self.ledger.resend_absent(absent, self.by)
 
