@@ -44,7 +44,7 @@ def agent_of(conversation: Conversation, users: Mapping[str, User]) -> User | No
     people = [
         user
         for user_id in people_at_closing(conversation)
-        if (user := users.get(user_id, User(id=user_id))).is_person
+        if (user := users.get(user_id) or User(id=user_id)).is_person
     ]
     closer = [user for user in people if user.id == conversation.closed_by]
     return next(iter(closer + people), None)

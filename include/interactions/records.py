@@ -160,7 +160,7 @@ def _merged_away(record: Mapping[str, Any]) -> bool:
     """
     for part in ("attributes", "relationships"):
         values = record.get(part)
-        if isinstance(values, Mapping) and any(_has_value(values.get(name)) for name in _MERGED_INTO):
+        if isinstance(values, Mapping) and any(_has_value(values[name]) for name in _MERGED_INTO if name in values):
             return True
     return False
 

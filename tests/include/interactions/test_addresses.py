@@ -1,4 +1,7 @@
 import pytest
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from include.interactions.addresses import greeting, has_any, same_address, survey_address, usable
 
@@ -28,6 +31,32 @@ def test_well_formed_addresses_are_usable(address):
 )
 def test_malformed_and_masked_addresses_are_not(address):
     assert usable(address) is None
+
+
+words = st.text("abcXYZ019_+-.@<>\"'*• üß", max_size=70)
+domains = st.one_of(
+    words,
+    st.sampled_from(
+        ["example.com", "EXAMPLE.CO.UK", "customer.test", "host.local", "xn--bcher-kva.example", "[1.2.3.4]"]
+    ),
+    st.lists(st.text("abcXYZ019-ü", min_size=1, max_size=70), max_size=5).map(".".join),
+)
+
+
+@given(words, domains)
+@example("x" * 64, "example.com")
+@example("x" * 65, "example.com")
+@example("x" * 60, ".".join(["y" * 63] * 3))
+@example("x" * 64, ".".join(["y" * 63] * 3))
+@example("postmaster", "example.com")
+def test_the_verdict_is_the_validators_for_every_address(local: str, domain: str) -> None:
+    address = f"{local}@{domain}".strip()
+    try:
+        validate_email(address, check_deliverability=False, globally_deliverable=False, test_environment=True)
+        good = "." in domain.strip() and not set(address) & set("*•●…")
+    except EmailNotValidError:
+        good = False
+    assert usable(address) == (address if good else None)
 
 
 def test_the_first_verified_usable_address_is_taken(customer):
