@@ -22,15 +22,18 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Refuse a naive time (ValueError): nobody knows which instant it means."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"the ledger keeps instants, not naive times: {value!r}")
-        return (value - EPOCH) // MILLISECOND
+        return None if value is None else milliseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give an aware datetime in UTC."""
         return None if value is None else EPOCH + value * MILLISECOND
+
+
+def milliseconds(moment: datetime) -> int:
+    """The instant as the ledger will hold it."""
+    if moment.tzinfo is None:
+        raise ValueError(f"the ledger keeps instants, not naive times: {moment!r}")
+    return (moment - EPOCH) // MILLISECOND
 
 
 class StorableText(TypeDecorator[str]):
@@ -62,8 +65,13 @@ class TagNames(TypeDecorator[tuple[str, ...]]):
 
     def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Write the names as a JSON list."""
-        return json.dumps(value) if value else None
+        return names_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002 - SQLAlchemy's signature
         """Read the names back, in their order."""
         return tuple(json.loads(value)) if value else ()
+
+
+def names_text(names: tuple[str, ...] | None) -> str | None:
+    """The tag names as the ledger will hold them."""
+    return json.dumps(names) if names else None
