@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, Response
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from include.sandbox import kustomer_records as records
@@ -31,11 +31,11 @@ def kustomer_app(state: State) -> FastAPI:
     add_control(app, state)
 
     @app.exception_handler(KustomerError)
-    async def refused(request: Request, error: KustomerError) -> JSONResponse:
+    async def refused(request: Request, error: KustomerError) -> Response:
         return answer(request, error.body(), error.status)
 
     @app.exception_handler(HTTPException)
-    async def no_route(request: Request, error: HTTPException) -> JSONResponse:
+    async def no_route(request: Request, error: HTTPException) -> Response:
         known = KustomerError(error.status_code, HTTPStatus(error.status_code).phrase)
         return answer(request, known.body(), error.status_code)
 
@@ -53,7 +53,7 @@ def kustomer_app(state: State) -> FastAPI:
         return key
 
     @app.get("/v1/auth/tokens/current")
-    async def current_token(request: Request) -> JSONResponse:
+    async def current_token(request: Request) -> Response:
         key = allow(request)
         attributes = {
             "name": "Sandbox key",
@@ -64,19 +64,19 @@ def kustomer_app(state: State) -> FastAPI:
         return answer(request, {"data": {"type": "auth_token", "id": "5f" + "0" * 22, "attributes": attributes}})
 
     @app.get("/v1/users/current")
-    async def current_user(request: Request) -> JSONResponse:
+    async def current_user(request: Request) -> Response:
         allow(request)
         machine = next(user for user in organisation.users.values() if user.user_type == "machine")
         return answer(request, {"data": records.user_record(machine)})
 
     @app.get("/v1/orgs/current")
-    async def current_org(request: Request) -> JSONResponse:
+    async def current_org(request: Request) -> Response:
         allow(request)
         attributes = {"name": organisation.subdomain, "displayName": organisation.name}
         return answer(request, {"data": {"type": "org", "id": "5f" + "0" * 21 + "1", "attributes": attributes}})
 
     @app.post("/v1/customers/search")
-    async def customers_search(request: Request) -> JSONResponse:
+    async def customers_search(request: Request) -> Response:
         key = allow(
             request,
             "org.permission.search.create",
@@ -108,7 +108,7 @@ def kustomer_app(state: State) -> FastAPI:
         return answer(request, {"meta": meta, "data": rows, "links": links})
 
     @app.get("/v1/conversations/{ids}")
-    async def conversations(request: Request, ids: str) -> JSONResponse:
+    async def conversations(request: Request, ids: str) -> Response:
         allow(request, "org.permission.conversation.read", "org.user.conversation.read")
 
         def read(id_: str) -> Json | None:
@@ -118,7 +118,7 @@ def kustomer_app(state: State) -> FastAPI:
         return answer(request, one_or_many(ids, read))
 
     @app.get("/v1/customers/{id_}")
-    async def customer(request: Request, id_: str) -> JSONResponse:
+    async def customer(request: Request, id_: str) -> Response:
         allow(request, "org.permission.customer.read", "org.user.customer.read")
         one = organisation.customers.get(id_)
         if one is None or one.deleted:
@@ -126,13 +126,13 @@ def kustomer_app(state: State) -> FastAPI:
         return answer(request, {"data": records.customer_record(one)})
 
     @app.get("/v1/users")
-    async def users(request: Request) -> JSONResponse:
+    async def users(request: Request) -> Response:
         allow(request, "org.permission.user.read", "org.user.read")
         chosen = filter_users(request, organisation.users.values())
         return answer(request, listing(request, "/v1/users", chosen, records.user_record, 100, 500))
 
     @app.get("/v1/users/{ids}")
-    async def users_by_id(request: Request, ids: str) -> JSONResponse:
+    async def users_by_id(request: Request, ids: str) -> Response:
         allow(request, "org.permission.user.read", "org.user.read")
 
         def read(id_: str) -> Json | None:
@@ -142,7 +142,7 @@ def kustomer_app(state: State) -> FastAPI:
         return answer(request, one_or_many(ids, read))
 
     @app.get("/v1/tags")
-    async def tags(request: Request) -> JSONResponse:
+    async def tags(request: Request) -> Response:
         allow(request, "org.permission.tag.read", "org.admin.tag.read", "org.user.tag.read")
         every = list(organisation.tags.values())
         return answer(request, listing(request, "/v1/tags", every, records.tag_record, 100, 100))
@@ -150,9 +150,11 @@ def kustomer_app(state: State) -> FastAPI:
     return app
 
 
-def answer(request: Request, payload: Json, status: int = 200) -> JSONResponse:
+def answer(request: Request, payload: Json, status: int = 200) -> Response:
     """Answer as JSON, with the rate-limit headers that this call earned."""
-    return JSONResponse(payload, status, headers=getattr(request.state, "limits", None))
+    headers = getattr(request.state, "limits", None)
+    # A page of 500 rows is a megabyte, which the standard library takes twice as long to write.
+    return Response(to_json(payload), status, headers, media_type="application/json")
 
 
 def bearer(request: Request) -> str:
