@@ -43,7 +43,7 @@ def tell(text: str) -> None:
         HttpHook(http_conn_id=CONNECTION).run_with_advanced_retry(
             {
                 "stop": stop_after_attempt(ATTEMPTS),
-                "wait": wait_exponential_jitter(initial=1, max=10),
+                "wait": wait_exponential_jitter(multiplier=1, max=10),
                 "sleep": pause,
                 "reraise": True,
             },

@@ -316,7 +316,7 @@ def _patiently(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     trying = Retrying(
         retry=retry_if_exception_type(OperationalError),
         stop=stop_after_attempt(LEDGER_TRIES),
-        wait=wait_exponential_jitter(initial=0.5, max=15),
+        wait=wait_exponential_jitter(multiplier=0.5, max=15),
         sleep=pause,
         reraise=True,
     )

@@ -25,7 +25,7 @@ factor = 1.0
 LONGEST_WAIT_SECONDS = 90.0
 """Cap of a single wait, whatever a vendor's header asks for: both vendors count per minute."""
 
-_backoff = wait_exponential_jitter(initial=1, max=30, jitter=1)
+_backoff = wait_exponential_jitter(multiplier=1, max=30, jitter=1)
 
 
 def pause(seconds: float) -> None:
