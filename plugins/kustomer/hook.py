@@ -6,9 +6,12 @@ Section numbers refer to the Kustomer fact sheet.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
@@ -50,6 +53,7 @@ TOKEN = Call("GET", "/v1/auth/tokens/current")
 PAGE_SIZE = 500
 LAST_PAGE = 100  # section 2.3: a hard limit, though `links.next` points beyond it
 SPLIT_ABOVE = 10_000
+WINDOWS_AT_ONCE = 3  # two are read while the caller works on one; the throttles hold for all together
 READS_OF_A_SHORT_WINDOW = 4
 TAGS_PAGE_SIZE = 100  # section 6: the usual maximum of a list; 500 is known for few
 IDS_PER_CALL = 100  # section 5: the maximum is unknown; this keeps a URL below 3,000 characters
@@ -146,25 +150,22 @@ class KustomerHook(VendorApiHook):
         (the index changes while it is read) is read again, and what is missing after that is reported in
         `short_by`, never hidden.
 
-        Only the results of `conversation` and `customer` are kept, one window at a time, so memory depends on
-        them and on `split_above`, not on the span. Both get raw records, must not raise, and see a record
-        again when a window is read again.
+        Only the results of `conversation` and `customer` are kept, of `WINDOWS_AT_ONCE` windows at a time, so
+        memory depends on them and on `split_above`, not on the span. Both get raw records, must not raise, are
+        called by several threads, and see a record again when a window is read again.
 
         Raises:
             BrokenAnswer: more closings within one millisecond than a search can return, or a nonsensical answer.
             VendorApiError: see `errors.py`.
         """
-        todo = [(_milliseconds(closed_from), _milliseconds(closed_to))]
-        while todo:
-            start, end = todo.pop()
-            if start >= end:
-                continue
-            window = self._window(_moment(start), _moment(end), conversation, customer, split_above)
-            if window is None:
-                middle = (start + end) // 2
-                todo += [(middle, end), (start, middle)]
-            else:
-                yield window
+        reading: deque[Future[SearchWindow[ConversationT, CustomerT]]] = deque()
+        with ThreadPoolExecutor(WINDOWS_AT_ONCE) as readers:
+            for start, end, pages in self._small_windows(closed_from, closed_to, split_above):
+                reading.append(readers.submit(self._window, start, end, pages, conversation, customer))
+                if len(reading) == WINDOWS_AT_ONCE:
+                    yield reading.popleft().result()
+            while reading:
+                yield reading.popleft().result()
 
     def search(
         self, context: Literal["conversation", "customer"], closed_from: datetime, closed_to: datetime
@@ -253,33 +254,47 @@ class KustomerHook(VendorApiHook):
             )
         return True, f"Kustomer accepts the key and it has all roles needed. Links will lead to {web_url}."
 
+    def _small_windows(
+        self, closed_from: datetime, closed_to: datetime, split_above: int
+    ) -> Iterator[tuple[datetime, datetime, Iterator[SearchPage]]]:
+        """The span in windows of at most `split_above` closings or one millisecond, each with its pages."""
+        todo = [(_milliseconds(closed_from), _milliseconds(closed_to))]
+        while todo:
+            start, end = todo.pop()
+            if start >= end:
+                continue
+            pages = self.search("conversation", _moment(start), _moment(end))
+            first = next(pages)
+            if first.total > split_above and end - start > 1:
+                middle = (start + end) // 2
+                todo += [(middle, end), (start, middle)]
+                continue
+            if first.total > PAGE_SIZE * LAST_PAGE:
+                raise self._error(
+                    BrokenAnswer,
+                    SEARCH,
+                    f"counts {first.total} closings within the millisecond from {_text(_moment(start))}, more than "
+                    f"the {PAGE_SIZE * LAST_PAGE} a search returns",
+                )
+            yield _moment(start), _moment(end), chain([first], pages)
+
     def _window(
         self,
         closed_from: datetime,
         closed_to: datetime,
+        pages: Iterable[SearchPage],
         conversation: Callable[[Record], ConversationT],
         customer: Callable[[Record], CustomerT],
-        split_above: int,
-    ) -> SearchWindow[ConversationT, CustomerT] | None:
-        """One window, or None if it holds too much and must be halved."""
-        whole = closed_to - closed_from <= _MILLISECOND
+    ) -> SearchWindow[ConversationT, CustomerT]:
+        """One window, of which `pages` are the first reading."""
         found: dict[str, ConversationT] = {}
         customer_ids: set[str] = set()
         short_by = 0
         for reading in range(READS_OF_A_SHORT_WINDOW):
             nameless = []  # rows without an id: kept, for the caller to count, but not told apart
             total = 0
-            for page in self.search("conversation", closed_from, closed_to):
+            for page in pages:
                 total = page.total
-                if total > split_above and not whole:
-                    return None
-                if total > PAGE_SIZE * LAST_PAGE:
-                    raise self._error(
-                        BrokenAnswer,
-                        SEARCH,
-                        f"counts {total} closings within the millisecond from {_text(closed_from)}, more than "
-                        f"the {PAGE_SIZE * LAST_PAGE} a search returns",
-                    )
                 for record in page.records:
                     identity = _id(record)
                     if identity is None:
@@ -299,6 +314,7 @@ class KustomerHook(VendorApiHook):
                 reading + 1,
                 READS_OF_A_SHORT_WINDOW,
             )
+            pages = self.search("conversation", closed_from, closed_to)
         customers = self._customers(closed_from, closed_to, customer_ids, customer)
         return SearchWindow(closed_from, closed_to, [*found.values(), *nameless], customers, short_by)
 
@@ -442,9 +458,10 @@ def _id(record: Record) -> str | None:
 
 
 def _customer_id(record: Record) -> str | None:
-    value: Any = record
-    for name in ("relationships", "customer", "data", "id"):
-        value = value.get(name) if isinstance(value, dict) else None
+    try:
+        value = record["relationships"]["customer"]["data"]["id"]
+    except (KeyError, TypeError):
+        return None
     return value if isinstance(value, str) else None
 
 

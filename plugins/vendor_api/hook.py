@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from plugins.vendor_api.complaints import complaint, without_personal_data
@@ -160,7 +161,7 @@ class VendorApiHook(BaseHook):
             response = self._send(call, path, params=params, body=body)
             self.answered_at = _date(response.headers)
             try:
-                answer = json.loads(response.content)
+                answer = _parsed(response.content)
             except ValueError:
                 # `from None`: the parser's exception carries the whole body.
                 raise self._error(BrokenAnswer, call, "answered something that is not JSON") from None
@@ -281,6 +282,14 @@ class VendorApiHook(BaseHook):
         if own_host_only and parts.netloc and parts.netloc != urlsplit(self.settings.base_url).netloc:
             raise self._error(BrokenAnswer, call, "gave a next-page link to another host; it was not followed")
         return dict(parse_qsl(parts.query))
+
+
+def _parsed(content: bytes) -> Any:
+    """The JSON in `content`. Raises ValueError."""
+    try:
+        return from_json(content)  # in half the time
+    except ValueError:
+        return json.loads(content)  # takes more: halves of surrogate pairs, a byte order mark, UTF-16
 
 
 def _date(headers: Mapping[str, str]) -> datetime | None:

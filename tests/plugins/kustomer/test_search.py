@@ -9,7 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from plugins.kustomer.hook import KustomerHook, SearchWindow
+from plugins.kustomer.hook import WINDOWS_AT_ONCE, KustomerHook, SearchWindow
 from plugins.vendor_api.errors import BrokenAnswer, KeyFault, OutcomeUnknown
 from tests.support.bad_server import answer, http, serving
 
@@ -245,6 +245,17 @@ def test_a_window_that_holds_too_much_is_halved_before_its_second_page(kustomer_
         (T0 + HOUR * n / 4, T0 + HOUR * (n + 1) / 4) for n in range(4)
     ]
     assert {query["page"] for _, query in search.calls_for("conversation")} == {"1"}
+
+
+def test_windows_are_read_ahead_of_the_caller_but_not_without_bound(kustomer_server: HTTPServer) -> None:
+    search = Search(kustomer_server, spread(800))
+    coming = windows(split_above=50)
+    first = next(coming)
+    # Of 16 windows three have been begun, for which five that held too much were halved.
+    assert len(search.calls_for("conversation")) == 5 + WINDOWS_AT_ONCE
+    found = [first, *coming]
+    assert [window.closed_from for window in found] == sorted(window.closed_from for window in found)
+    assert sum(len(window.conversations) for window in found) == 800
 
 
 def test_halving_ends_at_the_millisecond(kustomer_server: HTTPServer) -> None:
