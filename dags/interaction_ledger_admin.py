@@ -4,20 +4,24 @@ import pendulum
 from airflow.sdk import dag, get_current_context, task
 
 from plugins.ledger_admin import admin_params, carry_out, check_form
+from plugins.organisations import Organisation, organisations
 
 
-@dag(
-    dag_id="interaction_ledger_admin",
-    dag_display_name="Interaction ledger: by hand",
-    description="Shows, cancels, releases, settles or erases interactions; for people, not for the clock.",
-    schedule=None,
-    start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
-    catchup=False,
-    # No retries and no message: whoever triggered it sees at once what is wrong, and nothing has changed then.
-    default_args={"retries": 0},
-    params=admin_params(),
-    tags=["kustomer", "stella connect", "csat", "by hand"],
-    doc_md="""
+def by_hand(organisation: Organisation) -> None:
+    """The DAG of one organisation."""
+
+    @dag(
+        dag_id=organisation.admin_dag_id,
+        dag_display_name=organisation.own("Interaction ledger: by hand", " · "),
+        description="Shows, cancels, releases, settles or erases interactions; for people, not for the clock.",
+        schedule=None,
+        start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
+        catchup=False,
+        # No retries and no message: whoever triggered it sees at once what is wrong, and nothing has changed then.
+        default_args={"retries": 0},
+        params=admin_params(),
+        tags=["kustomer", "stella connect", "csat", "by hand"],
+        doc_md="""
 ### For people, not for the clock
 
 **Trigger** it, choose an act, fill in the fields that the act needs and leave the others empty. **Dry run** is on
@@ -59,19 +63,22 @@ than `personal_data_retention_days` ago go. This also happens every day by itsel
   delete the run afterwards where you could not. The tasks themselves print no address.
 - Kustomer, Stella Connect, Airflow's own records and backups are not touched.
 """,
-)
-def interaction_ledger_admin() -> None:
-    """Look at the form, then act."""
+    )
+    def interaction_ledger_admin() -> None:
+        """Look at the form, then act."""
 
-    @task(task_id="check_form")
-    def check() -> None:
-        check_form(get_current_context())
+        @task(task_id="check_form")
+        def check() -> None:
+            check_form(get_current_context())
 
-    @task(task_id="carry_out")
-    def act() -> dict[str, object]:
-        return carry_out(get_current_context())
+        @task(task_id="carry_out")
+        def act() -> dict[str, object]:
+            return carry_out(get_current_context(), organisation)
 
-    check() >> act()
+        check() >> act()
+
+    interaction_ledger_admin()
 
 
-interaction_ledger_admin()
+for one in organisations():
+    by_hand(one)

@@ -6,29 +6,33 @@ from airflow.sdk import dag, get_current_context, task
 from plugins.alarms import raise_alarms
 from plugins.ledger_admin import retain
 from plugins.notifier import notify_failure
+from plugins.organisations import Organisation, organisations
 from plugins.params import setting_params
 from plugins.run_context import is_first_of_the_day
-from plugins.stella_connect.feedback import SURVEY_RESPONSES_READ, record_feedback
+from plugins.stella_connect.feedback import record_feedback, survey_responses_read
 
 
-@dag(
-    dag_id="stella_connect_feedback",
-    dag_display_name="Stella Connect feedback",
-    description="Records delivery states and survey responses, and settles interactions with an unknown outcome.",
-    schedule="*/15 * * * *",
-    start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
-    on_failure_callback=notify_failure,
-    catchup=False,  # reading continues at the ledger's cursor, whatever runs were missed
-    max_active_runs=1,
-    default_args={
-        "retries": 3,
-        "retry_delay": pendulum.duration(seconds=30),
-        "retry_exponential_backoff": True,
-        "max_retry_delay": pendulum.duration(minutes=5),
-    },
-    params={"on_absent": setting_params()["on_absent"]},
-    tags=["kustomer", "stella connect", "csat"],
-    doc_md="""
+def feedback(organisation: Organisation) -> None:
+    """The DAG of one organisation."""
+
+    @dag(
+        dag_id=organisation.feedback_dag_id,
+        dag_display_name=organisation.own("Stella Connect feedback", " · "),
+        description="Records delivery states and survey responses, settles interactions with an unknown outcome.",
+        schedule="*/15 * * * *",
+        start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
+        on_failure_callback=notify_failure,
+        catchup=False,  # reading continues at the ledger's cursor, whatever runs were missed
+        max_active_runs=1,
+        default_args={
+            "retries": 3,
+            "retry_delay": pendulum.duration(seconds=30),
+            "retry_exponential_backoff": True,
+            "max_retry_delay": pendulum.duration(minutes=5),
+        },
+        params={"on_absent": setting_params()["on_absent"]},
+        tags=["kustomer", "stella connect", "csat"],
+        doc_md="""
 ### What became of the surveys
 
 **record_survey_responses** reads Stella Connect's Data Return from where the last run stopped; when nothing is new
@@ -49,26 +53,29 @@ is an ERROR in the log that begins with ALARM and says what to do, a metric, and
 
 Releases never wait for this DAG.
 """,
-)
-def stella_connect_feedback() -> None:
-    """Three tasks that know nothing of each other; all are cheap, and repeating them changes nothing."""
+    )
+    def stella_connect_feedback() -> None:
+        """Three tasks that know nothing of each other; all are cheap, and repeating them changes nothing."""
 
-    @task(outlets=[SURVEY_RESPONSES_READ])
-    def record_survey_responses() -> dict[str, object]:
-        return record_feedback(get_current_context())
+        @task(outlets=[survey_responses_read(organisation)])
+        def record_survey_responses() -> dict[str, object]:
+            return record_feedback(get_current_context(), organisation)
 
-    @task(task_id="raise_alarms")
-    def alarms() -> dict[str, object]:
-        return raise_alarms(get_current_context())
+        @task(task_id="raise_alarms")
+        def alarms() -> dict[str, object]:
+            return raise_alarms(get_current_context(), organisation)
 
-    @task.run_if(is_first_of_the_day, skip_message="personal data is looked at once a day")
-    @task
-    def retain_personal_data() -> dict[str, int]:
-        return retain(get_current_context())
+        @task.run_if(is_first_of_the_day, skip_message="personal data is looked at once a day")
+        @task
+        def retain_personal_data() -> dict[str, int]:
+            return retain(get_current_context(), organisation)
 
-    record_survey_responses()
-    alarms()
-    retain_personal_data()
+        record_survey_responses()
+        alarms()
+        retain_personal_data()
+
+    stella_connect_feedback()
 
 
-stella_connect_feedback()
+for one in organisations():
+    feedback(one)

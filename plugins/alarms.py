@@ -10,10 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Context
-from airflow.sdk.observability import stats
 
 from include.ledger import Ledger
+from plugins.metrics import level
 from plugins.notifier import tell
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import (
     actor_of,
     canonical_line,
@@ -43,7 +44,7 @@ class Alarm:
     text: str
 
 
-def raise_alarms(context: Context) -> dict[str, Any]:
+def raise_alarms(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
     """Look at the ledger alone, whatever vendors and the pipeline are doing, and raise what stands.
 
     Each alarm is logged as long as it stands; people are told when it begins, and again once a day.
@@ -51,17 +52,16 @@ def raise_alarms(context: Context) -> dict[str, Any]:
     Returns:
         The ledger's backlog, and `alarms`, the names of those that stand.
     """
-    settings, ledger, now = settings_of(context), open_ledger(), datetime.now(UTC)
-    ledger.migrate()
+    settings, ledger, now = settings_of(context, organisation), open_ledger(organisation), datetime.now(UTC)
     ledger.recover(by=actor_of(context))  # what a dead release holds is due, too
     # Where interactions are gathered for longer, being that late is no fault.
     grace = max(OVERDUE_GRACE, timedelta(seconds=2 * settings.release_window_seconds))
-    backlog = measure_backlog(ledger, now, grace)
-    alarms = [*_overdue(backlog, grace), *_afterwards(ledger, now)]
+    backlog = measure_backlog(ledger, now, organisation, grace)
+    alarms = [*_overdue(backlog, grace, organisation), *_afterwards(ledger, now, organisation)]
     standing = [alarm.name for alarm in alarms]
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
     for name in NAMES:
-        stats.gauge(f"alarms.{name}", int(name in standing))
+        level(f"alarms.{name}", int(name in standing), organisation)
     reminds = origin_of(context) == "schedule" and is_first_of_the_day(context)
     told = set() if reminds else _told_before(context)
     for alarm in alarms:
@@ -76,7 +76,9 @@ def sound(alarm: Alarm, *, tell_people: bool = True) -> None:
         tell(f"ALARM: {alarm.text}")
 
 
-def measure_backlog(ledger: Ledger, now: datetime, grace: timedelta = OVERDUE_GRACE) -> dict[str, Any]:
+def measure_backlog(
+    ledger: Ledger, now: datetime, organisation: Organisation = DEFAULT, grace: timedelta = OVERDUE_GRACE
+) -> dict[str, Any]:
     """What has not come to an end, also as metrics; `oldest_overdue_seconds` counts from the due time."""
     left = ledger.backlog(grace=grace)
     late = max(0.0, (now - left.oldest_due).total_seconds()) if left.oldest_due else 0.0
@@ -88,7 +90,7 @@ def measure_backlog(ledger: Ledger, now: datetime, grace: timedelta = OVERDUE_GR
         "unknown": left.unknown,
     }
     for name, number in facts.items():
-        stats.gauge(f"ledger.{name}", number)
+        level(f"ledger.{name}", number, organisation)
     return facts
 
 
@@ -109,7 +111,7 @@ def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
 NAMES = ("overdue", "unknown", "not_shown", "shown_twice", "refused")
 
 
-def _overdue(backlog: dict[str, Any], grace: timedelta) -> list[Alarm]:
+def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisation) -> list[Alarm]:
     if not backlog["overdue"]:
         return []
     return [
@@ -117,13 +119,13 @@ def _overdue(backlog: dict[str, Any], grace: timedelta) -> list[Alarm]:
             "overdue",
             f"{backlog['overdue']} planned interactions have been due for more than "
             f"{grace // timedelta(minutes=1)} minutes, the oldest for {backlog['oldest_overdue_seconds'] // 60}. "
-            f"Nothing is lost: the next run of kustomer_stella_connect releases them. Look whether it runs, is "
+            f"Nothing is lost: the next run of {organisation.dag_id} releases them. Look whether it runs, is "
             f"paused or fails, and at max_releases_per_run; trigger it to have them released at once.",
         )
     ]
 
 
-def _afterwards(ledger: Ledger, now: datetime) -> list[Alarm]:
+def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
     """What Stella Connect said, or did not say, afterwards."""
     hours, alarms = GRACE // timedelta(hours=1), []
     if unknown := sum(one.attempted_at + GRACE + LOOKED_FOR <= now for one in ledger.unknown_outcomes()):
@@ -132,7 +134,7 @@ def _afterwards(ledger: Ledger, now: datetime) -> list[Alarm]:
                 "unknown",
                 f"{unknown} interactions have had an unknown outcome for more than {hours} hours, and Stella "
                 f"Connect does not show them. Look for them on its Invalid Requests tab, then settle each in the "
-                f"DAG interaction_ledger_admin.",
+                f"DAG {organisation.admin_dag_id}.",
             )
         )
     shown = ledger.shown(since=now - REREAD_SPAN, until=now - GRACE)

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.states import State
 from include.ledger import ActRefusedError, Ledger
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def check_form(context: Context) -> None:
     log.info(canonical_line("admin.asked", {"act": request.act, "dry_run": request.dry_run}))
 
 
-def carry_out(context: Context) -> dict[str, Any]:
+def carry_out(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
     """Do what the form asks, or say what would change.
 
     Returns:
@@ -134,16 +135,15 @@ def carry_out(context: Context) -> dict[str, Any]:
     Raises:
         AirflowFailException: the form is wrong, or does not fit what the ledger holds. Nothing has changed.
     """
-    request, ledger = _request(context), open_ledger()
-    ledger.migrate()
+    request, ledger = _request(context), open_ledger(organisation)
     if request.act == "show_history":
         events = _history(ledger, request.conversation_id or "")
         log.info(canonical_line("admin", {"act": request.act, "events": len(events)}))
         return {"act": request.act, "events": events}
     if request.act == "apply_retention":
-        return retain(context, dry_run=request.dry_run, why=request.reason)
+        return retain(context, organisation, dry_run=request.dry_run, why=request.reason)
     try:
-        counts = _change(ledger, request, context)
+        counts = _change(ledger, request, context, organisation)
     except ActRefusedError as refusal:
         msg = f"{refusal} Nothing has changed."
         raise AirflowFailException(msg) from None
@@ -152,17 +152,18 @@ def carry_out(context: Context) -> dict[str, Any]:
     if request.dry_run:
         log.info("Dry run: nothing has changed. Trigger again with Dry run switched off to do it.")
     elif counts.get("due_now") or counts.get("planned"):
-        log.info("The next hourly run sends it; trigger kustomer_stella_connect by hand to have it sent at once.")
+        log.info("The next hourly run sends it; trigger %s by hand to have it sent at once.", organisation.dag_id)
     return facts
 
 
-def retain(context: Context, *, dry_run: bool = False, why: str | None = None) -> dict[str, Any]:
+def retain(
+    context: Context, organisation: Organisation = DEFAULT, *, dry_run: bool = False, why: str | None = None
+) -> dict[str, Any]:
     """Erase names, addresses and comments of interactions settled more than `personal_data_retention_days` ago.
 
     Called by the daily clock as well as by the form; who and why stand in each interaction's history.
     """
-    days, ledger = settings_of(context).personal_data_retention_days, open_ledger()
-    ledger.migrate()
+    days, ledger = settings_of(context, organisation).personal_data_retention_days, open_ledger(organisation)
     erased = ledger.retain(
         timedelta(days=days), _person(context), why or f"retention of {days} days", dry_run=dry_run
     )
@@ -171,7 +172,7 @@ def retain(context: Context, *, dry_run: bool = False, why: str | None = None) -
     return facts
 
 
-def _change(ledger: Ledger, request: Request, context: Context) -> dict[str, int]:
+def _change(ledger: Ledger, request: Request, context: Context, organisation: Organisation) -> dict[str, int]:
     by, why, dry_run = _person(context), request.reason or "", request.dry_run
     conversation_id, closed_at = request.conversation_id or "", request.closed_at
     match request.act:
@@ -183,7 +184,7 @@ def _change(ledger: Ledger, request: Request, context: Context) -> dict[str, int
             outcome = request.settle_as or State.SENT
             return ledger.settle_by_hand(conversation_id, closed_at, outcome, by, why, dry_run=dry_run)
         case "send_agent_again":
-            expire_after = timedelta(seconds=settings_of(context).expire_after_seconds)
+            expire_after = timedelta(seconds=settings_of(context, organisation).expire_after_seconds)
             return ledger.send_again(request.agent_email or "", expire_after, by, why, dry_run=dry_run)
         case _:
             return ledger.erase_customer(request.customer or "", by, why, dry_run=dry_run)

@@ -8,6 +8,7 @@ from airflow.sdk import Context
 
 from include.interactions.release_windows import release_windows
 from include.interactions.span import span_of
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import (
     actor_of,
     canonical_line,
@@ -20,7 +21,7 @@ from plugins.run_context import (
 log = logging.getLogger(__name__)
 
 
-def plan_windows(context: Context) -> list[dict[str, Any]]:
+def plan_windows(context: Context, organisation: Organisation = DEFAULT) -> list[dict[str, Any]]:
     """What falls due before the next run has taken over, grouped into release windows, overdue ones first.
 
     It does not matter which run found an interaction. Interactions whose release died before sending are planned
@@ -30,8 +31,7 @@ def plan_windows(context: Context) -> list[dict[str, Any]]:
         One dict for each window: `due_from`, `due_until` (ISO 8601), `count`, `label` (for the grid) and `limit`
         (None, or at most so many when `max_releases_per_run` is set). Never personal data.
     """
-    settings, ledger = settings_of(context), open_ledger()
-    ledger.migrate()
+    settings, ledger = settings_of(context, organisation), open_ledger(organisation)
     recovered = ledger.recover(by=actor_of(context))
     span = span_of(
         own_interval_of(context),

@@ -4,19 +4,20 @@ from airflow.sdk import Context
 
 from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import open_ledger, own_interval_of, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 
-def check_configuration(context: Context) -> None:
-    """Read the settings and the three connections, without a request to anybody.
+def check_configuration(context: Context, organisation: Organisation = DEFAULT) -> None:
+    """Read the settings and the three connections, without a request to a vendor.
 
     Raises:
         AirflowFailException: naming the setting or connection, the key in it, and what is allowed.
     """
-    settings_of(context)
+    settings_of(context, organisation)
     own_interval_of(context)
-    open_ledger()
+    open_ledger(organisation)
     with fail_for_good():
-        _ = KustomerHook().web_url  # reading it checks the whole connection
-        _ = StellaConnectHook().settings
+        _ = KustomerHook(organisation.kustomer_connection).web_url  # reading it checks the whole connection
+        _ = StellaConnectHook(organisation.stella_connect_connection).settings

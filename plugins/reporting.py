@@ -8,20 +8,26 @@ from typing import Any
 
 from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.observability import stats
 
 from plugins.alarms import measure_backlog, refusals, sound
+from plugins.metrics import level
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
 
 log = logging.getLogger(__name__)
 
-INTERACTIONS_RELEASED = Asset(name="interactions_released", uri="kustomer-stella-connect://interactions/released")
-"""Emitted once a run, with the run's counts."""
-
 FAILED = ("failed", "upstream_failed")
 
 
-def report_run(context: Context) -> dict[str, Any]:
+def interactions_released(organisation: Organisation = DEFAULT) -> Asset:
+    """Emitted once a run, with the run's counts."""
+    return Asset(
+        name=organisation.own("interactions_released"),
+        uri=f"kustomer-stella-connect://{organisation.own('interactions')}/released",
+    )
+
+
+def report_run(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
     """Sum up the run in one log line, metrics and an asset event; fail it if anything before failed.
 
     Raises:
@@ -41,13 +47,13 @@ def report_run(context: Context) -> dict[str, Any]:
         "profiles": profiles,
         "windows": len(windows),
         "released": released,
-        "backlog": measure_backlog(open_ledger(), datetime.now(UTC)),
+        "backlog": measure_backlog(open_ledger(organisation), datetime.now(UTC), organisation),
     }
     log.info(canonical_line("run", facts))
     if (most := released["late_seconds"]["most"]) is not None:
-        stats.gauge("interactions.late_seconds", most)
-    context["outlet_events"][INTERACTIONS_RELEASED].extra = facts
-    _warn_if_late(context, extracted.get("finished_at"))
+        level("interactions.late_seconds", most, organisation)
+    context["outlet_events"][interactions_released(organisation)].extra = facts
+    _warn_if_late(context, extracted.get("finished_at"), settings_of(context, organisation).handover_seconds)
     for alarm in refusals(
         released.get("rejected", 0), released.get("sent", 0) + released.get("unknown", 0), "in this run"
     ):
@@ -75,12 +81,11 @@ def _sum(releases: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
     return dict(counts) | {"late_seconds": {"least": min(least, default=None), "most": max(most, default=None)}}
 
 
-def _warn_if_late(context: Context, finished_at: str | None) -> None:
+def _warn_if_late(context: Context, finished_at: str | None, handover_seconds: int) -> None:
     """The next run takes over at its interval's end plus the handover; extraction must be done by then."""
-    handover = timedelta(seconds=settings_of(context).handover_seconds)
     if finished_at is None or origin_of(context) != "schedule":
         return
-    took_over = own_interval_of(context)[1] + handover
+    took_over = own_interval_of(context)[1] + timedelta(seconds=handover_seconds)
     if datetime.fromisoformat(finished_at).astimezone(UTC) > took_over:
         log.warning(
             "Extraction finished at %s, after the handover ended at %s: interactions that fell due in between "

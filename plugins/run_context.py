@@ -9,40 +9,46 @@ from typing import Any
 from airflow.sdk import BaseHook, Context, Variable
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
 
-from include.interactions.settings import VARIABLE, Settings, SettingsError, load_settings
+from include.interactions.settings import Settings, SettingsError, load_settings
 from include.interactions.span import Origin, own_interval
-from include.ledger import Ledger, connect
-
-LEDGER_CONNECTION = "interaction_ledger"
+from include.ledger import Ledger, LedgerRefusedError, connect
+from plugins.organisations import DEFAULT, Organisation
 
 QUARTER = timedelta(minutes=15)
 """The interval of the DAG that asks `is_first_of_the_day`."""
 
 
-def settings_of(context: Context) -> Settings:
+def settings_of(context: Context, organisation: Organisation = DEFAULT) -> Settings:
     """The settings of this run: trigger form, else Variable, else default.
 
     Raises:
         AirflowFailException: a setting is unknown or not allowed; trying again would not help.
     """
+    name = organisation.settings_variable
     try:
         # Read as text: asked for JSON, Airflow takes a Variable of the environment that is none for missing.
-        variable = Variable.get(VARIABLE, default=None)
-        return load_settings(None if variable is None else json.loads(variable), context["params"])
+        variable = Variable.get(name, default=None)
+        return load_settings(None if variable is None else json.loads(variable), context["params"], name)
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
     except ValueError as error:
-        msg = f"Variable {VARIABLE!r} is not JSON: {error}"
+        msg = f"Variable {name!r} is not JSON: {error}"
         raise AirflowFailException(msg) from None
 
 
-def open_ledger(conn_id: str = LEDGER_CONNECTION) -> Ledger:
-    """The ledger behind the connection.
+def open_ledger(organisation: Organisation = DEFAULT) -> Ledger:
+    """The organisation's ledger, its schema up to date.
 
     Raises:
-        AirflowFailException: see `ledger_url`.
+        AirflowFailException: see `ledger_url`; or it is another organisation's, or not used any more.
     """
-    return Ledger(connect(ledger_url(conn_id)))
+    conn_id = organisation.ledger_connection
+    ledger = Ledger(connect(ledger_url(conn_id)))
+    try:
+        ledger.enter(conn_id)
+    except LedgerRefusedError as refusal:
+        raise AirflowFailException(str(refusal)) from None
+    return ledger
 
 
 def ledger_url(conn_id: str) -> str:

@@ -110,12 +110,13 @@ class Settings(BaseModel):
     )
 
 
-def load_settings(variable: object, params: Mapping[str, object]) -> Settings:
+def load_settings(variable: object, params: Mapping[str, object], name: str = VARIABLE) -> Settings:
     """The settings of a run: what the trigger form says, else the Variable, else the default.
 
     Args:
         variable: the Variable's parsed JSON; None when it does not exist.
         params: the run's Params; those that are None or not settings are not looked at.
+        name: of the Variable, for messages.
 
     Raises:
         SettingsError: naming every key that is unknown or has a value that is not allowed.
@@ -123,14 +124,14 @@ def load_settings(variable: object, params: Mapping[str, object]) -> Settings:
     if variable is None:
         variable = {}
     if not isinstance(variable, Mapping):
-        msg = f"Variable {VARIABLE!r} must be a JSON object of settings, not {type(variable).__name__}."
+        msg = f"Variable {name!r} must be a JSON object of settings, not {type(variable).__name__}."
         raise SettingsError(msg)
     chosen = {key: params[key] for key in Settings.model_fields if params.get(key) is not None}
     try:
         return Settings.model_validate({**variable, **chosen})
     except ValidationError as error:
         faults = "; ".join(_explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors())
-        msg = f"Settings (Variable {VARIABLE!r} or Params of the run): {faults}"
+        msg = f"Settings (Variable {name!r} or Params of the run): {faults}"
         raise SettingsError(msg) from None
 
 

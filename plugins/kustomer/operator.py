@@ -20,8 +20,8 @@ from include.ledger import Recorded
 from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
 from plugins.metrics import count_interactions
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import (
-    LEDGER_CONNECTION,
     actor_of,
     canonical_line,
     open_ledger,
@@ -42,16 +42,9 @@ class ExtractClosedConversationsOperator(BaseOperator):
     the search without being one.
     """
 
-    def __init__(
-        self,
-        *,
-        kustomer_conn_id: str = "kustomer_default",
-        ledger_conn_id: str = LEDGER_CONNECTION,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, organisation: Organisation = DEFAULT, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.kustomer_conn_id = kustomer_conn_id
-        self.ledger_conn_id = ledger_conn_id
+        self.organisation = organisation
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Extract, record, and move the watermark if the schedule started this run.
@@ -61,8 +54,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
             AirflowException: Kustomer did not answer, or some customers could not be read: what could be
                 read is recorded, the watermark stays, and the next try or run covers the span again.
         """
-        settings, ledger = settings_of(context), open_ledger(self.ledger_conn_id)
-        ledger.migrate()
+        settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
         own, origin = own_interval_of(context), origin_of(context)
         if origin == "schedule" and ledger.watermark() is None:
             # From here on no hour may be missing, not even the first, should it fail.
@@ -78,7 +70,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
         with (
             fail_for_good(),
             KustomerHook(
-                self.kustomer_conn_id, requests_per_minute=settings.kustomer_requests_per_minute
+                self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
             ) as kustomer,
         ):
             extraction = Extraction(kustomer, settings)
@@ -88,7 +80,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
             finally:
                 facts = extraction.facts()
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
-                count_interactions({"planned": facts["planned"], **skipped})
+                count_interactions({"planned": facts["planned"], **skipped}, self.organisation)
                 self.log.info(canonical_line("extracted", facts))
         if extraction.customers_unread:
             msg = (

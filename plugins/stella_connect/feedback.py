@@ -9,18 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from airflow.sdk import Asset, Context
-from airflow.sdk.observability import stats
 
 from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
 from include.ledger import Cursor, Ledger, UnknownOutcome
 from plugins.failures import fail_for_good
+from plugins.metrics import count, level
+from plugins.organisations import DEFAULT, Organisation
 from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 log = logging.getLogger(__name__)
-
-SURVEY_RESPONSES_READ = Asset(name="survey_responses_read", uri="kustomer-stella-connect://survey-responses/read")
-"""Emitted once a run, with the run's counts."""
 
 GRACE = timedelta(hours=6)
 """Until then Stella Connect may still come to show a request that it took. How long that takes is unknown; the
@@ -32,23 +30,30 @@ LONGEST_REREAD = timedelta(days=30)
 """By then Stella Connect may have expunged what it held (4.5)."""
 
 
-def record_feedback(context: Context) -> dict[str, Any]:
+def survey_responses_read(organisation: Organisation = DEFAULT) -> Asset:
+    """Emitted once a run, with the run's counts."""
+    return Asset(
+        name=organisation.own("survey_responses_read"),
+        uri=f"kustomer-stella-connect://{organisation.own('survey-responses')}/read",
+    )
+
+
+def record_feedback(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
     """Read what is new, settle what can be settled, and tell in one log line, metrics and an asset event.
 
     Raises:
         AirflowFailException: a setting, connection or key is wrong.
         VendorApiError: Stella Connect did not answer. What was read is kept; the next try continues there.
     """
-    settings, ledger = settings_of(context), open_ledger()
-    ledger.migrate()
-    with fail_for_good(), StellaConnectHook() as stella_connect:
+    settings, ledger = settings_of(context, organisation), open_ledger(organisation)
+    with fail_for_good(), StellaConnectHook(organisation.stella_connect_connection) as stella_connect:
         facts = Feedback(ledger, stella_connect, settings.on_absent, by=actor_of(context)).read(datetime.now(UTC))
     log.info(canonical_line("feedback", facts))
-    for count in ("recorded", "answered", "settled", "resent"):
-        stats.incr(f"feedback.{count}", facts[count])
-    for level in ("unknown", "unknown_past_grace", "not_shown", "shown_twice"):
-        stats.gauge(f"feedback.{level}", facts[level])
-    context["outlet_events"][SURVEY_RESPONSES_READ].extra = facts
+    for name in ("recorded", "answered", "settled", "resent"):
+        count(f"feedback.{name}", facts[name], organisation)
+    for name in ("unknown", "unknown_past_grace", "not_shown", "shown_twice"):
+        level(f"feedback.{name}", facts[name], organisation)
+    context["outlet_events"][survey_responses_read(organisation)].extra = facts
     return facts
 
 

@@ -10,7 +10,8 @@ from include.interactions.addresses import same_address
 from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
 from plugins.metrics import count_interactions
-from plugins.run_context import LEDGER_CONNECTION, actor_of, canonical_line, open_ledger, settings_of
+from plugins.organisations import DEFAULT, Organisation
+from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.stella_connect.release import Release
 
@@ -24,22 +25,15 @@ class CheckAgentProfilesOperator(BaseOperator):
     Returns counts: `agents` with planned interactions, of them `not_approved`, and their `interactions_at_risk`.
     """
 
-    def __init__(
-        self,
-        *,
-        stella_connect_conn_id: str = "stella_connect_default",
-        ledger_conn_id: str = LEDGER_CONNECTION,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, organisation: Organisation = DEFAULT, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.stella_connect_conn_id = stella_connect_conn_id
-        self.ledger_conn_id = ledger_conn_id
+        self.organisation = organisation
 
     def execute(self, context: Context) -> dict[str, int]:
         """Compare the agents who have planned interactions with the approved profiles."""
-        ledger = open_ledger(self.ledger_conn_id)
+        ledger = open_ledger(self.organisation)
         waiting = ledger.agents_waiting()
-        with fail_for_good(), StellaConnectHook(self.stella_connect_conn_id) as stella_connect:
+        with fail_for_good(), StellaConnectHook(self.organisation.stella_connect_connection) as stella_connect:
             approved = {same_address(address) for address in stella_connect.active_employees()}
         missing = {address for address in waiting if same_address(address) not in approved}
         ledger.mark_profiles(approved=waiting.keys() - missing, not_approved=missing)
@@ -70,20 +64,10 @@ class ReleaseInteractionsOperator(BaseOperator):
 
     template_fields = ("window",)
 
-    def __init__(
-        self,
-        *,
-        window: Mapping[str, Any],
-        kustomer_conn_id: str = "kustomer_default",
-        stella_connect_conn_id: str = "stella_connect_default",
-        ledger_conn_id: str = LEDGER_CONNECTION,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, window: Mapping[str, Any], organisation: Organisation = DEFAULT, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = window
-        self.kustomer_conn_id = kustomer_conn_id
-        self.stella_connect_conn_id = stella_connect_conn_id
-        self.ledger_conn_id = ledger_conn_id
+        self.organisation = organisation
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Release the window.
@@ -92,14 +76,14 @@ class ReleaseInteractionsOperator(BaseOperator):
             AirflowFailException: Stella Connect or Kustomer refuses the key; everything unsent stays planned.
             ReleaseInterrupted: a vendor does not answer; everything unsent stays planned for the next try.
         """
-        settings = settings_of(context)
-        ledger = open_ledger(self.ledger_conn_id)
+        settings = settings_of(context, self.organisation)
+        ledger = open_ledger(self.organisation)
         with (
             fail_for_good(),
             KustomerHook(
-                self.kustomer_conn_id, requests_per_minute=settings.kustomer_requests_per_minute
+                self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
             ) as kustomer,
-            StellaConnectHook(self.stella_connect_conn_id) as stella_connect,
+            StellaConnectHook(self.organisation.stella_connect_connection) as stella_connect,
         ):
             release = Release(ledger, kustomer, stella_connect, settings, by=actor_of(context))
             try:
@@ -110,6 +94,6 @@ class ReleaseInteractionsOperator(BaseOperator):
                 )
             finally:
                 facts = release.facts()
-                count_interactions(facts)
+                count_interactions(facts, self.organisation)
                 self.log.info(canonical_line("released", facts))
         return facts

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.ledger import Ledger, connect
-from plugins.reporting import INTERACTIONS_RELEASED, report_run
+from plugins.reporting import interactions_released, report_run
 from tests.support.ledger import closing
 from tests.support.pipeline import run_of
 
@@ -75,7 +75,7 @@ def test_the_windows_are_summed_up_with_the_least_and_the_most_lateness() -> Non
     assert facts["released"] == {"sent": 5, "rejected": 1, "late_seconds": {"least": 0.2, "most": 41.0}}
     assert facts["extracted"] == {"found": 5, "planned": 4, "skipped": {"merged": 1}}
     assert facts["profiles"] == PROFILES
-    assert context["outlet_events"][INTERACTIONS_RELEASED].extra == facts
+    assert context["outlet_events"][interactions_released()].extra == facts
 
 
 def test_a_run_without_anything_due_is_an_honest_zero() -> None:
@@ -113,7 +113,7 @@ def test_a_run_with_a_failed_task_fails_and_still_says_what_it_did() -> None:
     with pytest.raises(AirflowFailException, match="2 task instances of this run failed or never ran"):
         report_run(context)
 
-    assert context["outlet_events"][INTERACTIONS_RELEASED].extra["released"]["sent"] == 3
+    assert context["outlet_events"][interactions_released()].extra["released"]["sent"] == 3
 
 
 @pytest.mark.parametrize(

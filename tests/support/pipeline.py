@@ -14,13 +14,20 @@ from sqlalchemy import text
 from include.ledger import Ledger, connect
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET, Sandbox
 from plugins.kustomer.operator import ExtractClosedConversationsOperator
+from plugins.organisations import DEFAULT, Organisation
 from plugins.planning import plan_windows
 from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
 
 WEB_URL = "https://acme.kustomerapp.com"
 
 
-def environment(kustomer_url: str, stella_url: str, ledger_url: str, settings: dict[str, Any]) -> dict[str, str]:
+def environment(
+    kustomer_url: str,
+    stella_url: str,
+    ledger_url: str,
+    settings: dict[str, Any],
+    organisation: Organisation = DEFAULT,
+) -> dict[str, str]:
     """The variables that point a run at a sandbox and a ledger."""
     ledger = (
         {"conn_type": "sqlite", "host": ledger_url.removeprefix("sqlite:///")}
@@ -40,10 +47,12 @@ def environment(kustomer_url: str, stella_url: str, ledger_url: str, settings: d
         "extra": {"api_secret": STELLA_SECRET},
     }
     return {
-        "AIRFLOW_CONN_KUSTOMER_DEFAULT": json.dumps(kustomer),
-        "AIRFLOW_CONN_STELLA_CONNECT_DEFAULT": json.dumps(stella),
-        "AIRFLOW_CONN_INTERACTION_LEDGER": ledger if isinstance(ledger, str) else json.dumps(ledger),
-        "AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT": json.dumps(settings),
+        f"AIRFLOW_CONN_{organisation.kustomer_connection.upper()}": json.dumps(kustomer),
+        f"AIRFLOW_CONN_{organisation.stella_connect_connection.upper()}": json.dumps(stella),
+        f"AIRFLOW_CONN_{organisation.ledger_connection.upper()}": ledger
+        if isinstance(ledger, str)
+        else json.dumps(ledger),
+        f"AIRFLOW_VAR_{organisation.settings_variable.upper()}": json.dumps(settings),
     }
 
 
@@ -53,6 +62,7 @@ class Pipeline:
 
     sandbox: Sandbox
     ledger_url: str
+    organisation: Organisation = DEFAULT
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
@@ -60,17 +70,21 @@ class Pipeline:
         self.ledger = Ledger(self.engine)
 
     def extract(self, context: Any) -> dict[str, Any]:
-        return ExtractClosedConversationsOperator(task_id="extract").execute(context)
+        return ExtractClosedConversationsOperator(task_id="extract", organisation=self.organisation).execute(
+            context
+        )
 
     def check(self, context: Any) -> dict[str, Any]:
-        return CheckAgentProfilesOperator(task_id="check").execute(context)
+        return CheckAgentProfilesOperator(task_id="check", organisation=self.organisation).execute(context)
 
     def release(self, context: Any, window: dict[str, Any]) -> dict[str, Any]:
-        return ReleaseInteractionsOperator(task_id="release", window=window).execute(context)
+        release = ReleaseInteractionsOperator(task_id="release", window=window, organisation=self.organisation)
+        return release.execute(context)
 
     def release_due(self, context: Any) -> list[dict[str, Any]]:
         """Plan, and release the windows that are due already."""
-        due = [window for window in plan_windows(context) if instant(window["due_until"]) <= datetime.now(UTC)]
+        windows = plan_windows(context, self.organisation)
+        due = [window for window in windows if instant(window["due_until"]) <= datetime.now(UTC)]
         return [self.release(context, window) for window in due]
 
     def run(self, context: Any) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""Which organisations this Airflow serves, and under which names each has its DAGs, connections and settings.
+
+One by default. The variable `KUSTOMER_STELLA_ORGANISATIONS` of the environment, read whenever a DAG file is parsed,
+names several: a JSON object such as `{"default": {}, "acme": {"schedule": "30 * * * *"}}`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+ENVIRONMENT, SCHEDULE = "KUSTOMER_STELLA_ORGANISATIONS", "KUSTOMER_STELLA_SCHEDULE"
+DEFAULT_NAME, DEFAULT_SCHEDULE = "default", "0 * * * *"
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+LONGEST_NAME = 40
+TAKEN = ("alarms",)
+"""Its Stella Connect connection would have the name of the notifier's."""
+
+
+class OrganisationsError(ValueError):
+    """The variable cannot be used; the message names it, what is wrong, and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """One pair of a Kustomer and a Stella Connect account, with a ledger of its own."""
+
+    name: str = DEFAULT_NAME
+    schedule: str = DEFAULT_SCHEDULE
+    """When a run of its pipeline starts and which closings it covers: cron, UTC."""
+
+    @property
+    def dag_id(self) -> str:
+        """The hourly pipeline."""
+        return self.own("kustomer_stella_connect", "__")
+
+    @property
+    def feedback_dag_id(self) -> str:
+        """What became of the surveys."""
+        return self.own("stella_connect_feedback", "__")
+
+    @property
+    def admin_dag_id(self) -> str:
+        """What people do by hand."""
+        return self.own("interaction_ledger_admin", "__")
+
+    @property
+    def kustomer_connection(self) -> str:
+        """Airflow's connection to Kustomer: `kustomer_default`, `kustomer_acme`."""
+        return f"kustomer_{self.name}"
+
+    @property
+    def stella_connect_connection(self) -> str:
+        """Airflow's connection to Stella Connect."""
+        return f"stella_connect_{self.name}"
+
+    @property
+    def ledger_connection(self) -> str:
+        """Airflow's connection to the ledger; a ledger serves the one it was first reached through."""
+        return self.own("interaction_ledger")
+
+    @property
+    def settings_variable(self) -> str:
+        """Airflow's Variable with the settings."""
+        return self.own("kustomer_stella_connect")
+
+    def own(self, name: str, between: str = "_") -> str:
+        """A name of this organisation; the default one has the bare name."""
+        return name if self.name == DEFAULT_NAME else f"{name}{between}{self.name}"
+
+
+DEFAULT = Organisation()
+
+
+def organisations() -> Sequence[Organisation]:
+    """Every organisation, in the order of the configuration; without one, the default alone.
+
+    Raises:
+        OrganisationsError: the configuration cannot be used. A DAG file then shows it as its import error.
+    """
+    schedule = os.environ.get(SCHEDULE, "").strip() or DEFAULT_SCHEDULE
+    text = os.environ.get(ENVIRONMENT, "").strip()
+    if not text:
+        return [Organisation(schedule=schedule)]
+    try:
+        given = json.loads(text, object_pairs_hook=_without_repeats)
+    except ValueError as error:
+        raise OrganisationsError(f"{ENVIRONMENT} is not JSON ({error}); {_ALLOWED}") from None
+    if not isinstance(given, dict) or not given:
+        raise OrganisationsError(f"{ENVIRONMENT} is not an object with an entry for each organisation; {_ALLOWED}")
+    return [_organisation(name, options, schedule) for name, options in given.items()]
+
+
+def of_dag(dag_id: str) -> Organisation | None:
+    """The organisation whose DAG this is, pipeline, feedback or admin; None for any other DAG."""
+    return next(
+        (one for one in organisations() if dag_id in (one.dag_id, one.feedback_dag_id, one.admin_dag_id)), None
+    )
+
+
+_ALLOWED = (
+    'allowed: {"<name>": {"schedule": "<cron, UTC>"}, …}, names of lower-case letters, digits and single "_", '
+    'beginning with a letter; "default" has the names without suffix; "schedule" may be left out'
+)
+
+
+def _organisation(name: str, options: Any, schedule: str) -> Organisation:
+    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME or name in TAKEN:
+        raise OrganisationsError(f"{ENVIRONMENT}: {name!r:.80} cannot be an organisation's name; {_ALLOWED}")
+    if not isinstance(options, dict) or options.keys() - {"schedule"}:
+        raise OrganisationsError(f"{ENVIRONMENT}: {options!r:.80} is not allowed for {name!r}; {_ALLOWED}")
+    own = options.get("schedule", schedule)
+    if not isinstance(own, str) or len(own.split()) != 5:
+        raise OrganisationsError(f"{ENVIRONMENT}: the schedule {own!r:.80} of {name!r} is not allowed; {_ALLOWED}")
+    return Organisation(name, own)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) < len(pairs):
+        raise ValueError("a name stands there twice")
+    return dict(pairs)
