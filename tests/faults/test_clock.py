@@ -10,6 +10,7 @@ from include.interactions.settings import Settings
 from include.ledger import Ledger
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
+from plugins.planning import plan_windows
 from plugins.stella_connect import release
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.stella_connect.release import LEASE, SENDING_LEASE
@@ -95,3 +96,21 @@ def test_set_during_a_release_and_set_right_again(
         due = dict(connection.execute(select(interaction.c.conversation_id, interaction.c.due_at)).tuples().all())
     for one in sandbox.state.received:  # with the same clock
         assert one.received_at >= due[one.request["ext_interaction_id"]].timestamp()
+
+
+def test_a_release_whose_wait_ended_early_sends_nothing_and_one_resumed_twice_sends_once(
+    pipeline, sandbox, clock, settings, close, hour
+):
+    """As after a trigger that fired with a stale or an empty event: the sensor's own tests are beside it."""
+    settings(seconds_until_send=4 * 3600)
+    conversation = close()
+    pipeline.extract(run_of(hour))
+    (window,) = plan_windows(run_of(hour + 3 * HOUR))
+
+    early = pipeline.release(run_of(hour), window)
+    assert (early["sent"], pipeline.states()) == (0, {conversation: "planned"})
+    assert sandbox.state.calls["POST /v1/requests"] == 0
+
+    clock.move_to(datetime.fromisoformat(window["due_until"]))
+    assert [pipeline.release(run_of(hour), window)["sent"] for _ in range(2)] == [1, 0]
+    assert pipeline.sent() == [conversation]
