@@ -13,6 +13,8 @@ from scripts.benchmark import (
     release,
     requests_per_interaction,
     scale,
+    scale_backfill,
+    scale_delay,
     scale_ledger,
     scale_peers,
     task_instances,
@@ -31,6 +33,8 @@ ROWS = {
 }
 LONG_ROWS = {
     "peers": scale_peers.measure,
+    "delay": scale_delay.measure,
+    "backfill": scale_backfill.measure,
     "ledger": scale_ledger.measure,
     "growth": scale.measure_growth,
     "hour": scale.measure_hour,

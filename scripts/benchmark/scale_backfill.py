@@ -1,0 +1,67 @@
+"""A backfill of many past hours through the cluster, beside the least time that the vendor's limits allow."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from include.sandbox.model import DO_NOT_SEND
+from scripts.benchmark.figure import Figure
+from scripts.benchmark.installation import HOUR
+from scripts.benchmark.scale import SEARCHES_PER_MINUTE, sandbox
+from scripts.cluster import Cluster, Vendors
+from scripts.demo import DAG_ID
+from scripts.ports import HOST, free_port
+from scripts.stack import SETTINGS_VARIABLE
+from scripts.waiting import wait_until
+
+MOST_TIMES_THE_LIMIT = 1.2
+DAYS_OF_THE_BAR = 30
+
+
+def measure(*, quick: bool) -> Iterator[Figure]:
+    """So many hours of 10,000 closings each, all of them past their due time."""
+    hours, per_hour = (3, 1_000) if quick else (12, 10_000)
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 2 * HOUR
+    start = end - hours * HOUR
+    vendors = Vendors(f"http://{HOST}:{free_port()}", f"http://{HOST}:{free_port()}")
+    with (
+        TemporaryDirectory(prefix="benchmark-") as directory,
+        Cluster(Path(directory) / "cluster", vendors, durable=True) as cluster,
+        sandbox(vendors, Path(directory), hours * per_hour, start, end) as both,
+    ):
+        api = cluster.api
+        api.set_variable(SETTINGS_VARIABLE, {"seconds_until_send": 60, "do_not_send_attribute": DO_NOT_SEND})
+        api.wait_for_dag(DAG_ID, 120)
+        api.set_paused(DAG_ID, paused=False)
+        wait_until(lambda: api.runs(DAG_ID), "the scheduled run", 120)
+        api.wait_for_run(DAG_ID, api.runs(DAG_ID)[0]["dag_run_id"], 300)  # of an hour without closings
+        before = both.ask("requests")["calls"]
+        began = time.monotonic()
+        api.backfill(DAG_ID, start, end - HOUR)
+        wait_until(
+            lambda: sum(run["state"] == "success" for run in api.runs(DAG_ID)) == hours + 1,
+            "all runs to end well",
+            7200,
+            every=2,
+        )
+        seconds = time.monotonic() - began
+        calls = {call: number - before.get(call, 0) for call, number in both.ask("requests")["calls"].items()}
+        counts = both.ask("received?limit=0")["counts"]
+        difference = {what: len(ids) for what, ids in both.ask("expected")["difference"].items()}
+    searches = calls["POST /v1/customers/search"]
+    limit = searches / SEARCHES_PER_MINUTE * 60
+    kustomer = sum(n for call, n in calls.items() if call.startswith("GET /v1/")) + searches
+    yield Figure(
+        "backfill",
+        f"a backfill of {hours} hours of {per_hour:,} closings, time against the vendor's limit of searches",
+        f"{seconds / 60:.1f} min = {seconds / limit:.2f} × the limit",
+        f"≤ {MOST_TIMES_THE_LIMIT} ×",
+        seconds <= MOST_TIMES_THE_LIMIT * limit and not any(difference.values()),
+        f"{limit / 60:.1f} min ({searches} searches at {SEARCHES_PER_MINUTE} a minute)",
+        f"{counts['accepted']:,} released, {difference}; {kustomer:,} calls to Kustomer, "
+        f"{kustomer / seconds * 60:.0f} a minute. The stand-in refuses what passes a limit. {hours} hours were "
+        f"measured, not the {DAYS_OF_THE_BAR * 24} of {DAYS_OF_THE_BAR} days: each hour is a run of its own, and "
+        "they take turns.",
+    )

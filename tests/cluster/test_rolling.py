@@ -1,0 +1,83 @@
+"""An upgrade: every part of the cluster is replaced while windows wait; and PostgreSQL restarts."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.demo import DAG_ID
+from scripts.waiting import wait_until
+from tests.support.cluster import (
+    WAIT,
+    Trial,
+    assert_nothing_lost_or_doubled,
+    change,
+    display_name,
+    trial,
+)
+
+pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Trial]:
+    with trial(tmp_path, 700) as everything:
+        yield everything
+
+
+def test_every_part_is_replaced_under_a_changed_pipeline(here: Trial) -> None:
+    cluster = here.cluster
+    before = {service: cluster.of(service) for service in cluster.scale}
+    run_id = here.unpause(first_due_in=150)
+    here.wait_for("deferred", WAIT)
+    next_release = change(here.dags)
+    for service, members in before.items():
+        for member in members:
+            if service == "airflow-apiserver":  # one address, one server: a short time without
+                cluster.end(member.name)
+                new = cluster.start(service)
+            else:
+                new = cluster.start(service)
+                cluster.wait_healthy(new.name)
+                cluster.end(member.name)
+            cluster.wait_healthy(new.name)
+    assert here.api.wait_for_run(DAG_ID, run_id, 400) == "success"
+    assert here.clean_up() == "success"
+    assert_nothing_lost_or_doubled(here, killed_workers=0)
+    assert display_name(here.api) == next_release
+
+
+def test_a_restart_of_postgresql_during_a_release_loses_nothing(here: Trial) -> None:
+    run_id = here.unpause(first_due_in=60)
+    here.wait_for_release()
+    here.cluster.postgres.stop()
+    here.cluster.postgres.start()
+
+    def ended() -> bool:
+        here.cluster.revive()  # as containers are started again
+        return here.api.run_state(DAG_ID, run_id) in {"success", "failed"}
+
+    wait_until(ended, "the run to end", 400, every=2)
+    assert here.clean_up() == "success"
+    assert_nothing_lost_or_doubled(here, killed_workers=1)
+
+
+def test_the_health_checks_of_the_compose_file_see_healthy_parts_and_a_dead_one(here: Trial) -> None:
+    cluster = here.cluster
+    for service in cluster.scale:
+        member = cluster.of(service)[-1]
+        assert healthy(here, member.name), service
+    dead = cluster.of("airflow-worker")[-1]
+    cluster.kill(dead.name)
+    cluster.members[dead.name] = dead
+    assert not healthy(here, dead.name)
+
+
+def healthy(here: Trial, name: str) -> bool:
+    """Whether the compose file's own check of this member succeeds."""
+    member = here.cluster.members[name]
+    port = member.environment["AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT"]
+    check = [word.replace(":8080/", f":{here.cluster.port}/") for word in member.service.health_check]
+    check = [word.replace(":8974/", f":{port}/") for word in check]
+    return subprocess.run(check, env=dict(member.environment), capture_output=True).returncode == 0
