@@ -233,7 +233,7 @@ def _are_many(connection: Connection, conditions: list[Condition]) -> bool:
 def _sorted_by_agent(connection: Connection, conditions: list[Condition], agents: list[str]) -> list[int]:
     row = interaction.c
     places = values(column("agent_id", Text), column("place", Integer), name="places")
-    in_place = places.data([(agent, place) for place, agent in enumerate(agents)] or [("", 0)])
+    in_place = places.data([(agent, place) for place, agent in enumerate(agents)] or [("", 0)]).cte()
     found = connection.execute(
         select(row.id)
         .outerjoin_from(interaction, in_place, in_place.c.agent_id == row.agent_id)

@@ -96,7 +96,7 @@ def latest_of(agents: CTE, *conditions: ColumnElement[bool], row: Any) -> Scalar
     return (
         select(row.c.id)
         .where(row.c.agent_id == agents.c.id, *conditions)
-        .order_by(row.c.closed_at.desc())
+        .order_by(row.c.closed_at.desc(), row.c.id.desc())
         .limit(1)
         .scalar_subquery()
     )
