@@ -1,6 +1,6 @@
-"""Who may see what: Airflow's login and its rights to the pipeline's DAG decide."""
+"""Who may see what: Airflow's login and its rights to an organisation's DAGs decide."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,37 +9,56 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Request
 
-from plugins.interactions_view.organisations import THE_ONE
-
-Check = Callable[[Request, BaseUser], None]
-
-may_read = requires_access_dag("GET", param_dag_id=THE_ONE.dag_id)
-"""Raises 401 without a login, 403 without the right to read the pipeline's DAG; a dependency of the whole app."""
-
-_may_edit = requires_access_dag("PUT", param_dag_id=THE_ONE.dag_id)
-_may_act = requires_access_dag("POST", DagAccessEntity.RUN, param_dag_id=THE_ONE.admin_dag_id)
+from plugins.organisations import Organisation, organisations
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """What the person who looks may do, by the rights that Airflow gives them."""
+    """Whose interactions a person looks at, and what Airflow's rights let them do there."""
 
+    organisation: Organisation
+    others: Sequence[Organisation]
+    """Further organisations whose interactions they may see."""
     sees_personal_data: bool
     """May edit the pipeline's DAG."""
     may_act: bool
     """May trigger the DAG through which people change the ledger. Airflow asks again when they do."""
 
 
-def _visitor(request: Request, user: GetUserDep) -> Visitor:
-    return Visitor(_passes(_may_edit, request, user), _passes(_may_act, request, user))
+def visitor(request: Request, user: GetUserDep) -> Visitor:
+    """Who asks, and for which organisation: the one named in the path, else the first they may see.
+
+    A dependency of the whole app.
+
+    Raises:
+        HTTPException: 401 without a login, 403 without the right to read the pipeline's DAG, 404 for a name that is
+            no organisation's.
+    """
+    readable = [one for one in organisations() if _may_read(one, request, user)]
+    name = request.path_params.get("organisation")
+    found = next((one for one in readable if name in (None, one.name)), None)
+    if found is None:
+        known = name is None or any(name == one.name for one in organisations())
+        raise HTTPException(403 if known else 404, "Forbidden" if known else "There is no such organisation.")
+    request.state.interactions_of = found
+    return Visitor(
+        organisation=found,
+        others=[one for one in readable if one != found],
+        sees_personal_data=_passes("PUT", None, found.dag_id, request, user),
+        may_act=_passes("POST", DagAccessEntity.RUN, found.admin_dag_id, request, user),
+    )
 
 
-def _passes(check: Check, request: Request, user: BaseUser) -> bool:
+VisitorDep = Annotated[Visitor, Depends(visitor)]
+
+
+def _may_read(organisation: Organisation, request: Request, user: BaseUser) -> bool:
+    return _passes("GET", None, organisation.dag_id, request, user)
+
+
+def _passes(method: str, entity: DagAccessEntity | None, dag_id: str, request: Request, user: BaseUser) -> bool:
     try:
-        check(request, user)
+        requires_access_dag(method, entity, dag_id)(request, user)  # type: ignore[arg-type]  # Airflow's literal
     except HTTPException:
         return False
     return True
-
-
-VisitorDep = Annotated[Visitor, Depends(_visitor)]

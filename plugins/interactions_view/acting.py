@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse
 
 from include.ledger.reports import agents
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.organisations import THE_ONE
 from plugins.interactions_view.queries import ActQuery
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
@@ -23,6 +22,6 @@ def show(request: Request, visitor: VisitorDep, asked: ActQuery) -> HTMLResponse
     """The form of one act."""
     agent = None
     if asked.agent:
-        with source(THE_ONE).ledger.read() as connection:
+        with source(visitor.organisation).ledger.read() as connection:
             agent = next((one for one in agents.known(connection) if one.id == asked.agent), None)
     return page(request, "act.html", view="", visitor=visitor, asked=asked, acts=ACTS, agent=agent)

@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.ledger.reports.readiness import Readiness, readiness
 from plugins.interactions_view import acting, agents, interactions, overview, responses
-from plugins.interactions_view.access import may_read
-from plugins.interactions_view.organisations import THE_ONE
+from plugins.interactions_view.access import visitor
 from plugins.interactions_view.queries import ALL
 from plugins.interactions_view.rendering import HERE, page
 from plugins.interactions_view.source import NoSourceError, source
@@ -37,10 +36,11 @@ app = FastAPI(
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
-    dependencies=[Depends(may_read)],
+    dependencies=[Depends(visitor)],
 )
 for views in (overview, interactions, agents, responses, acting):
     app.include_router(views.router)
+    app.include_router(views.router, prefix="/of/{organisation}")
 # Open to everybody: what every copy of this repository holds.
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 
@@ -71,7 +71,7 @@ def _no_source(request: Request, failure: NoSourceError) -> Response:
 
 @app.exception_handler(SQLAlchemyError)
 def _no_ledger(request: Request, failure: SQLAlchemyError) -> Response:
-    ready = readiness(source(THE_ONE).ledger)
+    ready = readiness(source(request.state.interactions_of).ledger)
     log.warning("interactions_view.failed ledger=%s error=%s", ready, type(failure).__name__, exc_info=failure)
     # Ready after all: one question took too long, or an outage has just ended.
     kind = "slow" if ready is Readiness.READY else str(ready)

@@ -20,7 +20,6 @@ from include.ledger.reports import story as stories
 from include.ledger.reports.listing import Filter, Line
 from include.ledger.reports.story import Step
 from plugins.interactions_view.access import Visitor, VisitorDep
-from plugins.interactions_view.organisations import THE_ONE
 from plugins.interactions_view.people import card_seen_by, line_seen_by
 from plugins.interactions_view.queries import ListQuery
 from plugins.interactions_view.rendering import Links, page
@@ -62,7 +61,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
     """The table."""
     now = datetime.now(UTC)
     chosen = _allowed(asked.filter(now), visitor)
-    with source(THE_ONE).ledger.read() as connection:
+    with source(visitor.organisation).ledger.read() as connection:
         found = listing.page(
             connection,
             chosen,
@@ -90,7 +89,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
 def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
     """Everything filtered, as CSV."""
     chosen = _allowed(asked.filter(datetime.now(UTC)), visitor)
-    ledger = source(THE_ONE).ledger
+    ledger = source(visitor.organisation).ledger
     with ledger.read() as connection:  # what is wrong shows now, not in the middle of a download
         listing.page(connection, chosen, asked.sort, descending=True, size=1)
     lines = (line_seen_by(visitor, line) for line in listing.export(ledger.read, chosen))
@@ -105,7 +104,7 @@ def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
 @router.get("/one/{interaction_id}")
 def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLResponse:
     """One interaction: the answer, its timeline, its request, what Stella Connect says."""
-    found = source(THE_ONE)
+    found = source(visitor.organisation)
     with found.ledger.read() as connection:
         story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
     if story is None:
@@ -133,9 +132,9 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
 
 
 @router.get("/conversation/{conversation_id}")
-def conversation(request: Request, conversation_id: str) -> Response:
+def conversation(request: Request, visitor: VisitorDep, conversation_id: str) -> Response:
     """For links that know the conversation only: its latest closing."""
-    with source(THE_ONE).ledger.read() as connection:
+    with source(visitor.organisation).ledger.read() as connection:
         interaction_id = stories.latest_closing(connection, conversation_id)
     if interaction_id is None:
         raise HTTPException(404, "The ledger knows no such conversation.")
@@ -156,16 +155,17 @@ class ToldStep:
 
 def told(step: Step, visitor: Visitor) -> ToldStep:
     """The step as the timeline shows it."""
-    by_hand = _BY_HAND.match(step.actor or "")
-    if by_hand:
+    title, dags = step_title(step), visitor.organisation
+    if by_hand := _BY_HAND.match(step.actor or ""):
         person = by_hand["person"] if visitor.sees_personal_data else "a person"
-        return ToldStep(step, step_title(step), THE_ONE.admin_dag_id, by_hand["run"], "by hand", person)
-    # The ledger names runs, not their DAGs. What is unknown is settled by the feedback DAG, or by people (above).
-    if step.from_state is State.UNKNOWN:
-        return ToldStep(step, step_title(step), THE_ONE.feedback_dag_id, step.actor, "feedback run", None)
+        return ToldStep(step, title, dags.admin_dag_id, by_hand["run"], "by hand", person)
+    # The ledger names runs, not DAGs. Besides people (above) only the feedback DAG settles what is unknown, and
+    # only its daily retention leaves a note.
+    if step.from_state in (State.UNKNOWN, step.to_state):
+        return ToldStep(step, title, dags.feedback_dag_id, step.actor, "feedback run", None)
     kind = (step.actor or "").partition("__")[0]
     words = {"scheduled": "hourly run", "manual": "run started by hand", "backfill": "backfill run"}
-    return ToldStep(step, step_title(step), THE_ONE.dag_id, step.actor, words.get(kind, "run"), None)
+    return ToldStep(step, title, dags.dag_id, step.actor, words.get(kind, "run"), None)
 
 
 def _allowed(chosen: Filter, visitor: Visitor) -> Filter:

@@ -7,10 +7,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from include.ledger.reports import overview as reports
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.organisations import BY_DAG, THE_ONE
 from plugins.interactions_view.queries import Ahead, OverviewQuery, Span
 from plugins.interactions_view.rendering import Links, page
 from plugins.interactions_view.source import source
+from plugins.organisations import of_dag
 
 router = APIRouter()
 
@@ -32,7 +32,7 @@ def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLRes
     closed_from, closed_until = span_of(asked.span, now)
     length, width = AHEAD[asked.ahead]
     due_from = datetime.fromtimestamp(now.timestamp() // width.total_seconds() * width.total_seconds(), UTC)
-    found = source(THE_ONE)
+    found = source(visitor.organisation)
     with found.ledger.read() as connection:
         funnel = reports.funnel(connection, closed_from, closed_until)
         due = reports.falling_due(connection, due_from, due_from + length, width)
@@ -62,10 +62,10 @@ def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLRes
 
 
 @router.get("/dag/{dag_id}")
-def of_dag(request: Request, dag_id: str) -> Response:
+def tab_of(request: Request, dag_id: str) -> Response:
     """What the tab of a DAG shows: the overview, or that this DAG has no interactions."""
-    if dag_id in BY_DAG:
-        return RedirectResponse(Links(request).to(""))
+    if organisation := of_dag(dag_id):
+        return RedirectResponse(Links(request).of(organisation))
     return page(request, "problem.html", view="", kind="other_dag", message="", faults=[])
 
 

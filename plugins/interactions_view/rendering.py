@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from include.interactions.states import Reason, State
 from plugins.interactions_view import words
-from plugins.interactions_view.organisations import THE_ONE
+from plugins.organisations import Organisation, organisations
 
 HERE = Path(__file__).parent
 
@@ -26,12 +26,18 @@ class Links:
     def __init__(self, request: Request) -> None:
         self.root: str = request.scope.get("root_path", "")
         self.airflow: str = request.scope.get("app_root_path", "")
+        self._organisation: str | None = request.path_params.get("organisation")
         self._path = request.url.path
         self._query = request.query_params
 
     def to(self, path: str, **query: Any) -> str:
         """A view of the page; parameters that are None or empty are left out."""
-        return f"{self.root}/{path}{_query(_pairs(query))}"
+        within = f"of/{quote(self._organisation, safe='')}/" if self._organisation else ""
+        return f"{self.root}/{within}{path}{_query(_pairs(query))}"
+
+    def of(self, organisation: Organisation) -> str:
+        """The overview of an organisation."""
+        return f"{self.root}/of/{organisation.name}/" if len(organisations()) > 1 else f"{self.root}/"
 
     def here(self, **changes: Any) -> str:
         """This view again, with other parameters; any change but of the page number leads to the first page."""
@@ -51,15 +57,12 @@ class Links:
         return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
-def page(request: Request, template: str, status: int = 200, **found: Any) -> HTMLResponse:
+def page(request: Request, name: str, status: int = 200, **found: Any) -> HTMLResponse:
     """A template filled in with what a view found."""
-    now = datetime.now(UTC)
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            link=Links(request), now=now, organisation=THE_ONE, State=State, Reason=Reason, words=words, **found
-        )
+    organisation = getattr(request.state, "interactions_of", None) or organisations()[0]
+    template = _environment().get_template(name)
+    text = template.render(
+        link=Links(request), organisation=organisation, State=State, Reason=Reason, words=words, **found
     )
     return HTMLResponse(text, status)
 

@@ -10,7 +10,6 @@ from include.interactions.feedback_request import link_to
 from include.ledger.reports import agents
 from include.ledger.reports import responses as reports
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.organisations import THE_ONE
 from plugins.interactions_view.people import card_seen_by
 from plugins.interactions_view.queries import ResponsesQuery, midnight
 from plugins.interactions_view.rendering import page
@@ -26,7 +25,7 @@ def show(request: Request, visitor: VisitorDep, asked: ResponsesQuery) -> HTMLRe
     """What customers answered, newest first, and how it goes."""
     until = midnight(datetime.now(UTC).date() + timedelta(days=1))
     since = until - timedelta(days=int(asked.days))
-    found = source(THE_ONE)
+    found = source(visitor.organisation)
     with found.ledger.read() as connection:
         cards = reports.page(connection, asked.filter(since, until), number=asked.page)
         by_day = reports.averages_by_day(connection, since, until, asked.agent)

@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from include.interactions.settings import Settings, SettingsError, load_settings
 from include.ledger import Ledger
 from include.ledger.engine import connect_to_look
-from plugins.interactions_view.organisations import Organisation
 from plugins.kustomer.hook import KustomerHook
+from plugins.organisations import Organisation
 from plugins.run_context import ledger_url
 from plugins.vendor_api.errors import ConfigurationError
 

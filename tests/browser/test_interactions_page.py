@@ -1,0 +1,197 @@
+"""The interactions page as people use it: inside Airflow's UI, at two widths, in two themes."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import FrameLocator, Page, Route, expect
+
+from include.interactions.states import Reason, State
+from include.ledger import Ledger, connect
+from include.ledger.reports.listing import Filter, Sort
+from include.ledger.reports.listing import page as listed
+from scripts.waiting import wait_until
+from tests.browser.conftest import Shoot
+from tests.support.installation import DAG_ID, WEB_URL, Installation, Runs
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+ADMIN_DAG = "interaction_ledger_admin"
+
+
+@pytest.fixture
+def view(page: Page) -> FrameLocator:
+    """The page inside Airflow's UI."""
+    return page.frame_locator("iframe[title=Interactions]")
+
+
+@pytest.fixture
+def skipped(installation: Installation, runs: Runs) -> tuple[int, str]:
+    """Row id and conversation of an interaction that was skipped for want of an approved profile."""
+    chosen = Filter(reasons=frozenset({Reason.AGENT_PROFILE_NOT_APPROVED}), states=frozenset({State.SKIPPED}))
+    with Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db")).read() as connection:
+        line = listed(connection, chosen, Sort.CLOSED_AT, descending=True).rows[0]
+    return line.id, line.conversation_id
+
+
+def test_why_did_this_customer_get_no_survey(
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator, shoot: Shoot
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 1190})
+    page.goto(installation.stack.url)
+    page.get_by_role("link", name="Interactions").click()
+    view.get_by_role("link", name="7 days").click()
+    expect(view.get_by_role("heading", name="Conversations closed in the last 7 days")).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    shoot("interactions-overview")
+
+    view.get_by_role("link", name="Profile not approved").click()
+    view.locator("tbody a.id").first.click()
+    expect(view.get_by_role("heading", level=1)).to_have_text(
+        "Not sent: the agent's Stella Connect profile is not approved."
+    )
+    expect(view.get_by_text("Approve it and release again.")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    shoot("interactions-one")
+
+    def kustomer(route: Route) -> None:
+        route.fulfill(body="Kustomer")
+
+    page.context.route(f"{WEB_URL}/**", kustomer)
+    with page.expect_popup() as opened:
+        view.get_by_role("link", name="Conversation in Kustomer").click()
+    expect(opened.value).to_have_url(re.compile(rf"{WEB_URL}/app/customers/[^/]+/event/[^/]+$"))
+    opened.value.close()
+
+    view.get_by_role("link", name="The run that handled it").click()
+    expect(page).to_have_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
+    expect(page.get_by_role("link", name="report", exact=True).first).to_be_visible()
+    page.go_back()
+    expect(view.get_by_role("heading", level=1)).to_contain_text("Not sent:")
+
+
+def test_the_pipelines_tab_shows_its_interactions(
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator
+) -> None:
+    page.goto(f"{installation.stack.url}/dags/{DAG_ID}")
+    page.get_by_role("link", name="Interactions").last.click()
+    expect(page).to_have_url(re.compile(rf"/dags/{DAG_ID}/plugin/"))
+    expect(view.get_by_role("heading", name="Conversations closed today")).to_be_visible()
+
+
+def test_the_table_is_searched_filtered_sorted_paged_and_exported(
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator
+) -> None:
+    page.goto(f"{installation.stack.url}/plugin/interactions")
+    view.get_by_role("link", name="Interactions").click()
+    view.get_by_label("State").select_option("sent")  # applies at once
+    expect(view.locator("tbody .badge").first).to_have_text("Sent")
+    assert set(view.locator("tbody .badge").all_inner_texts()) == {"Sent"}
+
+    first = view.locator("tbody a.id").first.inner_text()
+    view.get_by_role("link", name="Closed").click()
+    expect(view.locator("th[aria-sort=ascending]")).to_have_text("Closed")
+    expect(view.locator("tbody a.id").first).not_to_have_text(first)
+
+    view.get_by_role("link", name="Next").click()
+    expect(view.get_by_text("Page 2 of")).to_be_visible()
+    found = view.get_by_text(re.compile(r"^\s*51–")).inner_text()
+
+    with page.expect_download() as exported:
+        view.get_by_role("link", name="Export CSV").click()
+    with Path(exported.value.path()).open(encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["state"] for row in rows} == {"sent"}
+    assert f"of {len(rows)} interactions" in found.replace(",", "")
+
+    view.get_by_role("searchbox", name="Search").fill(first)
+    view.get_by_role("searchbox", name="Search").press("Enter")
+    expect(view.locator("tbody a.id")).to_have_text([first])
+    assert f"q={first}" in page.url  # what the frame shows can be sent to a colleague
+    page.reload()
+    expect(view.locator("tbody a.id")).to_have_text([first])
+
+
+def test_the_page_follows_the_theme_of_airflow(
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator, shoot: Shoot
+) -> None:
+    page.goto(f"{installation.stack.url}/plugin/interactions")
+    for name, theme in (("Dark Mode", "dark"), ("Light Mode", "light")):
+        page.get_by_role("button", name="User").click()
+        page.get_by_role("menuitem", name="Appearance").click()
+        page.get_by_role("menuitemradio", name=name).click()
+        expect(view.locator("html")).to_have_attribute("data-theme", theme)
+        page.keyboard.press("Escape")
+        shoot(f"interactions-{theme}")
+
+
+def test_a_person_acts_through_the_admin_dag(
+    installation: Installation, runs: Runs, skipped: tuple[int, str], page: Page, view: FrameLocator
+) -> None:
+    installation.api.wait_for_dag(ADMIN_DAG)
+    installation.api.set_paused(ADMIN_DAG, paused=False)
+    page.goto(f"{installation.stack.url}/plugin/interactions/interactions/one/{skipped[0]}")
+    view.get_by_role("link", name="Release the agent’s interactions again").click()
+    view.get_by_label("Reason").fill("profile approved, ticket 1")
+    expect(view.get_by_role("checkbox", name="Dry run")).to_be_checked()
+    view.get_by_role("button", name="Start").click()
+    wait_until(lambda: "Done." in view.locator("#outcome").inner_text(), "the dry run to end", 120)
+    assert "Dry run, nothing has changed. It would be planned: " in view.locator("#outcome").inner_text()
+
+
+def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
+    installation: Installation, runs: Runs, skipped: tuple[int, str], page: Page, shoot: Shoot
+) -> None:
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    root = f"{installation.stack.url}/interactions"
+    page.goto(f"{root}/static/page.css")
+    with Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db")).read() as connection:
+        line = listed(connection, Filter(states=frozenset({State.SENT})), Sort.SENT_AT, descending=True).rows[0]
+    views = {
+        "overview": "?span=week",
+        "list": "list?size=25",
+        "nothing": "list?q=nobody",
+        "one-sent": f"one/{line.id}",
+        "one-skipped": f"one/{skipped[0]}",
+        "agents": "agents",
+        "agent": f"agents/{line.agent.id}",
+        "responses": "responses",
+        "act": f"act?act=cancel&conversation_id={skipped[1]}",
+        "wrong": "list?page=x",
+        "other-dag": "dag/other",
+    }
+    for width, theme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.evaluate(f"localStorage.setItem('theme', '{theme}')")
+        for name, path in views.items():
+            page.goto(f"{root}/{path}", wait_until="networkidle")
+            shoot(f"interactions-{name}-{width}-{theme}")
+            wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            faults += [f"{name} at {width} is {wider} pixels too wide"] if wider > 0 else []
+            faults += [
+                f"{name} {width} {theme}: {one['id']} {one['nodes'][0]['target']}"
+                for one in Axe().run(page).response["violations"]
+                if one["impact"] in ("serious", "critical")
+            ]
+    page.evaluate("localStorage.setItem('theme', 'light')")
+    assert faults == []
+
+
+def test_the_keyboard_is_enough(installation: Installation, runs: Runs, page: Page) -> None:
+    page.goto(f"{installation.stack.url}/interactions/", wait_until="networkidle")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Interactions")).to_be_focused()
+    page.keyboard.press("Enter")
+    search = page.get_by_role("searchbox", name="Search")
+    expect(search).to_be_visible()
+    search.focus()
+    page.keyboard.type("no such conversation")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="No interaction fits")).to_be_visible()

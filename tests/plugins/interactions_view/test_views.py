@@ -1,0 +1,149 @@
+"""What each view says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from include.ledger import Ledger, connect
+from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
+
+
+def test_the_answer_of_a_skipped_interaction_says_why_and_what_to_do(filled: Filled, get: Get) -> None:
+    text = get(f"one/{filled.ids['skipped']}").text
+    assert "Not sent: the agent&#39;s Stella Connect profile is not approved." in text
+    assert "Approve it and release again." in text
+    assert "act=send_agent_again" in text
+
+
+def test_an_interaction_leads_to_kustomer_and_to_the_run_that_handled_it(filled: Filled, get: Get) -> None:
+    text = get(f"one/{filled.ids['sent']}").text
+    assert f'{WEB_URL}/app/customers/customer-1/event/{1:024x}"' in text
+    assert "/dags/kustomer_stella_connect/runs/scheduled__2026-03-02T12%3A00%3A00%2B00%3A00" in text
+
+
+def test_the_request_is_shown_as_it_goes_out(filled: Filled, get: Get) -> None:
+    text = get(f"one/{filled.ids['planned']}").text
+    assert "The request that will be sent" in text
+    body = text.partition('aria-label="Feedback request">')[2].partition("</pre>")[0]
+    request = json.loads(body.replace("&#34;", '"'))
+    assert request["customer"] == {"name": "Customer 5", "email": "customer5@example.com"}
+    assert request["ext_interaction_id"] == f"{5:024x}"
+    assert "The request that was sent" in get(f"one/{filled.ids['sent']}").text
+    assert "None was sent" in get(f"one/{filled.ids['skipped']}").text
+
+
+def test_an_unknown_outcome_is_an_alarm_that_can_be_settled(filled: Filled, get: Get) -> None:
+    assert "1 with an unknown outcome" in get("").text
+    assert "act=settle_unknown" in get(f"one/{filled.ids['unknown']}").text
+
+
+def test_agents_without_an_approved_profile_come_first_with_what_waits(filled: Filled, get: Get) -> None:
+    text = get("agents").text
+    first = text.partition("Other agents")[0]
+    assert "agents/agent-7" in first
+    assert "state=planned&amp;agent=agent-7" in first
+    assert "agents/agent-1" not in first
+
+
+def test_a_response_shows_all_that_is_known_of_it(filled: Filled, get: Get) -> None:
+    text = get("responses").text
+    for part in ("4 of 5 stars", "larkspur", "email", f"one/{filled.ids['sent']}", f"/event/{1:024x}"):
+        assert part in text
+
+
+def test_a_conversation_leads_to_its_latest_closing(filled: Filled, get: Get) -> None:
+    answer = get(f"conversation/{5:024x}")
+    assert (answer.status, answer.headers["location"]) == (307, f"/interactions/one/{filled.ids['planned']}")
+    assert get("conversation/unheard-of").status == 404
+
+
+def test_each_organisation_has_its_own_interactions(
+    filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, get: Get
+) -> None:
+    monkeypatch.setenv("KUSTOMER_STELLA_ORGANISATIONS", '{"default": {}, "acme": {}}')
+    other = f"sqlite:///{tmp_path}/acme.db"
+    Ledger(connect(other)).migrate()
+    use_ledger(monkeypatch, other, "interaction_ledger_acme")
+    assert f"{5:024x}" in get("list").text
+    assert f"{5:024x}" in get("of/default/list").text
+    text = get("of/acme/list").text
+    assert "No interactions yet" in text
+    assert 'href="/interactions/of/default/"' in text
+    assert 'href="/interactions/of/acme/agents"' in text
+    assert get("dag/kustomer_stella_connect__acme").headers["location"] == "/interactions/of/acme/"
+    assert get("of/nobody/list").status == 404
+    assert get("of/acme/list", "stranger").status == 403
+
+
+def test_another_dags_tab_says_whose_the_interactions_are(get: Get) -> None:
+    assert "This DAG has no interactions" in get("dag/<b>other").text
+    assert get("dag/kustomer_stella_connect").headers["location"] == "/interactions/"
+
+
+@pytest.mark.postgres
+def test_every_view_reads_a_ledger_in_postgresql(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, get: Get
+) -> None:
+    filled = fill(postgres_url)
+    use_ledger(monkeypatch, postgres_url)
+    for path in (
+        "",
+        "list?q=%25",
+        "list.csv",
+        "agents",
+        "agents/agent-1",
+        "responses",
+        f"one/{filled.ids['sent']}",
+    ):
+        assert get(path).status == 200
+
+
+def test_a_ledger_that_is_not_there_yet_is_explained(ledger_url: str, get: Get) -> None:
+    answer = get("list")  # no file
+    assert (answer.status, "does not answer" in answer.text) == (503, True)
+    assert not Path(ledger_url.removeprefix("sqlite:///")).exists()
+    with connect(ledger_url).begin() as connection:  # an empty one
+        connection.exec_driver_sql("CREATE TABLE other (id INTEGER)")
+    answer = get("list")
+    assert (answer.status, "Nothing has run yet" in answer.text) == (503, True)
+    assert json.loads(get("list", accept="application/json").text)["kind"] == "empty"
+
+
+def test_an_older_ledger_is_explained(filled: Filled, ledger_url: str, get: Get) -> None:
+    with connect(ledger_url).begin() as connection:
+        connection.exec_driver_sql("UPDATE interaction_ledger_version SET version_num = '0001'")
+        connection.exec_driver_sql("DROP TABLE survey_response")
+    answer = get("responses")
+    assert (answer.status, "older version" in answer.text) == (503, True)
+
+
+def test_a_ledger_without_a_connection_is_explained(monkeypatch: pytest.MonkeyPatch, get: Get) -> None:
+    from plugins.interactions_view import source
+
+    monkeypatch.delenv("AIRFLOW_CONN_INTERACTION_LEDGER")
+    source._source.cache_clear()
+    answer = get("list")
+    assert (answer.status, "interaction_ledger" in answer.text) == (503, True)
+
+
+def test_a_new_ledger_without_interactions_looks_designed(ledger_url: str, get: Get) -> None:
+    Ledger(connect(ledger_url)).migrate()
+    for path, words in (
+        ("", "No closings today"),
+        ("list", "No interactions yet"),
+        ("agents", "Every agent can receive feedback"),
+        ("responses", "No responses"),
+    ):
+        answer = get(path)
+        assert (answer.status, words in answer.text) == (200, True)
+
+
+def test_the_page_cannot_change_the_ledger(filled: Filled) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from plugins.interactions_view.source import source
+    from plugins.organisations import DEFAULT
+
+    with pytest.raises(SQLAlchemyError), source(DEFAULT).ledger.read() as connection:
+        connection.exec_driver_sql("DELETE FROM survey_response")
