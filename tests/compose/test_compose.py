@@ -90,6 +90,21 @@ def test_the_code_is_mounted_where_airflow_looks_for_it(
     assert {f"{environment['PYTHONPATH']}/{folder}" for folder in ("dags", "plugins", "include", "logs")} == mounted
 
 
+def test_nothing_is_written_but_volumes_and_temporary_files(services: dict[str, Any]) -> None:
+    assert {name for name in services if services[name]["read_only"] is not True} == set()
+    assert {name for name in services if "/tmp" not in services[name]["tmpfs"]} == set()
+    assert {name for name in services if services[name]["security_opt"] != ["no-new-privileges:true"]} == set()
+
+
+def test_airflow_is_not_root(services: dict[str, Any]) -> None:
+    assert {services[name]["user"] for name in PARTS} == {"50000:0"}
+
+
+def test_data_outlive_their_containers(services: dict[str, Any]) -> None:
+    assert "postgres-data:/var/lib/postgresql/data:rw" in services["postgres"]["volumes"]
+    assert "airflow-logs:/opt/airflow/logs:rw" in services["airflow-worker"]["volumes"]
+
+
 def test_ports_are_open_on_loopback_only(services: dict[str, Any]) -> None:
     published = [str(port) for service in services.values() for port in service.get("ports", [])]
     assert published
