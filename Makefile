@@ -10,7 +10,7 @@ TEST_PROCESSES ?= 4
 export PYTHONPATH := $(CURDIR)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster test soak mutants benchmark lint format requirements secrets clean
+.PHONY: help install demo cluster test soak mutants benchmark lint format requirements audit sbom secrets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +43,13 @@ soak: $(INSTALLED) ## run the long profiles and print their figures (10,000 hist
 mutants: $(INSTALLED) ## break the promise on purpose, one breach at a time, and see the tests turn red
 	@$(BIN)/python -m scripts.mutants
 
-lint: $(INSTALLED) ## check style, formatting and types
+lint: $(INSTALLED) ## check style, formatting and types, and look for keys that were committed by mistake
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	@# Keys by their shape and by entropy. Without the words before them: tests are full of "password": "...".
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --disable-plugin KeywordDetector \
+	  --exclude-files 'requirements.*\.txt$$' --exclude-secrets '^(password|hush-hush|word)$$'
 
 format: $(INSTALLED) ## let ruff repair style and formatting
 	$(BIN)/ruff check --fix
@@ -55,6 +58,13 @@ format: $(INSTALLED) ## let ruff repair style and formatting
 requirements: $(INSTALLED) ## recompile requirements*.txt from requirements*.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+
+audit: $(INSTALLED) ## look for known vulnerabilities of the pinned packages (UNCHECKED=ok: pass where the index does not tell)
+	@$(BIN)/python -m scripts.audit $(if $(UNCHECKED),--unchecked-is-ok)
+
+sbom: $(INSTALLED) ## write build/sbom.json (CycloneDX), the list of everything that the image adds to Airflow's
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json requirements.txt
 
 secrets: ## write .env for docker compose, with fresh secrets (never overwrites one)
 	@scripts/make-env
