@@ -99,6 +99,7 @@ _RESEND = (
             interaction_event.c.interaction_id == interaction.c.id,
             interaction_event.c.from_state == State.UNKNOWN,
             interaction_event.c.to_state == State.PLANNED,
+            interaction_event.c.actor.is_not(None),  # the holder of a claim is not named: he knew
         )
         .exists(),
     )

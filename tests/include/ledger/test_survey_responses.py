@@ -199,6 +199,20 @@ def test_absent_is_planned_again_once(ledger: Ledger, clock: Clock, sending: lis
     assert ledger.resend_absent(ledger.unknown_outcomes(), "feedback") == 0, "twice is for a person to decide"
 
 
+def test_what_its_holder_had_back_before_is_still_planned_again_once(
+    ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]
+) -> None:
+    clock.forward(hours=1)
+    ledger.recover("another run")
+    ledger.not_taken(sending[0], None, "never left after all")
+
+    (again,) = ledger.claim(NOON, clock(), 1, LEASE, "run")
+    ledger.start_sending(again, LEASE)
+    ledger.unknown(again, 500, "500")
+    (absent,) = (one for one in ledger.unknown_outcomes() if one.interaction_id == again.id)
+    assert ledger.resend_absent([absent], "feedback") == 1
+
+
 def test_what_was_shown_or_erased_meanwhile_is_not_planned_again(
     ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
 ) -> None:
