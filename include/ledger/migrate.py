@@ -33,18 +33,24 @@ def migrate(engine: Engine) -> None:
             return
     # The lock lasts as long as the transaction (on SQLite: the transaction is one). Who waited finds the work
     # done, because Alembic reads the version inside it.
-    with engine.begin() as connection:
-        if connection.dialect.name == "postgresql":
-            _take_turn(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def _take_turn(connection: Connection) -> None:
-    # Asked for again and again instead of waited for: a statement that waits has a snapshot, and an index that the
-    # other migration creates concurrently waits for everybody's snapshots.
-    while not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}):
+    while True:
+        with engine.begin() as connection:
+            if _its_turn(connection):
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                return
         time.sleep(0.2)
+
+
+def _its_turn(connection: Connection) -> bool:
+    # Asked for again and again, each time in a transaction of its own, instead of waited for: who waits in one
+    # keeps a snapshot, and an index that the other migration creates concurrently waits for everybody's snapshots.
+    if connection.dialect.name == "sqlite":
+        return True
+    taken: bool = connection.execute(
+        text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
+    ).scalar_one()
+    return taken
 
 
 def revisions() -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from scripts.benchmark import (
     scale_ledger,
     scale_peers,
     task_instances,
+    views,
 )
 from scripts.benchmark.figure import KEPT_IN, keep, show
 from scripts.stack import ROOT
@@ -28,6 +29,7 @@ ROWS = {
     "parsing": parsing.measure,
     "requests": requests_per_interaction.measure,
     "release": release.measure,
+    "views": views.measure,
     "extraction": extraction.measure,
     "cpu": cpu.measure,
 }

@@ -83,6 +83,11 @@ def fill(
         connection.exec_driver_sql("VACUUM ANALYZE" if engine.dialect.name == "postgresql" else "ANALYZE")
 
 
+def agent_id(number: int) -> str:
+    """The id of an agent; 0 is the busiest."""
+    return f"5e1f{number:020x}"
+
+
 @contextmanager
 def _unguarded(engine: Engine) -> Iterator[Connection]:
     """A transaction in which rows may appear in any state, and indexes are made at the end, which is quicker."""
@@ -120,7 +125,7 @@ def _words(connection: Connection, *, postgresql: bool) -> None:
     agents = [
         {
             "number": number,
-            "id": f"5e1f{number:020x}",
+            "id": agent_id(number),
             "name": (name := f"{_FIRST[number * 7 % len(_FIRST)]} {_LAST[number * 11 % len(_LAST)]}"),
             "email": f"{name.replace(' ', '.').lower()}.{number}@support.example.com",
         }

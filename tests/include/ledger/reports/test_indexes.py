@@ -1,0 +1,73 @@
+"""The indexes come to a ledger in use without stopping it."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, text
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from include.ledger import Ledger, connect
+from include.ledger.migrate import SCRIPTS, revisions, version
+
+pytestmark = pytest.mark.postgres
+BEING_MADE = text("SELECT count(*) FROM pg_stat_progress_create_index")
+UNFINISHED = text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+
+
+def older(url: str) -> Engine:
+    """A ledger of the version before, with a row in it."""
+    engine = connect(url)
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.execute(
+            text(
+                "INSERT INTO interaction (conversation_id, closed_at, due_at, state, customer_email, agent_email, "
+                "do_not_send, attempts, created_at, updated_at) "
+                "VALUES ('c1', 0, 0, 'planned', 'c@example.com', 'a@example.com', FALSE, 0, 0, 0)"
+            )
+        )
+    return engine
+
+
+def test_releases_go_on_while_the_indexes_are_made(postgres_url: str) -> None:
+    engine = older(postgres_url)
+    with ThreadPoolExecutor() as threads:
+        with engine.connect() as reader:  # what it sees must stay: an index waits for it
+            reader.execution_options(isolation_level="REPEATABLE READ").execute(text("SELECT 1 FROM interaction"))
+            migrations = [threads.submit(Ledger(connect(postgres_url)).migrate) for _ in range(2)]
+            with engine.connect() as watcher:
+                watcher.execution_options(isolation_level="AUTOCOMMIT")
+                waiting = Retrying(
+                    retry=retry_if_result(lambda number: number == 0),
+                    stop=stop_after_delay(30),
+                    wait=wait_fixed(0.05),
+                )
+                waiting(lambda: watcher.execute(BEING_MADE).scalar())
+            with engine.begin() as writer:
+                writer.execute(text("SET LOCAL lock_timeout = '5s'"))
+                writer.execute(text("UPDATE interaction SET detail = 'written meanwhile'"))
+            assert not any(migration.done() for migration in migrations)
+        for migration in migrations:
+            migration.result(60)
+    with engine.connect() as connection:
+        assert version(connection) == revisions()[0]
+        assert connection.execute(UNFINISHED).scalar() == 0
+
+
+def test_an_index_that_was_left_unfinished_is_made_anew(postgres_url: str) -> None:
+    engine = older(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE INDEX ix_interaction_agent ON interaction (agent_id)"))
+        connection.execute(
+            text("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_interaction_agent'::regclass")
+        )
+    Ledger(engine).migrate()
+    with engine.connect() as connection:
+        assert connection.execute(UNFINISHED).scalar() == 0
+        definition = connection.execute(text("SELECT pg_get_indexdef('ix_interaction_agent'::regclass)")).scalar()
+    assert "(agent_id, closed_at)" in str(definition)
