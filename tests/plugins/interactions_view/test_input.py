@@ -4,6 +4,7 @@ import csv
 import io
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.plugins.interactions_view.conftest import FORMULA, SCRIPT, Filled, Get
 
@@ -28,8 +29,15 @@ def test_html_and_script_in_names_tags_and_comments_is_escaped(filled: Filled, g
     assert "&lt;script&gt;alert" in get("responses").text
 
 
+def test_what_is_searched_for_is_in_no_log(filled: Filled, get: Get) -> None:
+    with capture_logs() as lines:
+        assert get("list", search_secret="customer1@example.com").status == 200
+    assert any(line.get("path") == "/interactions/list" for line in lines)
+    assert "customer1" not in str(lines)
+
+
 def test_what_is_searched_for_is_escaped(filled: Filled, get: Get) -> None:
-    assert '"><script>' not in get("list", q='"><script>alert(1)</script>').text
+    assert '"><script>' not in get("list", search_secret='"><script>alert(1)</script>').text
 
 
 def test_no_cell_of_the_export_is_a_formula(filled: Filled, get: Get) -> None:
@@ -51,7 +59,7 @@ def test_the_export_holds_what_is_filtered(filled: Filled, get: Get) -> None:
 @pytest.mark.parametrize("text", METACHARACTERS)
 def test_sql_metacharacters_stand_for_themselves_in_every_filter(text: str, filled: Filled, get: Get) -> None:
     everything = get("list").text.count('class="id"')
-    for name in ("q", "agent", "channel"):
+    for name in ("search_secret", "agent", "channel"):
         answer = get("list", **{name: text})
         assert answer.status == 200
         assert answer.text.count('class="id"') == 0
@@ -74,8 +82,8 @@ def test_sql_metacharacters_stand_for_themselves_in_every_filter(text: str, fill
         ("list", {"order": "sideways"}, "asc or desc"),
         ("list", {"from": "yesterday"}, "a day such as"),
         ("list", {"to": "9999-12-31"}, "a day such as"),
-        ("list", {"q": "x" * 201}, "at most 200 characters"),
-        ("list", {"q": "nul\0"}, "at most 200 characters"),
+        ("list", {"search_secret": "x" * 201}, "at most 200 characters"),
+        ("list", {"search_secret": "nul\0"}, "at most 200 characters"),
         ("list", {"agent": "x" * 5000}, "at most 200 characters"),
         ("list", {"state": ["planned"] * 50}, "one of planned"),
         ("list", {"unheard_of": "1"}, "no such parameter"),
@@ -103,6 +111,6 @@ def test_an_interaction_that_does_not_exist_is_not_found(number: str, filled: Fi
 
 
 def test_what_a_form_leaves_empty_is_not_chosen(filled: Filled, get: Get) -> None:
-    answer = get("list", q="", state="", reason="", agent="", channel="", **{"from": "", "to": ""})
+    answer = get("list", search_secret="", state="", reason="", agent="", channel="", **{"from": "", "to": ""})
     assert answer.status == 200
     assert answer.text.count('class="id"') == 7

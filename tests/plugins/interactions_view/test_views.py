@@ -89,7 +89,7 @@ def test_every_view_reads_a_ledger_in_postgresql(
     use_ledger(monkeypatch, postgres_url)
     for path in (
         "",
-        "list?q=%25",
+        "list?search_secret=%25",
         "list.csv",
         "agents",
         "agents/agent-1",
