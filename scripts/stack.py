@@ -205,7 +205,7 @@ class Stack:
                 raise RuntimeError(f"airflow {part} ended by itself:\n{log[-3000:]}")
         try:
             health = self.api.health()
-        except (requests.ConnectionError, requests.HTTPError):
+        except requests.RequestException:
             return False
         for part in self._running.keys() & _HEALTH_KEYS.keys():
             key = _HEALTH_KEYS[part]
