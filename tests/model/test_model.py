@@ -8,6 +8,7 @@ takes over, at any of its steps. `make soak` runs the long profile and prints it
 """
 
 import logging
+import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Engine, select
 
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
@@ -44,6 +45,7 @@ from tests.support.model_world import (
     Killed,
     Kustomer,
     LedgerOfProcess,
+    Row,
     Senders,
     StellaConnect,
     World,
@@ -78,6 +80,8 @@ class Pipeline(RuleBasedStateMachine):
         self.clock = clock
         clock.move_to(NOON)
         self.engine = engine
+        with engine.connect() as connection:  # the pool's only one: the database is in memory
+            self.connection: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]
         self.ledger = Ledger(engine)
         self.touched = True
 
@@ -201,7 +205,7 @@ class Pipeline(RuleBasedStateMachine):
             assert ends[-1] == row.state, "a change of state has no event"
             assert set(steps) <= TRANSITIONS
 
-    def _holds(self, key: Key, row: Row[Any], rows: dict[Key, Row[Any]]) -> None:
+    def _holds(self, key: Key, row: Row, rows: dict[Key, Row]) -> None:
         closing, state = self.world.closings[key], State(row.state)
         if closing.accepted:
             assert state in {State.SENT, State.UNKNOWN, State.SENDING}, f"taken, but {state}"
@@ -258,9 +262,8 @@ class Pipeline(RuleBasedStateMachine):
 
     # --- how it is done
 
-    def rows(self) -> dict[Key, Row[Any]]:
-        with self.engine.connect() as connection:
-            return rows_of(connection)
+    def rows(self) -> dict[Key, Row]:
+        return rows_of(self.connection)
 
     def _span(self, own: tuple[datetime, datetime], origin: Origin) -> Span:
         chosen = self.world.settings

@@ -6,6 +6,7 @@ twenty steps each: sockets, retries and the mapping of answers to exceptions hav
 real ones. The stand-ins also hold what a process sees and does against the promise, at the moment it happens.
 """
 
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,13 +14,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import time_machine
-from sqlalchemy import Row, select
 
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.settings import Settings
 from include.interactions.states import Reason, State
 from include.ledger import Ledger
-from include.ledger.schema import interaction
 from plugins.kustomer.hook import SearchWindow
 from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused
 
@@ -89,7 +88,7 @@ class World:
 
     settings: Settings
     ledger: Ledger
-    rows: Callable[[], dict[Key, Row[Any]]]
+    rows: Callable[[], dict[Key, "Row"]]
     clock: time_machine.Traveller
     figures: Counter[str]
     conversations: dict[str, Conversation] = field(default_factory=dict)
@@ -337,12 +336,34 @@ def _user(number: int) -> dict[str, Any]:
     return {"id": f"agent-{number}", "attributes": {"email": f"agent-{number}@example.com", "userType": "user"}}
 
 
-def rows_of(connection: Any) -> dict[Key, Row[Any]]:
-    """The ledger's rows by closing; two rows of one closing are a fault of their own."""
-    rows = connection.execute(_ROWS).all()
+@dataclass(frozen=True, slots=True)
+class Row:
+    """As much of an interaction as the model asks for."""
+
+    id: int
+    conversation_id: str
+    closed_at: datetime
+    state: str
+    reason: str | None
+    lease_until: datetime | None
+
+
+def rows_of(connection: sqlite3.Connection) -> dict[Key, Row]:
+    """The ledger's rows by closing; two rows of one closing are a fault of their own.
+
+    Past SQLAlchemy: this is asked at every step of every history.
+    """
+    rows = [
+        Row(number, conversation_id, _instant(closed_at), state, reason, lease and _instant(lease))
+        for number, conversation_id, closed_at, state, reason, lease in connection.execute(_ROWS)
+    ]
     found = {(row.conversation_id, row.closed_at): row for row in rows}
     assert len(found) == len(rows), "one closing has two interactions"
     return found
+
+
+def _instant(milliseconds: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 class Senders:
@@ -365,6 +386,5 @@ class Senders:
         """Nothing is under way: what has not been asked for has not begun."""
 
 
-_ROWS = select(
-    *(interaction.c[name] for name in ("id", "conversation_id", "closed_at", "state", "reason", "lease_until"))
-)
+EPOCH = datetime.fromtimestamp(0, UTC)
+_ROWS = "SELECT id, conversation_id, closed_at, state, reason, lease_until FROM interaction"
