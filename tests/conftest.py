@@ -78,11 +78,10 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 LONGEST = (
-    "tests/scripts/test_demo.py",
-    "tests/cluster/",
-    "tests/stack/test_sudden_deaths.py",
-    "tests/stack/",
     "tests/browser/",
+    "tests/stack/",
+    "tests/cluster/",
+    "tests/scripts/test_demo.py",
     "tests/faults/",
     "tests/model/",
 )
@@ -112,4 +111,4 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 def shares_airflow(nodeid: str) -> bool:
     """Whether a test uses the fixture `installation`."""
-    return nodeid.startswith(("tests/stack/test_connections", "tests/stack/test_runs", "tests/browser/"))
+    return nodeid.startswith(("tests/stack/", "tests/browser/"))
