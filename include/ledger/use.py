@@ -27,11 +27,26 @@ def enter(connection: Connection, user: str) -> None:
             set_={"used_by": func.coalesce(ledger_use.c.used_by, new.excluded.used_by)},  # of two, the first
         )
         row = connection.execute(taken.returning(ledger_use.c.used_by, ledger_use.c.retired)).one()
-    if row.retired is not None:
-        raise LedgerRefusedError(f"The ledger of connection {user!r} is not used any more: {row.retired}")
-    if row.used_by != user:
+    _refuse(row.used_by, row.retired, user)
+
+
+def look(connection: Connection, user: str) -> None:
+    """Pass if `user` may read the ledger: it is theirs, or nobody's yet. Changes nothing.
+
+    Raises:
+        LedgerRefusedError: it belongs to another connection, or has been retired.
+    """
+    row = connection.execute(_READ).first()
+    if row is not None:
+        _refuse(row.used_by or user, row.retired, user)
+
+
+def _refuse(used_by: str, retired: str | None, user: str) -> None:
+    if retired is not None:
+        raise LedgerRefusedError(f"The ledger of connection {user!r} is not used any more: {retired}")
+    if used_by != user:
         raise LedgerRefusedError(
-            f"Connection {user!r} leads to the ledger of connection {row.used_by!r}. Each organisation has a "
+            f"Connection {user!r} leads to the ledger of connection {used_by!r}. Each organisation has a "
             f"ledger of its own: let {user!r} lead to another database or file."
         )
 

@@ -22,6 +22,6 @@ def show(request: Request, visitor: VisitorDep, asked: ActQuery) -> HTMLResponse
     """The form of one act."""
     agent = None
     if asked.agent:
-        with source(visitor.organisation).ledger.read() as connection:
+        with source(visitor.organisation).read() as connection:
             agent = next((one for one in agents.known(connection) if one.id == asked.agent), None)
     return page(request, "act.html", view="", visitor=visitor, asked=asked, acts=ACTS, agent=agent)

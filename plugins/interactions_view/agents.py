@@ -21,7 +21,7 @@ router = APIRouter()
 def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLResponse:
     """Every agent, first those whose profile somebody has to see to."""
     now = datetime.now(UTC)
-    with source(visitor.organisation).ledger.read() as connection:
+    with source(visitor.organisation).read() as connection:
         found = reports.report(connection, now - timedelta(days=int(asked.days)), now)
     found = [_seen_by(visitor, one) for one in found]
     return page(
@@ -39,7 +39,7 @@ def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLRespo
 def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQuery) -> HTMLResponse:
     """One agent's stream: rating, interaction, when completed, channel."""
     now = datetime.now(UTC)
-    with source(visitor.organisation).ledger.read() as connection:
+    with source(visitor.organisation).read() as connection:
         one = reports.one(connection, agent_id, now - timedelta(days=int(asked.days)), now)
         if one is None:
             raise HTTPException(404, "The ledger knows no such agent.")

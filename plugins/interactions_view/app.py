@@ -50,7 +50,8 @@ async def _add_headers(request: Request, call_next: Callable[[Request], Awaitabl
     response = await call_next(request)
     response.headers.update(HEADERS)
     if "/static/" in request.url.path and response.status_code == 200:
-        response.headers["Cache-Control"] = f"public, max-age={ASSET_SECONDS}"
+        seconds = ASSET_SECONDS if "v" in request.query_params else 3600
+        response.headers["Cache-Control"] = f"public, max-age={seconds}"
     return response
 
 

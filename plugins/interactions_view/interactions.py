@@ -61,7 +61,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
     """The table."""
     now = datetime.now(UTC)
     chosen = _allowed(asked.filter(now), visitor)
-    with source(visitor.organisation).ledger.read() as connection:
+    with source(visitor.organisation).read() as connection:
         found = listing.page(
             connection,
             chosen,
@@ -89,10 +89,10 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
 def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
     """Everything filtered, as CSV."""
     chosen = _allowed(asked.filter(datetime.now(UTC)), visitor)
-    ledger = source(visitor.organisation).ledger
-    with ledger.read() as connection:  # what is wrong shows now, not in the middle of a download
+    found = source(visitor.organisation)
+    with found.read() as connection:  # what is wrong shows now, not in the middle of a download
         listing.page(connection, chosen, asked.sort, descending=True, size=1)
-    lines = (line_seen_by(visitor, line) for line in listing.export(ledger.read, chosen))
+    lines = (line_seen_by(visitor, line) for line in listing.export(found.read, chosen))
     name = f"interactions-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(
         _csv(lines),
@@ -105,7 +105,7 @@ def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
 def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLResponse:
     """One interaction: the answer, its timeline, its request, what Stella Connect says."""
     found = source(visitor.organisation)
-    with found.ledger.read() as connection:
+    with found.read() as connection:
         story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
     if story is None:
         raise HTTPException(404, "The ledger knows no such interaction.")
@@ -134,7 +134,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
 @router.get("/conversation/{conversation_id}")
 def conversation(request: Request, visitor: VisitorDep, conversation_id: str) -> Response:
     """For links that know the conversation only: its latest closing."""
-    with source(visitor.organisation).ledger.read() as connection:
+    with source(visitor.organisation).read() as connection:
         interaction_id = stories.latest_closing(connection, conversation_id)
     if interaction_id is None:
         raise HTTPException(404, "The ledger knows no such conversation.")

@@ -33,7 +33,7 @@ def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLRes
     length, width = AHEAD[asked.ahead]
     due_from = datetime.fromtimestamp(now.timestamp() // width.total_seconds() * width.total_seconds(), UTC)
     found = source(visitor.organisation)
-    with found.ledger.read() as connection:
+    with found.read() as connection:
         funnel = reports.funnel(connection, closed_from, closed_until)
         due = reports.falling_due(connection, due_from, due_from + length, width)
         lateness = reports.lateness(connection, now - LATENESS_SPAN, now)

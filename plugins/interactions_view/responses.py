@@ -26,7 +26,7 @@ def show(request: Request, visitor: VisitorDep, asked: ResponsesQuery) -> HTMLRe
     until = midnight(datetime.now(UTC).date() + timedelta(days=1))
     since = until - timedelta(days=int(asked.days))
     found = source(visitor.organisation)
-    with found.ledger.read() as connection:
+    with found.read() as connection:
         cards = reports.page(connection, asked.filter(since, until), number=asked.page)
         by_day = reports.averages_by_day(connection, since, until, asked.agent)
         by_agent = reports.averages_by_agent(connection, since, until)

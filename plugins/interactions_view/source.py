@@ -7,15 +7,17 @@ backends, as they do for a task. Nothing else is asked of Airflow, and its own d
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from include.interactions.settings import Settings, SettingsError, load_settings
-from include.ledger import Ledger
+from include.ledger import Ledger, LedgerRefusedError, use
 from include.ledger.engine import connect_to_look
 from plugins.kustomer.hook import KustomerHook
 from plugins.organisations import Organisation
@@ -34,11 +36,27 @@ class NoSourceError(Exception):
 class Source:
     """Where one organisation's page takes what it shows."""
 
+    connection: str
+    """Airflow's name of the ledger's connection."""
     ledger: Ledger
     settings: Settings
     """The defaults where the Variable cannot be used: a run says what is wrong with it, a page need not."""
     web_url: str | None
     """Where people open Kustomer; None while its connection is missing or incomplete."""
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for `include.ledger.reports`; see `Ledger.read`.
+
+        Raises:
+            NoSourceError: the ledger is another organisation's, which this visitor may not be meant to see.
+        """
+        with self.ledger.read() as connection:
+            try:
+                use.look(connection, self.connection)
+            except LedgerRefusedError as refusal:
+                raise NoSourceError(str(refusal)) from None
+            yield connection
 
 
 def source(organisation: Organisation) -> Source:
@@ -57,7 +75,10 @@ def _source(organisation: Organisation, _period: int) -> Source:
     except AirflowFailException as failure:
         raise NoSourceError(str(failure)) from None
     return Source(
-        Ledger(_engine(url)), _settings(organisation.settings_variable), _web_url(organisation.kustomer_connection)
+        connection=organisation.ledger_connection,
+        ledger=Ledger(_engine(url)),
+        settings=_settings(organisation.settings_variable),
+        web_url=_web_url(organisation.kustomer_connection),
     )
 
 

@@ -115,6 +115,7 @@ def use_ledger(monkeypatch: pytest.MonkeyPatch, url: str, name: str = "interacti
 class Filled:
     """A ledger with one interaction of each kind; the row ids by what they are."""
 
+    url: str
     ledger: Ledger
     ids: dict[str, int]
 
@@ -187,4 +188,4 @@ def fill(url: str) -> Filled:
     with ledger.read() as connection:
         rows = connection.exec_driver_sql("SELECT conversation_id, id FROM interaction").all()
     ids = {names[int(conversation_id, 16) - 1]: row_id for conversation_id, row_id in rows}
-    return Filled(ledger, ids)
+    return Filled(url, ledger, ids)

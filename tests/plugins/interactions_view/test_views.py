@@ -72,6 +72,10 @@ def test_each_organisation_has_its_own_interactions(
     assert 'href="/interactions/of/default/"' in text
     assert 'href="/interactions/of/acme/agents"' in text
     assert get("dag/kustomer_stella_connect__acme").headers["location"] == "/interactions/of/acme/"
+    filled.ledger.enter("interaction_ledger")
+    use_ledger(monkeypatch, filled.url, "interaction_ledger_acme")  # by mistake
+    answer = get("of/acme/list")
+    assert (answer.status, "Each organisation has a" in answer.text) == (503, True)
     assert get("of/nobody/list").status == 404
     assert get("of/acme/list", "stranger").status == 403
 
@@ -145,5 +149,5 @@ def test_the_page_cannot_change_the_ledger(filled: Filled) -> None:
     from plugins.interactions_view.source import source
     from plugins.organisations import DEFAULT
 
-    with pytest.raises(SQLAlchemyError), source(DEFAULT).ledger.read() as connection:
+    with pytest.raises(SQLAlchemyError), source(DEFAULT).read() as connection:
         connection.exec_driver_sql("DELETE FROM survey_response")
