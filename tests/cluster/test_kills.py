@@ -24,7 +24,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    with trial(tmp_path_factory.mktemp("cluster"), 700) as here:
+    with trial(tmp_path_factory.mktemp("cluster"), 700, retry_seconds=5) as here:
         run_id = here.unpause(first_due_in=60)
         worker = here.wait_for_release()
         for name in (worker, "airflow-triggerer-1", "airflow-scheduler-1"):

@@ -34,15 +34,15 @@ def test_every_part_is_replaced_under_a_changed_pipeline(here: Trial) -> None:
     next_release = change(here.dags)
     for service, members in before.items():
         for member in members:
-            if service == "airflow-apiserver":  # one address, one server: a short time without
-                cluster.end(member.name)
+            if service == "airflow-apiserver":
+                cluster.end(member.name)  # one address, one server: a short time without
                 new = cluster.start(service)
             else:
                 new = cluster.start(service)
                 cluster.wait_healthy(new.name)
                 cluster.end(member.name)
             cluster.wait_healthy(new.name)
-    assert here.api.wait_for_run(DAG_ID, run_id, 400) == "success"
+    assert here.api.wait_for_run(DAG_ID, run_id, 900) == "success"
     assert here.clean_up() == "success"
     assert_nothing_lost_or_doubled(here, killed_workers=0)
     assert display_name(here.api) == next_release
@@ -58,7 +58,7 @@ def test_a_restart_of_postgresql_during_a_release_loses_nothing(here: Trial) -> 
         here.cluster.revive()  # as containers are started again
         return here.api.run_state(DAG_ID, run_id) in {"success", "failed"}
 
-    wait_until(ended, "the run to end", 400, every=2)
+    wait_until(ended, "the run to end", 900, every=2)
     assert here.clean_up() == "success"
     assert_nothing_lost_or_doubled(here, killed_workers=1)
 
