@@ -76,9 +76,8 @@ def environment(
         "AIRFLOW__API__SECRET_KEY": _secret(home, "api_secret_key").hex(),
         "AIRFLOW__API_AUTH__JWT_SECRET": _secret(home, "jwt_secret", length=64).hex(),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-        # A new or changed DAG file is seen within seconds.
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",
+        # A new or changed DAG file is seen within half a minute.
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
     for name, connection in connections.items():

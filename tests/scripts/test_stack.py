@@ -1,58 +1,13 @@
-"""Airflow's parts start, work, survive the loss of one, and leave nothing behind."""
+"""A stack's start, environment and secrets. That it survives the loss of its parts: tests/stack/test_sudden_deaths.py."""
 
 import os
 import socket
 from pathlib import Path
 
-import psutil
 import pytest
 
-from scripts.ports import PortTakenError, require_free
-from scripts.stack import PARTS, Stack, environment
-
-HELLO_DAG = """
-from airflow.sdk import dag, task
-
-@dag(schedule=None)
-def hello():
-    @task
-    def greet():
-        return "hello"
-    greet()
-
-hello()
-"""
-
-
-@pytest.mark.stack
-def test_a_stack_survives_the_loss_of_a_part_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "hello.py").write_text(HELLO_DAG)
-    with Stack(tmp_path / "airflow", {}, dags=tmp_path / "dags") as stack:
-        assert all(stack.alive(part) for part in PARTS)
-        stack.api.wait_for_dag("hello")
-        stack.api.set_paused("hello", paused=False)
-
-        stack.kill("scheduler")  # the workers of its LocalExecutor survive it
-        orphans = stack.pids()
-        assert not stack.alive("scheduler")
-        run_id = stack.api.trigger_run("hello")
-        stack.start("scheduler")
-        stack.wait_healthy()
-        assert stack.api.wait_for_run("hello", run_id) == "success"
-        tasks = stack.api.task_instances("hello", run_id)
-        assert [(task["task_id"], task["state"]) for task in tasks] == [("greet", "success")]
-
-        everybody = {*orphans, *stack.pids()}
-    assert [pid for pid in everybody if lives(pid)] == []
-    require_free(stack.port, "the test", "")
-
-
-def lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+from scripts.ports import PortTakenError
+from scripts.stack import Stack, environment
 
 
 def test_a_taken_port_is_refused_before_anything_is_written(tmp_path: Path) -> None:
