@@ -1,4 +1,4 @@
-"""A stack's start, environment and secrets. That it survives the loss of its parts: tests/stack/test_sudden_deaths.py."""
+"""A stack's start, environment and secrets; how it survives the loss of a part is in tests/stack."""
 
 import os
 import socket
