@@ -214,7 +214,13 @@ _has_customer = interaction.c.customer_id.is_not(None)
 _answered = survey_response.c.response_received_at.is_not(None)
 Index("ix_interaction_closed_at", interaction.c.closed_at)
 Index("ix_interaction_due_at", interaction.c.due_at)
-Index("ix_interaction_state", interaction.c.state, interaction.c.closed_at)
+# Without `planned` on SQLite, which would otherwise take it for claiming, in place of ix_interaction_planned.
+Index(
+    "ix_interaction_state",
+    interaction.c.state,
+    interaction.c.closed_at,
+    sqlite_where=interaction.c.state != literal_column("'planned'"),
+)
 Index(
     "ix_interaction_reason",
     interaction.c.reason,

@@ -68,7 +68,15 @@ def _create(operations: Operations, *, concurrently: bool) -> None:
         address += " text_pattern_ops"
     index("ix_interaction_closed_at", "interaction", ["closed_at"])
     index("ix_interaction_due_at", "interaction", ["due_at"])
-    index("ix_interaction_state", "interaction", ["state", "closed_at"])
+    operations.create_index(
+        "ix_interaction_state",
+        "interaction",
+        ["state", "closed_at"],
+        if_not_exists=concurrently,
+        postgresql_concurrently=concurrently,
+        # SQLite would otherwise take it for claiming, in place of ix_interaction_planned.
+        sqlite_where=sa.text("state != 'planned'"),
+    )
     index("ix_interaction_reason", "interaction", ["reason", "closed_at"], "reason IS NOT NULL")
     index("ix_interaction_agent", "interaction", ["agent_id", "closed_at"], "agent_id IS NOT NULL")
     index("ix_interaction_customer_email", "interaction", [sa.text(address)], "customer_email IS NOT NULL")
