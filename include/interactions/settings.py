@@ -13,6 +13,10 @@ VARIABLE = "kustomer_stella_connect"
 
 WholeNumber = Annotated[int, Field(strict=True)]
 
+LONGEST_SECONDS = 3_153_600_000
+"""A hundred years: more cannot be added to every instant."""
+LONGEST_DAYS = 36_500
+
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names every wrong key and what is allowed."""
@@ -26,6 +30,7 @@ class Settings(BaseModel):
     seconds_until_send: WholeNumber = Field(
         86400,
         ge=0,
+        le=LONGEST_SECONDS,
         title="Seconds until send",
         description="Delay between the closing of a conversation and its survey, in seconds.",
     )
@@ -64,6 +69,7 @@ class Settings(BaseModel):
     expire_after_seconds: WholeNumber = Field(
         604800,
         ge=0,
+        le=LONGEST_SECONDS,
         title="Expire after (seconds)",
         description="How long after its due time a survey may still go out.",
     )
@@ -105,6 +111,7 @@ class Settings(BaseModel):
     personal_data_retention_days: WholeNumber = Field(
         30,
         ge=1,
+        le=LONGEST_DAYS,
         title="Personal data retention (days)",
         description="Names and addresses of settled interactions are erased from the ledger after so long.",
     )

@@ -1,6 +1,15 @@
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from include.interactions.settings import Settings, SettingsError, allowed, load_settings
+from include.interactions.settings import (
+    LONGEST_DAYS,
+    LONGEST_SECONDS,
+    Settings,
+    SettingsError,
+    allowed,
+    load_settings,
+)
 
 
 def test_without_a_variable_the_documented_defaults_hold():
@@ -24,10 +33,11 @@ def test_an_empty_field_of_the_form_leaves_the_variable_alone():
 @pytest.mark.parametrize(
     ("variable", "names", "allows"),
     [
-        ({"seconds_until_send": -1}, "'seconds_until_send' = -1", "whole number >= 0"),
-        ({"seconds_until_send": "soon"}, "'seconds_until_send' = 'soon'", "whole number >= 0"),
-        ({"seconds_until_send": True}, "'seconds_until_send' = True", "whole number >= 0"),
+        ({"seconds_until_send": -1}, "'seconds_until_send' = -1", "whole number >= 0 and <= 3153600000"),
+        ({"seconds_until_send": "soon"}, "'seconds_until_send' = 'soon'", "whole number >= 0 and <= 3153600000"),
+        ({"seconds_until_send": True}, "'seconds_until_send' = True", "whole number >= 0 and <= 3153600000"),
         ({"release_window_seconds": 1}, "'release_window_seconds' = 1", "whole number >= 5 and <= 3600"),
+        ({"expire_after_seconds": 10**12}, "'expire_after_seconds' = 1000000000000", "<= 3153600000"),
         ({"on_reopen": "maybe"}, "'on_reopen' = 'maybe'", "'cancel' | 'keep'"),
         ({"max_releases_per_run": 0}, "'max_releases_per_run' = 0", "whole number >= 1 or empty"),
     ],
@@ -58,6 +68,14 @@ def test_every_wrong_setting_is_named_at_once():
 def test_a_variable_that_is_not_an_object_is_refused():
     with pytest.raises(SettingsError, match="must be a JSON object"):
         load_settings([1, 2], {})
+
+
+def test_the_longest_times_can_be_added_to_any_instant():
+    settings = load_settings({"seconds_until_send": LONGEST_SECONDS, "expire_after_seconds": LONGEST_SECONDS}, {})
+    due_at = datetime.now(UTC) + timedelta(seconds=settings.seconds_until_send)
+
+    assert due_at + timedelta(seconds=settings.expire_after_seconds) > due_at
+    assert datetime.now(UTC) - timedelta(days=LONGEST_DAYS) < due_at
 
 
 @pytest.mark.parametrize("key", Settings.model_fields)
