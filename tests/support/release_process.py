@@ -5,9 +5,9 @@ import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
@@ -15,10 +15,12 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
+import airflow.providers.postgres.hooks.postgres  # noqa: F401  once for all processes, not later in each of them
 import time_machine
 
 from include.ledger import Ledger, claiming
 from include.ledger import release as ledger_release
+from plugins.planning import plan_windows
 from plugins.stella_connect import release as release_module
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.stella_connect.operators import ReleaseInteractionsOperator
@@ -27,6 +29,8 @@ from tests.support.pipeline import Pipeline, run_of
 
 SHORT_LEASE = timedelta(seconds=1)
 """How long a row may be `sending` in the test that waits for its end."""
+SOAK_LEASE, SOAK_SENDING_LEASE = timedelta(seconds=8), timedelta(seconds=4)
+"""Where leases end all the time."""
 
 BEFORE, AFTER = "before", "after"
 
@@ -134,9 +138,38 @@ def extract_by_a_wrong_clock(
         Pipeline(None, ledger_url).extract(run_of(start))  # type: ignore[arg-type] # not asked
 
 
-def _prepare(environment: Mapping[str, str]) -> None:
+def release_for_ever(
+    environment: Mapping[str, str],
+    start: datetime,
+    hit: Hit | None = None,
+    posts_to: str | None = None,
+    behind: timedelta = timedelta(0),
+) -> None:
+    """Plan and release, again and again, as if each round were a task of its own; ends only by a signal.
+
+    Args:
+        posts_to: the id of a connection whose host gets the POSTs, and nothing else.
+        behind: how late it is for this process.
+    """
+    _prepare(environment, factor=0.05)
+    release_module.LEASE, release_module.SENDING_LEASE = SOAK_LEASE, SOAK_SENDING_LEASE
+    if posts_to:
+        elsewhere = StellaConnectHook(posts_to)
+        StellaConnectHook.send = lambda _, request: elsewhere.send(request)  # type: ignore[method-assign] # as it is
+    if hit:
+        hit.prepare()
+    run = run_of(start)
+    with time_machine.travel(datetime.now(UTC) - behind) if behind else nullcontext():
+        while True:
+            with suppress(Exception):  # a failed task; the next round is its retry
+                for window in plan_windows(run):
+                    if datetime.fromisoformat(window["due_until"]) <= datetime.now(UTC):
+                        ReleaseInteractionsOperator(task_id="release", window=window).execute(run)
+
+
+def _prepare(environment: Mapping[str, str], factor: float = 0) -> None:
     os.environ.update(environment)
-    waiting.factor = 0
+    waiting.factor = factor
 
 
 context = get_context("forkserver")
