@@ -51,6 +51,9 @@ MOST_PAUSES = 5
 LONGEST_PAUSE_SECONDS = 60.0
 UNKNOWN_IN_A_ROW = 5
 """So many unknown outcomes in a row are an outage: stop before it makes the whole window unknown."""
+LOOKS_IN_VAIN = 2
+"""So many batches in a row that Kustomer does not answer for are an outage. Against a vendor that hangs each takes
+minutes; going on, the leases of what is held would run out, and the release would claim it again without end."""
 LEDGER_TRIES = 9
 """About a minute, with the waits between them: a restart of PostgreSQL, or a moment without space on the disk."""
 
@@ -82,6 +85,7 @@ class Release:
         self._counts: Counter[str] = Counter(sent=0)  # an honest zero when others have taken everything
         self._lateness: list[float] = []
         self._unknown_in_a_row = 0
+        self._looks_in_vain = 0
         self._stop: VendorApiError | None = None
         self._held: list[ClaimedInteraction] = []
 
@@ -114,6 +118,8 @@ class Release:
                     self.ledger.give_back(batch, detail=type(fault).__name__)
                     raise
                 left = None if left is None else left - len(batch) + untaken
+                if self._held and self._looks_in_vain >= LOOKS_IN_VAIN:
+                    break
                 if self._stop is None:
                     pauses = 0
                     continue
@@ -177,12 +183,15 @@ class Release:
             raise
         except VendorApiError as error:
             log.warning("second look failed for %d interactions: %s", len(batch), error)
+            self._looks_in_vain += 1
             return [kept for one in batch if (kept := self._without_second_look(one))]
+        self._looks_in_vain = 0
         ready: list[tuple[ClaimedInteraction, Conversation | None]] = []
         for one in batch:
             record = records.get(one.interaction.conversation_id)
             conversation = read_conversation(record) if record is not None else None
-            verdict = second_look(one.interaction, conversation, self.settings)
+            unreadable = record is not None and conversation is None
+            verdict = "unreadable" if unreadable else second_look(one.interaction, conversation, self.settings)
             if isinstance(verdict, Veto):
                 self._veto(one, State.CANCELLED, verdict.reason, verdict.detail)
             elif verdict == "go" and isinstance(conversation, Conversation):

@@ -1,6 +1,6 @@
 """A vendor is down, slow or refuses: what goes out, what waits, and what the next run makes of it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -97,6 +97,32 @@ class TestKustomerIsDown:
             pipeline.release_due(run_of(hour + HOUR))
 
         assert pipeline.states() == {held: "planned", ordinary: "sent"}
+
+    def test_a_record_that_does_not_even_tell_its_closing_is_no_deleted_conversation(
+        self, pipeline, close, planned, hour
+    ):
+        held, ordinary = planned(2)
+        close(id=held, attributes={"assignedUsers": "nobody can read this", "lastDone": None})
+
+        with pytest.raises(ReleaseInterrupted, match="1 interactions are held"):
+            pipeline.release_due(run_of(hour + HOUR))
+
+        assert pipeline.states() == {held: "planned", ordinary: "sent"}
+
+    @pytest.mark.timeout(60)
+    def test_a_release_whose_looks_outlast_its_leases_comes_to_an_end(
+        self, pipeline, planned, down, hour, monkeypatch
+    ):
+        """Otherwise it would take what it holds for what others left behind, and claim it again."""
+        monkeypatch.setattr(release, "LEASE", timedelta(0))
+        monkeypatch.setattr(release, "BATCH", 2)
+        conversations = planned(6)
+        down()
+
+        with pytest.raises(ReleaseInterrupted, match="interactions are held"):
+            pipeline.release_due(run_of(hour + HOUR))
+
+        assert pipeline.states() == dict.fromkeys(conversations, "planned")
 
 
 class TestACustomerThatCannotBeRead:
