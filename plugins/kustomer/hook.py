@@ -196,7 +196,10 @@ class KustomerHook(VendorApiHook):
             yield SearchPage(_rows(answer), total)
 
     def conversations(self, ids: Sequence[str]) -> dict[str, Record]:
-        """The conversations by id, read 100 a call; those that do not exist (any more) are missing."""
+        """The conversations by id, read 100 a call; those that do not exist (any more) are missing.
+
+        One whose id is refused, which does not tell whether it exists, is an empty record.
+        """
         return self._by_id(CONVERSATIONS, ids)
 
     def customer(self, customer_id: str) -> Record | None:
@@ -220,7 +223,7 @@ class KustomerHook(VendorApiHook):
         return list(users.values())
 
     def users_by_id(self, ids: Sequence[str]) -> dict[str, Record]:
-        """The users by id, read 100 a call; unknown ones are missing."""
+        """The users by id, read 100 a call; unknown ones are missing, or empty records if their id is refused."""
         return self._by_id(USERS_BY_ID, ids)
 
     def tags(self) -> dict[str, str]:
@@ -350,6 +353,9 @@ class KustomerHook(VendorApiHook):
                         found |= self._some_by_id(call, [one])
                     except NotFound:
                         self.log.info("%s: %s is not there (any more)", call, one)
+                    except Refused as refusal:  # a matter of this id: nobody else's reading fails by it
+                        self.log.warning("%s (id %s)", refusal, one)
+                        found[one] = {}
         return found
 
     def _some_by_id(self, call: Call, ids: Iterable[str]) -> dict[str, Record]:

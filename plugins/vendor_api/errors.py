@@ -4,7 +4,7 @@
     VendorApiError
     ├── KeyFault          401 / 403                                 → a person must act
     ├── Refused           any other definite 4xx                    → do not repeat this call
-    │   └── NotFound      404
+    │   └── NotFound      404 / 410
     ├── RateLimited       429: not taken                            → again, `retry_after` seconds later
     ├── NeverSent         the connection was never made             → may be repeated, nothing left this machine
     ├── OutcomeUnknown    sent, no definite answer                  → a write must be looked up, never repeated
@@ -73,7 +73,7 @@ class Refused(VendorApiError):  # noqa: N818 - see above
 
 
 class NotFound(Refused):
-    """404: there is no such record (or no such path)."""
+    """404, or 410: there is no such record (or no such path)."""
 
 
 class RateLimited(VendorApiError):  # noqa: N818 - see above

@@ -230,7 +230,7 @@ class VendorApiHook(BaseHook):
         match status:
             case 401 | 403:
                 raise self._error(KeyFault, call, said, self._key_advice(call, status), **known)
-            case 404:
+            case 404 | 410:
                 raise self._error(NotFound, call, said, **known)
             case 429:
                 raise self._error(RateLimited, call, said, "The limit is shared; try again later.", **known)

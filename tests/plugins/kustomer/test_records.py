@@ -69,6 +69,16 @@ def test_a_refused_list_is_read_one_by_one(kustomer_server: HTTPServer, hook: Ku
     assert set(hook.conversations(["a", "gone"])) == {"a"}
 
 
+def test_an_id_that_is_refused_keeps_no_other_from_being_read(
+    kustomer_server: HTTPServer, hook: KustomerHook
+) -> None:
+    kustomer_server.expect_request("/v1/conversations/a,odd,gone").respond_with_json({"errors": []}, status=400)
+    kustomer_server.expect_request("/v1/conversations/a").respond_with_json({"data": record("a")})
+    kustomer_server.expect_request("/v1/conversations/odd").respond_with_json({"errors": []}, status=400)
+    kustomer_server.expect_request("/v1/conversations/gone").respond_with_json({"errors": []}, status=410)
+    assert hook.conversations(["a", "odd", "gone"]) == {"a": record("a"), "odd": {}}
+
+
 def test_a_failing_list_is_never_taken_for_deleted_conversations(
     kustomer_server: HTTPServer, hook: KustomerHook
 ) -> None:
@@ -92,8 +102,10 @@ def test_an_id_cannot_change_the_path(kustomer_server: HTTPServer, hook: Kustome
 def test_a_customer_is_a_record_or_none(kustomer_server: HTTPServer, hook: KustomerHook) -> None:
     kustomer_server.expect_request("/v1/customers/a").respond_with_json({"data": record("a", name="Ann")})
     kustomer_server.expect_request("/v1/customers/gone").respond_with_json({"errors": []}, status=404)
+    kustomer_server.expect_request("/v1/customers/merged").respond_with_json({"errors": []}, status=410)
     assert hook.customer("a") == record("a", name="Ann")
     assert hook.customer("gone") is None
+    assert hook.customer("merged") is None
 
 
 def test_users_by_id(kustomer_server: HTTPServer, hook: KustomerHook) -> None:
