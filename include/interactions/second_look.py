@@ -1,5 +1,6 @@
 """The second look, right before the send: does what was planned still hold?"""
 
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from include.interactions.interaction import Interaction
@@ -39,7 +40,7 @@ def second_look(
         return Veto(Reason.DELETED, "merged into another conversation")
     if conversation.spam:
         return Veto(Reason.DELETED, "marked as spam")
-    if conversation.status == "done" and conversation.closed_at == interaction.closed_at:
+    if conversation.status == "done" and _same_closing(conversation.closed_at, interaction.closed_at):
         return "go"
     if settings.on_reopen == "cancel":
         return Veto(Reason.REOPENED)
@@ -47,3 +48,8 @@ def second_look(
         # Kept surveys follow the conversation to its last closing: that one is extracted as its own interaction.
         return Veto(Reason.SUPERSEDED)
     return "go"
+
+
+def _same_closing(now: datetime | None, planned: datetime) -> bool:
+    # The ledger keeps milliseconds. A vendor that one day gives more digits must not cancel every survey.
+    return now is not None and timedelta(0) <= now - planned < timedelta(milliseconds=1)

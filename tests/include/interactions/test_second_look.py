@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 
 from include.interactions.interaction import Interaction
@@ -13,6 +15,14 @@ CANCEL, KEEP = Settings(), Settings(on_reopen="keep")
 
 def test_a_conversation_still_closed_goes_out(conversation):
     assert second_look(INTERACTION, conversation(), CANCEL) == "go"
+
+
+def test_digits_beyond_the_ledgers_milliseconds_make_no_other_closing(conversation):
+    finer = {"lastDone": {"createdAt": (CLOSED_AT + timedelta(microseconds=999)).isoformat()}}
+    later = {"lastDone": {"createdAt": (CLOSED_AT + timedelta(milliseconds=1)).isoformat()}}
+
+    assert second_look(INTERACTION, conversation(**finer), CANCEL) == "go"
+    assert second_look(INTERACTION, conversation(**later), CANCEL).reason is Reason.REOPENED
 
 
 def test_a_conversation_kustomer_no_longer_has_is_cancelled():
