@@ -9,10 +9,12 @@ import pytest
 
 from include.interactions.settings import Settings
 from include.interactions.states import Reason, State
+from plugins.alarms import NAMES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
+RELIABILITY = ROOT / "docs" / "reliability.md"
 DOCS = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PROMISE = "at most one POST per interaction by itself; an unknown outcome is looked up, never repeated on a timer."
 
@@ -117,7 +119,7 @@ def test_every_decision_is_listed(path):
     assert path.name == "README.md" or f"({path.name})" in (path.parent / "README.md").read_text()
 
 
-@pytest.mark.parametrize("path", [README, ARCHITECTURE], ids=named)
+@pytest.mark.parametrize("path", [README, ARCHITECTURE, RELIABILITY], ids=named)
 def test_the_promise_stands_in_its_own_words(path):
     words = " ".join(path.read_text().split())
 
@@ -140,3 +142,15 @@ def test_the_table_of_what_happens_before_the_send_names_a_file_that_exists():
 
     assert named_tests
     assert all((ROOT / path).exists() for path in named_tests)
+
+
+def test_every_test_that_the_docs_name_exists():
+    named_tests = set(re.findall(r"`(test_\w+)`", "".join(path.read_text() for path in DOCS)))
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named_tests) > 20
+    assert named_tests <= set(re.findall(r"^ *def (test_\w+)\(", tests, re.MULTILINE))
+
+
+def test_every_alarm_says_in_the_docs_what_to_do():
+    assert all(row(RELIABILITY.read_text(), name) for name in NAMES)

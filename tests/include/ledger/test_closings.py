@@ -15,9 +15,10 @@ from include.ledger.columns import Instant, storable
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
 
-def test_a_closing_is_planned_once_however_often_it_is_recorded(ledger: Ledger) -> None:
+def test_a_closing_is_planned_once_however_often_it_is_recorded(ledger: Ledger, clock: Clock) -> None:
     closings = [closing(1), closing(2), closing(2)]
     assert ledger.record(closings, "first") == Recorded(planned=2, known=1)
+    clock.forward(hours=1)
     assert ledger.record(closings, "second") == Recorded(known=3)
     assert [(event.to_state, event.actor) for event in ledger.history(closing(2).conversation_id)] == [
         (State.PLANNED, "first")
