@@ -104,6 +104,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     class OneStack(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.split("::")[0]
+            if file.startswith("tests/plugins/interactions_view/"):  # one API server in process for all of them
+                return "page"
             return "stack" if shares_airflow(file) else file
 
     return OneStack(config, log)
