@@ -14,7 +14,7 @@ from include.interactions.eligibility import is_closing, judge, people_at_closin
 from include.interactions.interaction import Interaction
 from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation
 from include.interactions.settings import Settings
-from include.interactions.span import Span, span_of
+from include.interactions.span import OLDEST, Span, span_of
 from include.interactions.states import Reason
 from include.ledger import Recorded
 from plugins.failures import fail_for_good
@@ -67,6 +67,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
             handover_seconds=settings.handover_seconds,
         )
         self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
+        if span.closed_from < datetime.now(UTC) - OLDEST:
+            self.log.warning("Kustomer's search ends two years ago; older closings of this span cannot be found.")
         with (
             fail_for_good(),
             KustomerHook(

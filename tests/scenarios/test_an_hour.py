@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from structlog.testing import capture_logs
 
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND
@@ -43,14 +44,16 @@ class TestABusyHour:
     def test_no_personal_data_reaches_log_or_xcom(self, pipeline, hour, caplog):
         caplog.set_level("DEBUG")
 
-        results = pipeline.run(run_of(hour))
+        with capture_logs() as of_operators:
+            results = pipeline.run(run_of(hour))
 
         personal = [
             *(row[0] for row in pipeline.query("SELECT customer_email FROM interaction WHERE state = 'sent'")),
             *(row[0] for row in pipeline.query("SELECT agent_email FROM interaction WHERE agent_email <> ''")),
             *(row[0] for row in pipeline.query("SELECT customer_name FROM interaction WHERE state = 'sent'")),
         ]
-        said = f"{caplog.text} {results}".casefold()
+        said = f"{caplog.text} {of_operators} {results}".casefold()
+        assert "extracted found=" in said
         assert len(personal) > 100
         assert [text for text in personal if text.casefold() in said] == []
 

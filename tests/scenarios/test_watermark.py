@@ -1,6 +1,9 @@
 """No hour is forgotten, whatever failed or was paused; and a new install sends nothing for the past."""
 
+from datetime import timedelta
+
 import pytest
+from structlog.testing import capture_logs
 
 from include.sandbox.faults import Fault
 from plugins.vendor_api.errors import VendorApiError
@@ -73,6 +76,16 @@ def test_a_backfill_reads_just_its_hour_and_leaves_the_watermark_alone(pipeline,
 
     assert pipeline.states() == {wanted: "sent"}
     assert pipeline.ledger.watermark() == before
+
+
+def test_a_backfill_of_hours_that_the_search_does_not_reach_says_so(pipeline, hour):
+    def warnings(start):
+        with capture_logs() as said:
+            pipeline.extract(run_of(start, origin="backfill"))
+        return [one["event"] for one in said if one["log_level"] == "warning"]
+
+    assert not [text for text in warnings(hour) if "two years" in text]
+    assert [text for text in warnings(hour - timedelta(days=800)) if "two years" in text]
 
 
 def test_an_old_hour_run_again_waits_for_nothing(pipeline, close, hour, settings):
