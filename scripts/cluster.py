@@ -342,7 +342,7 @@ class Cluster:
                 with loopback_session() as http:
                     try:
                         return http.get(f"{self.url}/api/v2/version", timeout=5).ok
-                    except requests.ConnectionError:
+                    except requests.RequestException:
                         return False
             case "airflow-worker":
                 return bool(self._celery().control.ping(destination=[f"celery@{member.name}"], timeout=0.5))

@@ -24,7 +24,7 @@ FIRST_DUE_IN = timedelta(seconds=40)
 """... which begins so long after the trigger; the baseline's are all due at that instant."""
 WINDOW_SECONDS = 20
 BASELINE_DAG = "a_task_for_each"
-LONGEST_RUN_SECONDS = 900
+LONGEST_RUN_SECONDS = 1800
 SETTLING_SECONDS = 15
 AIRFLOWS_OWN_PACE = {
     # As Airflow has it by default; the demo's and the tests' stack looks for changed files more often.
@@ -40,6 +40,7 @@ class Cost:
     instances: int
     cpu_seconds: float
     seconds: float
+    state: str
 
     @property
     def of_a_thousand(self) -> float:
@@ -49,7 +50,7 @@ class Cost:
     def __str__(self) -> str:
         return (
             f"{self.interactions:,} interactions, {self.instances} task instances, {self.cpu_seconds:.1f} CPU-s "
-            f"in {self.seconds:.0f} s"
+            f"in {self.seconds:.0f} s, run {self.state}"
         )
 
 
@@ -83,7 +84,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
 
 
 def run(stack: Stack | Cluster, here: Installation, dag: str, conf: dict[str, Any]) -> Cost:
-    """One run to its end, and what it cost."""
+    """One run to its end, and what it cost. A peer's may fail; it is measured by what arrived."""
     before, began = cpu_seconds(stack.pids()), time.monotonic()
     accepted = _accepted(here)
     run_id = stack.api.trigger_run(dag, conf)
@@ -93,8 +94,9 @@ def run(stack: Stack | Cluster, here: Installation, dag: str, conf: dict[str, An
         len(stack.api.task_instances(dag, run_id)),
         cpu_seconds(stack.pids()) - before,
         time.monotonic() - began,
+        state,
     )
-    if state != "success":
+    if dag == DAG_ID and state != "success":
         raise RuntimeError(f"the run of {dag} ended as {state}")
     return cost
 
