@@ -88,6 +88,19 @@ def test_a_failing_list_is_never_taken_for_deleted_conversations(
         hook.conversations(["a", "b"])
 
 
+@pytest.mark.usefixtures("no_waiting")
+def test_a_gateways_page_is_never_taken_for_a_deleted_record(
+    kustomer_server: HTTPServer, hook: KustomerHook
+) -> None:
+    page = {"response_data": "<h1>404</h1>", "status": 404, "content_type": "text/html; charset=utf-8"}
+    kustomer_server.expect_request("/v1/conversations/a").respond_with_data(**page)
+    kustomer_server.expect_request("/v1/customers/a").respond_with_data(**page)
+    with pytest.raises(BrokenAnswer, match="answered 404 with a web page"):
+        hook.conversations(["a"])
+    with pytest.raises(BrokenAnswer, match="check the connection's host"):
+        hook.customer("a")
+
+
 def test_a_record_that_was_not_asked_for_is_left_out(kustomer_server: HTTPServer, hook: KustomerHook) -> None:
     rows = [record("a"), record("other"), {}, None, "x"]
     kustomer_server.expect_request("/v1/conversations/a").respond_with_json({"data": rows})
