@@ -1,4 +1,4 @@
-"""Screenshots go to pytest's temporary directory, and to the directory named by SCREENSHOTS if it is set."""
+"""Screenshots go to pytest's temporary directory; those of the README to SCREENSHOTS, if that is set."""
 
 import os
 import shutil
@@ -52,12 +52,20 @@ def page(browser_page: Page) -> Page:
 
 @pytest.fixture
 def shoot(page: Page, tmp_path: Path) -> Shoot:
-    """A function that keeps what is seen under a name."""
-    directory = Path(os.environ.get("SCREENSHOTS") or tmp_path)
+    """A function that keeps a picture of the README under a name."""
+    return shooting(page, Path(os.environ.get("SCREENSHOTS") or tmp_path))
 
-    def keep(name: str) -> None:
+
+@pytest.fixture
+def keep(page: Page, tmp_path: Path) -> Shoot:
+    """A function that keeps what is seen for whoever looks into a test run afterwards."""
+    return shooting(page, tmp_path)
+
+
+def shooting(page: Page, directory: Path) -> Shoot:
+    def shoot(name: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         page.mouse.move(0, 0)
         page.screenshot(path=directory / f"{name}.png", animations="disabled")
 
-    return keep
+    return shoot

@@ -115,7 +115,7 @@ def test_the_table_is_searched_filtered_sorted_paged_and_exported(
 
 
 def test_the_page_follows_the_theme_of_airflow(
-    installation: Installation, runs: Runs, page: Page, view: FrameLocator, shoot: Shoot
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator, keep: Shoot
 ) -> None:
     page.goto(f"{installation.stack.url}/plugin/interactions")
     for name, theme in (("Dark Mode", "dark"), ("Light Mode", "light")):
@@ -124,7 +124,7 @@ def test_the_page_follows_the_theme_of_airflow(
         page.get_by_role("menuitemradio", name=name).click()
         expect(view.locator("html")).to_have_attribute("data-theme", theme)
         page.keyboard.press("Escape")
-        shoot(f"interactions-{theme}")
+        keep(f"interactions-{theme}")
 
 
 def test_a_person_acts_through_the_admin_dag(
@@ -142,7 +142,7 @@ def test_a_person_acts_through_the_admin_dag(
 
 
 def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
-    installation: Installation, runs: Runs, skipped: tuple[int, str], page: Page, shoot: Shoot
+    installation: Installation, runs: Runs, skipped: tuple[int, str], page: Page, keep: Shoot
 ) -> None:
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
@@ -169,7 +169,7 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
         page.evaluate(f"localStorage.setItem('theme', '{theme}')")
         for name, path in views.items():
             page.goto(f"{root}/{path}", wait_until="networkidle")
-            shoot(f"interactions-{name}-{width}-{theme}")
+            keep(f"interactions-{name}-{width}-{theme}")
             wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             faults += [f"{name} at {width} is {wider} pixels too wide"] if wider > 0 else []
             faults += [
