@@ -64,12 +64,13 @@ class Ledger:
             LedgerRefusedError: it is another connection's, or retired.
         """
         try:
-            with self._engine.begin() as connection:
-                use.enter(connection, user)
+            with self._reader.begin() as connection:
+                if use.is_user(connection, user):
+                    return
         except (OperationalError, ProgrammingError):  # an empty or older database has no such table
             self.migrate()
-            with self._engine.begin() as connection:
-                use.enter(connection, user)
+        with self._engine.begin() as connection:
+            use.enter(connection, user)
 
     # --- extraction
 

@@ -12,6 +12,12 @@ class LedgerRefusedError(Exception):
     """This ledger is not for this caller; the message says whose it is, and what to do."""
 
 
+def is_user(connection: Connection, user: str) -> bool:
+    """Whether the ledger is already used by `user`, and by nobody else; looks without writing."""
+    row = connection.execute(_READ).first()
+    return row is not None and row.used_by == user and row.retired is None
+
+
 def enter(connection: Connection, user: str) -> None:
     """Take an unused ledger for `user`, the Airflow connection it is reached through; pass if it is theirs already.
 

@@ -39,9 +39,9 @@ def acme(hour, tmp_path, monkeypatch):
 
 
 def test_each_sends_its_own_and_hears_of_its_own(pipeline, acme, hour):
-    context = run_of(hour) | {"outlet_events": defaultdict(SimpleNamespace)}
     for one in (pipeline, acme, pipeline):
-        one.run(context)
+        one.run(run_of(hour))
+    context = run_of(hour) | {"outlet_events": defaultdict(SimpleNamespace)}
     facts = [record_feedback(context, one.organisation) for one in (pipeline, acme)]
 
     for one, told in zip((pipeline, acme), facts, strict=True):
