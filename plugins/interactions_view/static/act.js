@@ -56,7 +56,7 @@ async function follow(id) {
     await new Promise((resume) => setTimeout(resume, WAIT))
     const { state } = await read(run)
     if (state === 'success') {
-      const { value } = await read(`${run}/taskInstances/carry_out/xcomEntries/return_value?deserialize=true`)
+      const { value } = await read(`${run}/taskInstances/carry_out/xcomEntries/return_value`)
       tell('good', `Done. ${words(value)}`, page)
       return
     }
