@@ -8,7 +8,7 @@ import pytest
 from scripts.demo import DAG_ID
 from tests.support.cluster import Trial, assert_nothing_lost_or_doubled, trial
 
-pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.mark.timeout(900)]
 
 
 @dataclass
