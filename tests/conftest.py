@@ -106,9 +106,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
             file = nodeid.split("::")[0]
             if file.startswith("tests/plugins/interactions_view/"):  # one API server in process for all of them
                 return "page"
-            return "stack" if shares_airflow(file) else file
+            return "stack" if shares_airflow(file) and file != SUDDEN_DEATHS else file
 
     return OneStack(config, log)
+
+
+SUDDEN_DEATHS = "tests/stack/test_sudden_deaths.py"
+"""Comes last of those that share an Airflow; in a process of its own, where there are several, it has its own."""
 
 
 def shares_airflow(nodeid: str) -> bool:
