@@ -5,7 +5,6 @@ Screenshots go to pytest's temporary directory, and to the directory named by SC
 """
 
 import os
-import re
 from itertools import pairwise
 
 import pytest
