@@ -12,6 +12,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from include.ledger import Ledger
+from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.metrics import level
 from plugins.notifier import tell
 from plugins.organisations import DEFAULT, Organisation
@@ -27,12 +28,8 @@ from plugins.stella_connect.feedback import GRACE, REREAD_SPAN
 
 log = logging.getLogger(__name__)
 
-OVERDUE_GRACE = timedelta(minutes=10)
-"""A planned interaction that is due for longer is overdue."""
 LOOKED_FOR = timedelta(minutes=15)
 """After its grace an unknown outcome is looked for once more, by the reading that runs beside this."""
-MOST_REFUSED = 0.05
-"""Share of refusals above which Stella Connect alarms its client (fact sheet, section 1)."""
 REFUSALS_SPAN = timedelta(hours=1)
 
 
@@ -55,7 +52,7 @@ def raise_alarms(context: Context, organisation: Organisation = DEFAULT) -> dict
     settings, ledger, now = settings_of(context, organisation), open_ledger(organisation), datetime.now(UTC)
     ledger.recover(by=actor_of(context))  # what a dead release holds is due, too
     # Where interactions are gathered for longer, being that late is no fault.
-    grace = max(OVERDUE_GRACE, timedelta(seconds=2 * settings.release_window_seconds))
+    grace = max(OVERDUE, timedelta(seconds=2 * settings.release_window_seconds))
     backlog = measure_backlog(ledger, now, organisation, grace)
     alarms = [*_overdue(backlog, grace, organisation), *_afterwards(ledger, now, organisation)]
     standing = [alarm.name for alarm in alarms]
@@ -77,7 +74,7 @@ def sound(alarm: Alarm, *, tell_people: bool = True) -> None:
 
 
 def measure_backlog(
-    ledger: Ledger, now: datetime, organisation: Organisation = DEFAULT, grace: timedelta = OVERDUE_GRACE
+    ledger: Ledger, now: datetime, organisation: Organisation = DEFAULT, grace: timedelta = OVERDUE
 ) -> dict[str, Any]:
     """What has not come to an end, also as metrics; `oldest_overdue_seconds` counts from the due time."""
     left = ledger.backlog(grace=grace)
@@ -96,14 +93,14 @@ def measure_backlog(
 
 def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
     """The alarm about refusals, if they are more than Stella Connect puts up with."""
-    if refused <= MOST_REFUSED * (refused + taken):
+    if refused <= REJECTED_SHARE * (refused + taken):
         return []
     return [
         Alarm(
             "refused",
             f"Stella Connect refused {refused} of {refused + taken} interactions {since}, more than "
-            f"{MOST_REFUSED:.0%}. The ledger holds the reasons (state rejected, column detail). Most often it is a "
-            f"profile, channel, brand or language.",
+            f"{REJECTED_SHARE:.0%}. The ledger holds the reasons (state rejected, column detail). Most often it is "
+            "a profile, channel, brand or language.",
         )
     ]
 

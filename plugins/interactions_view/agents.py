@@ -30,8 +30,8 @@ def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLRespo
         view="agents",
         visitor=visitor,
         asked=asked,
-        to_do=[one for one in found if one.waiting or one.profile is Profile.NOT_APPROVED],
-        others=[one for one in found if not (one.waiting or one.profile is Profile.NOT_APPROVED)],
+        to_do=[one for one in found if _needs_a_person(one)],
+        others=[one for one in found if not _needs_a_person(one)],
     )
 
 
@@ -53,6 +53,10 @@ def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQu
         one=_seen_by(visitor, one),
         found=cards,
     )
+
+
+def _needs_a_person(one: AgentReport) -> bool:
+    return bool(one.waiting) or one.profile is Profile.NOT_APPROVED
 
 
 def _seen_by(visitor: Visitor, one: AgentReport) -> AgentReport:

@@ -7,6 +7,7 @@ from include.interactions.settings import Settings
 from include.interactions.states import Reason, State
 from include.ledger.reports.agents import Profile
 from include.ledger.reports.listing import Line
+from include.ledger.reports.overview import OVERDUE
 from include.ledger.reports.story import Step
 
 STATES: dict[State, str] = {
@@ -147,7 +148,7 @@ def _planned(line: Line, now: datetime, settings: Settings) -> Answer:
     if line.due_at + timedelta(seconds=settings.expire_after_seconds) < now:
         becomes = {"count": "counted without a survey", "send": "sent all the same", "skip": "skipped"}
         return Answer(f"Overdue past its expiry: it will be {becomes[settings.on_expired]} by the next release.")
-    if line.due_at < now - timedelta(minutes=10):
+    if line.due_at < now - OVERDUE:
         return Answer(
             "Overdue: it should have gone out already.",
             "Look whether the hourly runs succeed; the next one that does sends it.",

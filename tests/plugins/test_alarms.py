@@ -11,8 +11,9 @@ import time_machine
 
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
+from include.ledger.reports.overview import OVERDUE
 from plugins import alarms
-from plugins.alarms import LOOKED_FOR, NAMES, OVERDUE_GRACE, raise_alarms
+from plugins.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.stella_connect.feedback import GRACE
 from tests.support.ledger import LEASE, NOON, closing
 
@@ -74,7 +75,7 @@ def test_a_quiet_ledger_raises_nothing(at: Any, told: list[str]) -> None:
     assert (facts["planned"], facts["alarms"], told) == (1, [], [])
 
 
-@pytest.mark.parametrize(("ago", "expected"), [(OVERDUE_GRACE - MINUTE, []), (OVERDUE_GRACE + MINUTE, ["overdue"])])
+@pytest.mark.parametrize(("ago", "expected"), [(OVERDUE - MINUTE, []), (OVERDUE + MINUTE, ["overdue"])])
 def test_overdue_by_more_than_ten_minutes_is_an_alarm(at: Any, ago: timedelta, expected: list[str]) -> None:
     due(at(), 1, ago)
 

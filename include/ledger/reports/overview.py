@@ -102,11 +102,13 @@ class Activity:
 
 
 OVERDUE = timedelta(minutes=10)
+"""A planned interaction that is due for longer is overdue."""
 LATE = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 30, 45, 60, 90, 120, 300, 900, 3600))
 """Bounds of the buckets of lateness; a window's own length is 60 s unless set otherwise."""
 MOST_BUCKETS = 1_000
 REJECTED_WITHIN = timedelta(days=1)
 REJECTED_SHARE = 0.05
+"""Share of refusals above which Stella Connect alarms its client (fact sheet, section 1)."""
 
 
 _SECOND = timedelta(seconds=1) // MILLISECOND
