@@ -15,7 +15,7 @@ from typing import Any
 from airflow.sdk.log import mask_secret
 from requests import PreparedRequest
 
-from plugins.vendor_api.errors import ConfigurationError, VendorApiError
+from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, VendorApiError
 from plugins.vendor_api.hook import Call, Signer, VendorApiHook
 from plugins.vendor_api.settings import secret
 from plugins.vendor_api.throttle import Throttle
@@ -27,6 +27,7 @@ EMPLOYEES = Call("GET", "/v2/employees")
 DATA = Call("GET", "/v2/data")
 
 EMPLOYEES_PER_PAGE = 500
+MOST_EMPLOYEE_PAGES = 200  # 100,000 agents: a list that names a next page even then never ends
 DATA_CALLS_PER_MINUTE = 96  # section 2.7: 100 per key
 
 # The vendor, not we, chooses the secret's length; a warning of PyJWT's at every call helps nobody.
@@ -63,13 +64,13 @@ class StellaConnectHook(VendorApiHook):
         its query is taken, and our own parameters win: otherwise unapproved agents would pass from page 2 on.
 
         Raises:
-            VendorApiError: whenever the list is not known to be whole. Never an empty list for a failure.
+            VendorApiError: whenever the list is not known to be whole. Never an empty or a cut list for a failure.
         """
         own: dict[str, str | int] = {"status": "active", "number_of_employees": EMPLOYEES_PER_PAGE}
         emails: list[str] = []
         seen: set[object] = {None, ""}
         cursor: dict[str, str] = {}
-        while True:
+        for _ in range(MOST_EMPLOYEE_PAGES):
             answer = self._read(EMPLOYEES, params={**cursor, **own}, complete=_lacks_employees)
             emails += [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
             meta = answer.get("meta")
@@ -79,6 +80,7 @@ class StellaConnectHook(VendorApiHook):
                 return emails
             seen.add(link)
             cursor = following
+        raise self._error(BrokenAnswer, EMPLOYEES, f"names a next page after {MOST_EMPLOYEE_PAGES} pages")
 
     def send(self, feedback_request: Mapping[str, Any]) -> int:
         """POST one feedback request, once; the 2xx status it was answered with.

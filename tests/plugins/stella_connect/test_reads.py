@@ -4,6 +4,7 @@ import json
 import pickle
 import time
 from datetime import datetime, timedelta, timezone
+from itertools import count
 from typing import Any
 
 import jwt
@@ -11,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from plugins.stella_connect.hook import StellaConnectHook
+from plugins.stella_connect.hook import MOST_EMPLOYEE_PAGES, StellaConnectHook
 from plugins.vendor_api.errors import BrokenAnswer, KeyFault, OutcomeUnknown, VendorApiError
 from tests.support.bad_server import answer, http, serving
 
@@ -98,6 +99,16 @@ def test_a_repeated_next_page_ends_the_list(stella_server: HTTPServer) -> None:
     )
     StellaConnectHook().active_employees()
     assert len(stella_server.log) == 2
+
+
+def test_a_list_whose_next_pages_never_end_is_not_read_for_ever(stella_server: HTTPServer) -> None:
+    numbers = count(1)
+    stella_server.expect_request("/v2/employees").respond_with_handler(
+        lambda _: Response(json.dumps(employees("a@example.com", next_page=f"?after={next(numbers)}")))
+    )
+    with pytest.raises(BrokenAnswer, match=r"GET /v2/employees names a next page after \d+ pages"):
+        StellaConnectHook().active_employees()
+    assert len(stella_server.log) == MOST_EMPLOYEE_PAGES
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": None}, {"meta": {}}, {"meta": []}])
