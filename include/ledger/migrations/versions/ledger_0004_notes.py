@@ -1,5 +1,9 @@
 """The history also tells of acts that leave the state as it is: an erasure after the end.
 
+On PostgreSQL a ledger that is in use gets the rule in two steps, on a connection of their own: first for new rows,
+which takes a moment, then for those that are there, while others read and write. In one step nobody could do either
+until the whole table has been read. If it breaks off, the next try does both again.
+
 A migration is history: it spells everything out and imports nothing of ours that may change.
 """
 
@@ -36,15 +40,23 @@ SQLITE_TRIGGERS = (
 
 def upgrade() -> None:
     """Widen the rule; both databases read the whole table once."""
-    if op.get_bind().dialect.name == "sqlite":
+    bind = op.get_bind()
+    if bind.dialect.name == "sqlite":
         # Reflection leaves CHECK constraints out, so the copy has the new one alone.
         with op.batch_alter_table("interaction_event", recreate="always") as table:
             table.create_check_constraint(op.f(NAME), sa.text(CONDITION))
         for trigger in SQLITE_TRIGGERS:
             op.execute(trigger)
         return
-    op.drop_constraint(op.f(NAME), "interaction_event")
-    op.create_check_constraint(op.f(NAME), "interaction_event", sa.text(CONDITION))
+    change = f"ALTER TABLE interaction_event DROP CONSTRAINT {NAME}, ADD CONSTRAINT {NAME} CHECK ({CONDITION})"
+    with bind.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as apart:
+        # Else our own transaction has just made the table, or holds it.
+        in_use = sa.inspect(apart).has_table("survey_response")
+        if in_use:
+            apart.execute(sa.text(f"{change} NOT VALID"))
+            apart.execute(sa.text(f"ALTER TABLE interaction_event VALIDATE CONSTRAINT {NAME}"))
+    if not in_use:
+        op.execute(change)
 
 
 def downgrade() -> None:
