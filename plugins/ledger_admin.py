@@ -42,6 +42,17 @@ _SETTLE_AS = {
     str(State.PLANNED): "planned: it did not, send it again",
     str(State.CANCELLED): "cancelled: let it be",
 }
+_OUTCOMES = {
+    "planned": "planned again",
+    "due_now": "due now",
+    "cancelled": "cancelled",
+    "sent": "settled as sent",
+    "unknown": "unknown, because it may have left before the ledger was restored",
+    "erased": "erased",
+    "comments": "comments taken out",
+    "left": "left skipped (past expiry, closed again, or erased)",
+}
+"""The counts of an act, after each number; those that are 0 are not told."""
 _WHAT, _WHICH, _HOW = "What to do", "To which interactions", "How"
 
 
@@ -130,7 +141,8 @@ def carry_out(context: Context, organisation: Organisation = DEFAULT) -> dict[st
     """Do what the form asks, or say what would change.
 
     Returns:
-        `act`, `dry_run` and counts; for `show_history` also `events`. No names or addresses of customers or agents.
+        `act`, `dry_run`, counts and the `outcome` in words; for `show_history` `events` instead. No names or
+        addresses of customers or agents.
 
     Raises:
         AirflowFailException: the form is wrong, or does not fit what the ledger holds. Nothing has changed.
@@ -147,13 +159,7 @@ def carry_out(context: Context, organisation: Organisation = DEFAULT) -> dict[st
     except ActRefusedError as refusal:
         msg = f"{refusal} Nothing has changed."
         raise AirflowFailException(msg) from None
-    facts = {"act": request.act, "dry_run": request.dry_run, **counts}
-    log.info(canonical_line("admin", facts))
-    if request.dry_run:
-        log.info("Dry run: nothing has changed. Trigger again with Dry run switched off to do it.")
-    elif counts.get("due_now") or counts.get("planned"):
-        log.info("The next hourly run sends it; trigger %s by hand to have it sent at once.", organisation.dag_id)
-    return facts
+    return _told({"act": request.act, "dry_run": request.dry_run, **counts}, organisation)
 
 
 def retain(
@@ -167,9 +173,26 @@ def retain(
     erased = ledger.retain(
         timedelta(days=days), _person(context), why or f"retention of {days} days", dry_run=dry_run
     )
-    facts = {"act": "apply_retention", "dry_run": dry_run, "days": days, "erased": erased}
+    return _told({"act": "apply_retention", "dry_run": dry_run, "days": days, "erased": erased}, organisation)
+
+
+def _told(facts: dict[str, Any], organisation: Organisation) -> dict[str, Any]:
+    """The facts and the outcome in words, both in the log too."""
     log.info(canonical_line("admin", facts))
-    return facts
+    outcome = in_words(facts, organisation)
+    log.info(outcome)
+    return {**facts, "outcome": outcome}
+
+
+def in_words(facts: Mapping[str, Any], organisation: Organisation = DEFAULT) -> str:
+    """What an act did, or would do, for the person who started it."""
+    told = [f"{facts[name]:,} {words}" for name, words in _OUTCOMES.items() if facts.get(name)]
+    outcome = ", ".join(told) or "there is nothing to do"
+    if facts["dry_run"]:
+        return f"Dry run, nothing has changed. With it switched off: {outcome}."
+    if facts.get("due_now") or facts.get("planned"):
+        return f"Done: {outcome}. The next hourly run sends it, or {organisation.dag_id} started by hand."
+    return f"Done: {outcome}."
 
 
 def _change(ledger: Ledger, request: Request, context: Context, organisation: Organisation) -> dict[str, int]:

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
 from plugins import ledger_admin
-from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, retain
+from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, in_words, retain
 from plugins.run_context import is_first_of_the_day
 from tests.support.ledger import LEASE, closing
 
@@ -55,13 +55,20 @@ def recent(number: int = 1, **fields: Any) -> Any:
 def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
     ledger.record([recent()], "extraction")
     context = form("cancel", conversation_id=ONE, reason="ticket 12")
-    assert carry_out(context) == {"act": "cancel", "dry_run": True, "cancelled": 1}
+    assert carry_out(context) == {
+        "act": "cancel",
+        "dry_run": True,
+        "cancelled": 1,
+        "outcome": "Dry run, nothing has changed. With it switched off: 1 cancelled.",
+    }
     assert ledger.history(ONE)[-1].to_state == State.PLANNED
 
 
 def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
     ledger.record([recent()], "extraction")
-    assert done("cancel", conversation_id=f" {ONE} ") == {"act": "cancel", "dry_run": False, "cancelled": 1}
+    facts = done("cancel", conversation_id=f" {ONE} ")
+    assert facts.pop("outcome") == "Done: 1 cancelled."
+    assert facts == {"act": "cancel", "dry_run": False, "cancelled": 1}
     assert last(ledger) == (State.PLANNED, State.CANCELLED, Reason.BY_HAND, "ticket 12", "ada (manual__1)")
 
 
@@ -186,11 +193,32 @@ def test_retention_follows_the_setting_whoever_starts_it(
     long_ago = Ledger(connect(ledger_url), lambda: NOW - timedelta(days=11))
     long_ago.record([recent(1, skip=Reason.MERGED)], "extraction")
     ledger.record([recent(2, skip=Reason.MERGED)], "extraction")
-    expected = {"act": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
-    assert carry_out(form("apply_retention")) == expected
+    facts = carry_out(form("apply_retention"))
+    assert "With it switched off: 1 erased." in facts.pop("outcome")
+    assert facts == {"act": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
     assert retain(form("show_history"))["erased"] == 1
     assert last(ledger) == (State.SKIPPED, State.SKIPPED, Reason.ERASED, "retention of 10 days", "ada (manual__1)")
     assert retain(form("show_history"))["erased"] == 0
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            {"dry_run": True, "planned": 2, "left": 0},
+            "Dry run, nothing has changed. With it switched off: 2 planned again.",
+        ),
+        (
+            {"dry_run": False, "planned": 1, "left": 3},
+            "Done: 1 planned again, 3 left skipped (past expiry, closed again, or erased). The next hourly run "
+            "sends it, or kustomer_stella_connect started by hand.",
+        ),
+        ({"dry_run": False, "sent": 1}, "Done: 1 settled as sent."),
+        ({"dry_run": False, "erased": 0}, "Done: there is nothing to do."),
+    ],
+)
+def test_an_act_tells_in_words_what_it_did(facts: dict[str, Any], words: str) -> None:
+    assert in_words(facts) == words
 
 
 @pytest.mark.parametrize(

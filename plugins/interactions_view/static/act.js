@@ -57,7 +57,7 @@ async function follow(id) {
     const { state } = await read(run)
     if (state === 'success') {
       const { value } = await read(`${run}/taskInstances/carry_out/xcomEntries/return_value`)
-      tell('good', `Done. ${words(value)}`, page)
+      tell('good', value?.outcome ?? `Done. ${value?.events?.length ?? ''} events stand in the run’s result.`, page)
       return
     }
     if (state === 'failed') {
@@ -66,14 +66,6 @@ async function follow(id) {
     }
   }
   tell('calm', 'Still running.', page)
-}
-
-function words(value) {
-  if (!value || typeof value !== 'object') return ''
-  const { act, dry_run: dry, events, ...counts } = value
-  const told = Object.entries(counts).map(([name, count]) => `${name.replaceAll('_', ' ')}: ${count}`)
-  if (events) told.push(`${events.length} events, in the run’s result`)
-  return `${dry ? 'Dry run, nothing has changed. It would be ' : ''}${told.join(', ')}`
 }
 
 function tell(tone, text, page) {
