@@ -4,6 +4,7 @@ import gc
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,6 +33,7 @@ from plugins.run_context import (
 from plugins.vendor_api.errors import KeyFault, VendorApiError
 
 LONGEST_DOUBT = timedelta(days=1)
+"""For so long the runs look again for what Kustomer counts or names, and does not give."""
 
 
 class ExtractClosedConversationsOperator(BaseOperator):
@@ -48,6 +50,11 @@ class ExtractClosedConversationsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Extract, record, and move the watermark if the schedule started this run.
+
+        A customer that cannot be read is not the fault of all others: their closings are recorded, and the next
+        try reads it again, within minutes. After the last try of a scheduled run the watermark stays before the
+        closing, so that the next runs look again; a run after which nobody would look again fails. A closing
+        older than `LONGEST_DOUBT` is settled by the last try: skipped, with the reason in its row.
 
         Raises:
             AirflowFailException: a setting, connection or key is wrong.
@@ -75,7 +82,10 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
             ) as kustomer,
         ):
-            extraction = Extraction(kustomer, settings)
+            last_try = context["ti"].try_number > context["ti"].max_tries
+            extraction = Extraction(
+                kustomer, settings, given_up_before=datetime.now(UTC) - LONGEST_DOUBT if last_try else None
+            )
             try:
                 for interactions in extraction.interactions(span):
                     extraction.count(ledger.record(interactions, by=actor_of(context)))
@@ -84,15 +94,17 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
                 count_interactions({"planned": facts["planned"], **skipped}, self.organisation)
                 self.log.info(canonical_line("extracted", facts))
-        if extraction.customers_unread:
-            msg = (
-                f"{len(extraction.customers_unread)} customers could not be read from Kustomer "
-                f"(first: customer id {extraction.customers_unread[0]}); their closings are not recorded yet, "
-                f"everything else is. The next try reads them again."
+        if extraction.unread:
+            told = (
+                f"{len(extraction.unread)} customers could not be read from Kustomer (first: customer id "
+                f"{next(iter(extraction.unread))}). Their closings are not recorded yet, everything else is; "
+                f"they are read again with the next try, or whenever this interval is read again."
             )
-            raise AirflowException(msg)
+            if origin != "schedule" or not last_try:
+                raise AirflowException(told)
+            self.log.warning(told)
         # With our clock ahead, the end of the span is a time that Kustomer has not come to yet.
-        read_until = min(span.closed_to, kustomer.answered_at or span.closed_to)
+        read_until = min(span.closed_to, kustomer.answered_at or span.closed_to, *extraction.unread.values())
         if origin == "schedule" and whole_enough(span, facts["short"]) and read_until > span.closed_from:
             ledger.advance_watermark(span.closed_from, read_until)
         return {**facts, "finished_at": datetime.now(UTC).isoformat()}
@@ -108,14 +120,27 @@ def whole_enough(span: Span, short: int) -> bool:
 
 
 class Extraction:
-    """One pass over a span of closings: reads, joins and judges them, window by window, and counts."""
+    """One pass over a span of closings: reads, joins and judges them, window by window, and counts.
 
-    def __init__(self, kustomer: KustomerHook, settings: Settings) -> None:
+    Args:
+        kustomer: where to read.
+        settings: of the run.
+        given_up_before: an earlier closing whose customer cannot be read is skipped for that; None: none is.
+
+    Attributes:
+        unread: customers that could not be read, each with its earliest closing that is not recorded for that.
+    """
+
+    def __init__(
+        self, kustomer: KustomerHook, settings: Settings, *, given_up_before: datetime | None = None
+    ) -> None:
         self.kustomer = kustomer
         self.settings = settings
+        self.given_up_before = given_up_before
         self.users: dict[str, User] = {}
         self.tag_names: dict[str, str] = {}
-        self.customers_unread: list[str] = []
+        self.unread: dict[str, datetime] = {}
+        self._unreadable: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
 
@@ -149,7 +174,8 @@ class Extraction:
         """Counts for XCom, log and report."""
         names = ("found", "planned", "known", "superseded", "not_closings", "unreadable", "unknown_tags", "short")
         skipped = {str(reason): number for reason, number in self._skipped.items()}
-        return {name: self._counts[name] for name in names} | {"skipped": skipped}
+        counts = {name: self._counts[name] for name in names}
+        return counts | {"customers_unread": len(self.unread), "skipped": skipped}
 
     def _judged(self, record: Conversation | Malformed, customers: dict[str, Customer]) -> Interaction | None:
         """The interaction, or None if its customer could not be read this time."""
@@ -159,18 +185,33 @@ class Extraction:
         if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
             return interaction
         # Only the customer stands between this closing and its survey, and the search did not return it.
-        try:
-            found = self.kustomer.customer(customer_id)
-        except KeyFault:
-            raise
-        except VendorApiError as error:
-            self.kustomer.log.warning("customer %s: %s", customer_id, error)
-            self.customers_unread.append(customer_id)
+        if customer_id not in self._unreadable:
+            try:
+                found = self.kustomer.customer(customer_id)
+            except KeyFault:
+                raise
+            except VendorApiError as error:
+                self.kustomer.log.warning("customer %s: %s", customer_id, error)
+                self._unreadable[customer_id] = f"HTTP {error.status}" if error.status else "no usable answer"
+            else:
+                customer = _read_customer(found) if found else None
+                if customer is not None:
+                    customers[customer_id] = customer
+                return judge(record, customer, self.users, self.tag_names, self.settings)
+        return self._doubtful(interaction, customer_id)
+
+    def _doubtful(self, interaction: Interaction, customer_id: str) -> Interaction | None:
+        """A closing whose customer cannot be read: None for now, in the end a row with the reason."""
+        closed_at = interaction.closed_at
+        if self.given_up_before is None or closed_at >= self.given_up_before:
+            self.unread[customer_id] = min(closed_at, self.unread.get(customer_id, closed_at))
             return None
-        customer = _read_customer(found) if found else None
-        if customer is not None:
-            customers[customer_id] = customer
-        return judge(record, customer, self.users, self.tag_names, self.settings)
+        return replace(
+            interaction,
+            skip=Reason.MALFORMED_RECORD,
+            detail=f"customer could not be read: {self._unreadable[customer_id]}",
+            customer_id=customer_id,
+        )
 
     def _learn_users_and_tags(self, closings: Sequence[Conversation | Malformed]) -> None:
         conversations = [record for record in closings if isinstance(record, Conversation)]

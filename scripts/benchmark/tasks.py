@@ -84,5 +84,5 @@ def _context(closed_from: str, closed_to: str) -> Context:
     run = SimpleNamespace(
         run_id="benchmark", run_type="manual", run_after=end, data_interval_start=start, data_interval_end=end
     )
-    context: Any = {"dag_run": run, "params": {}, "ti": SimpleNamespace(try_number=1)}
+    context: Any = {"dag_run": run, "params": {}, "ti": SimpleNamespace(try_number=1, max_tries=3)}
     return context  # type: ignore[no-any-return]  # Airflow's own is made by its task runner alone

@@ -64,6 +64,7 @@ def context(pipeline, hour) -> dict[str, Any]:
     task = SimpleNamespace(
         task_id="raise_alarms",
         try_number=1,
+        max_tries=3,
         xcom_pull=lambda task_ids, **_: results.get(task_ids),
         get_ti_count=lambda **_: 0,
     )

@@ -8,11 +8,13 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.ledger import Ledger
 from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
+from plugins.kustomer.operator import LONGEST_DOUBT
 from plugins.stella_connect import release
 from plugins.stella_connect.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
 from plugins.vendor_api.errors import VendorApiError
+from plugins.vendor_api.hook import READ_ATTEMPTS
 from tests.scenarios.conftest import HOUR
-from tests.support.pipeline import run_of
+from tests.support.pipeline import LAST_TRY, run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -126,21 +128,76 @@ class TestKustomerIsDown:
 
 
 class TestACustomerThatCannotBeRead:
-    def test_holds_up_nobody_else_and_is_read_by_the_next_try(self, pipeline, sandbox, close, broken, hour):
-        conversation, *others = close(10), close(11), close(12)
-        unindexed = sandbox.state.organisation.conversations[conversation].customer_id
-        change_customer(sandbox.state, {"id": unindexed, "unindexed": True})
-        broken(Fault("500_before", f"/v1/customers/{unindexed}"))
+    @pytest.fixture
+    def hour_with(self, sandbox, close, broken):
+        """A function that closes three conversations in an hour; the second's customer is never readable."""
 
-        with pytest.raises(AirflowException, match=f"1 customers could not be read.*{unindexed}"):
+        def close_them(start):
+            ids = [close(closed_at=start + timedelta(minutes=one), updated_at=start) for one in (10, 20, 30)]
+            customer = sandbox.state.organisation.conversations[ids[1]].customer_id
+            change_customer(sandbox.state, {"id": customer, "unindexed": True})
+            broken(Fault("500_before", f"/v1/customers/{customer}"))
+            return ids, customer
+
+        return close_them
+
+    def test_holds_up_nobody_else_and_is_read_by_the_next_try(self, pipeline, hour_with, broken, hour):
+        (first, doubted, last), customer = hour_with(hour)
+
+        with pytest.raises(AirflowException, match=f"1 customers could not be read.*{customer}"):
             pipeline.extract(run_of(hour))
-        assert pipeline.states() == dict.fromkeys(others, "planned")
+        assert pipeline.states() == dict.fromkeys([first, last], "planned")
         assert pipeline.ledger.watermark().covered_until == hour  # not done
 
         broken()
         pipeline.run(run_of(hour))
-        assert sorted(pipeline.sent()) == sorted([conversation, *others])
+        assert sorted(pipeline.sent()) == sorted([first, doubted, last])
         assert pipeline.ledger.watermark().covered_until == hour + HOUR
+
+    def test_does_not_fail_the_hour_by_itself_and_is_read_by_the_next_run(self, pipeline, hour_with, broken, hour):
+        (first, doubted, last), _ = hour_with(hour)
+
+        result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
+        assert (result["planned"], result["customers_unread"]) == (2, 1)
+        assert pipeline.ledger.watermark().covered_until == hour + timedelta(minutes=20)  # up to that closing
+
+        broken()
+        pipeline.run(run_of(hour + HOUR))
+        assert sorted(pipeline.sent()) == sorted([first, doubted, last])
+
+    def test_fails_a_run_after_which_nobody_would_read_it_again(self, pipeline, hour_with, hour):
+        hour_with(hour)
+
+        with pytest.raises(AirflowException, match="1 customers could not be read"):
+            pipeline.extract(run_of(hour, origin="backfill", try_number=LAST_TRY))
+
+    @pytest.mark.parametrize("origin", ["scheduled", "backfill"])
+    def test_is_a_row_with_a_reason_after_a_day(self, pipeline, hour_with, hour, origin):
+        yesterday = hour - LONGEST_DOUBT
+        (first, doubted, last), customer = hour_with(yesterday)
+        with pytest.raises(AirflowException, match="could not be read"):  # perhaps it is back in a minute
+            pipeline.extract(run_of(yesterday, origin=origin))
+
+        result = pipeline.extract(run_of(yesterday, origin=origin, try_number=LAST_TRY))
+
+        assert (result["customers_unread"], result["skipped"]) == (0, {"malformed_record": 1})
+        assert pipeline.states() == {first: "planned", doubted: "skipped malformed_record", last: "planned"}
+        (row,) = pipeline.query("SELECT detail, customer_id, agent_email FROM interaction WHERE state = 'skipped'")
+        assert (row.detail, row.customer_id) == ("customer could not be read: HTTP 500", customer)
+        assert row.agent_email
+        if origin == "scheduled":
+            assert pipeline.ledger.watermark().covered_until == yesterday + HOUR
+
+    def test_is_asked_for_once_a_try_however_many_conversations_it_closed(
+        self, pipeline, sandbox, close, hour_with, hour
+    ):
+        _, customer = hour_with(hour)
+        close(minute=40, customer_id=customer)
+
+        result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
+
+        assert (result["found"], result["customers_unread"]) == (4, 1)
+        assert sandbox.state.calls["GET /v1/customers/{id}"] == READ_ATTEMPTS
 
 
 class TestASearchThatComesOutShort:

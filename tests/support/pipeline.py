@@ -19,6 +19,8 @@ from plugins.planning import plan_windows
 from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
 
 WEB_URL = "https://acme.kustomerapp.com"
+RETRIES = 3
+LAST_TRY = RETRIES + 1
 
 
 def environment(
@@ -110,7 +112,13 @@ class Pipeline:
 
 
 def run_of(
-    start: datetime, end: datetime | None = None, *, origin: str = "scheduled", run_id: str = "run", **params: Any
+    start: datetime,
+    end: datetime | None = None,
+    *,
+    origin: str = "scheduled",
+    run_id: str = "run",
+    try_number: int = 1,
+    **params: Any,
 ) -> dict[str, Any]:
     """The context of a run for the hour from `start`, as far as our tasks look at it."""
     end = end or start + timedelta(hours=1)
@@ -122,7 +130,7 @@ def run_of(
         data_interval_start=start,
         data_interval_end=end,
     )
-    return {"dag_run": run, "params": params, "ti": SimpleNamespace(try_number=1)}
+    return {"dag_run": run, "params": params, "ti": SimpleNamespace(try_number=try_number, max_tries=RETRIES)}
 
 
 def instant(text: str) -> datetime:
