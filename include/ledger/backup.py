@@ -3,9 +3,12 @@
 import os
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine, inspect
+
+from include.ledger.use import RESTORE, retire
 
 
 class BackupFailedError(Exception):
@@ -38,5 +41,15 @@ def _copy(engine: Engine, file: Path) -> None:
         ledger.backup(copy)  # in one step: others go on writing, the copy shows the moment at which it began
         verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole by itself
+    _mark(file)
     if verdict != "ok":
         raise BackupFailedError(f"The copy is damaged ({verdict}): is the ledger?")
+
+
+def _mark(file: Path) -> None:
+    """Let nobody use the copy as it is: it grows old."""
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as copy:
+        if inspect(copy).has_table("ledger_use"):  # else of a version before it
+            retire(copy, f"it is a copy of {datetime.now(UTC).isoformat(timespec='seconds')}; {RESTORE}")
+    engine.dispose()

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, sele
 from include.interactions.states import State
 from include.ledger import events
 from include.ledger.schema import interaction, ledger_restore, state_is
-from include.ledger.use import retire
+from include.ledger.use import admit
 
 DOUBT = "may have been sent before the ledger was restored"
 
@@ -31,7 +31,7 @@ def restored(connection: Connection, now: datetime, due_until: datetime, by: str
     For a time at which nothing else works on the ledger: what it holds as claimed or sending is held by nobody.
     """
     connection.execute(insert(ledger_restore).values(restored_at=now, due_until=due_until, actor=by))
-    retire(connection, None)
+    admit(connection)
     return _doubt(connection, now, by, planned=true(), held=true())
 
 

@@ -161,6 +161,8 @@ ledger_use = Table(
     Column("used_by", Text),
     # Why nobody may use it any more; NULL while it may be.
     Column("retired", Text),
+    # The table of PostgreSQL that it was used in: a dump brings it back into another one.
+    Column("place", Text),
 )
 
 ledger_restore = Table(

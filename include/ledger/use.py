@@ -1,11 +1,22 @@
-"""Who uses this ledger. Two organisations in one ledger would send each other's customers their surveys."""
+"""Who uses this ledger, and whether it is the one that was used last.
 
-from sqlalchemy import Connection, func, select
+Two organisations in one ledger would send each other's customers their surveys. A ledger restored from an older
+copy would send again what has been sent since. A file's copy is marked when it is made (`include.ledger.backup`).
+On PostgreSQL, where others make copies, the ledger remembers the table in which it was used: a dump makes another.
+"""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from include.ledger.schema import ledger_use
 
 _NAME = "ledger"
+RESTORE = (
+    "what has been sent since is missing in it, and would be sent again. Run `python -m include.ledger restored` "
+    'on it first (docs/operations.md, "Restore").'
+)
 
 
 class LedgerRefusedError(Exception):
@@ -13,57 +24,86 @@ class LedgerRefusedError(Exception):
 
 
 def is_user(connection: Connection, user: str) -> bool:
-    """Whether the ledger is already used by `user`, and by nobody else; looks without writing."""
+    """Whether the ledger is already used by `user`, here, and by nobody else; looks without writing."""
     row = connection.execute(_READ).first()
-    return row is not None and row.used_by == user and row.retired is None
+    return row is not None and (row.used_by, row.retired, row.place) == (user, None, _place(connection))
 
 
 def enter(connection: Connection, user: str) -> None:
     """Take an unused ledger for `user`, the Airflow connection it is reached through; pass if it is theirs already.
 
     Raises:
-        LedgerRefusedError: it belongs to another connection, or has been retired.
+        LedgerRefusedError: it belongs to another connection, has been retired, or was brought from elsewhere.
     """
+    place = _place(connection)
     row = connection.execute(_READ).first()
-    if row is None or (row.used_by is None and row.retired is None):
+    if row is None or (row.retired is None and None in (row.used_by, row.place)):
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(ledger_use).values(name=_NAME, used_by=user)
+        new = dialect.insert(ledger_use).values(name=_NAME, used_by=user, place=place)
         taken = new.on_conflict_do_update(
             index_elements=[ledger_use.c.name],
-            set_={"used_by": func.coalesce(ledger_use.c.used_by, new.excluded.used_by)},  # of two, the first
+            set_={  # of two, the first
+                "used_by": func.coalesce(ledger_use.c.used_by, new.excluded.used_by),
+                "place": func.coalesce(ledger_use.c.place, new.excluded.place),
+            },
         )
-        row = connection.execute(taken.returning(ledger_use.c.used_by, ledger_use.c.retired)).one()
-    _refuse(row.used_by, row.retired, user)
+        row = connection.execute(taken.returning(*_COLUMNS)).one()
+    _refuse(row, row.used_by, user, place)
 
 
 def look(connection: Connection, user: str) -> None:
     """Pass if `user` may read the ledger: it is theirs, or nobody's yet. Changes nothing.
 
     Raises:
-        LedgerRefusedError: it belongs to another connection, or has been retired.
+        LedgerRefusedError: it belongs to another connection, has been retired, or was brought from elsewhere.
     """
     row = connection.execute(_READ).first()
     if row is not None:
-        _refuse(row.used_by or user, row.retired, user)
+        _refuse(row, row.used_by or user, user, _place(connection))
 
 
-def _refuse(used_by: str, retired: str | None, user: str) -> None:
-    if retired is not None:
-        raise LedgerRefusedError(f"The ledger of connection {user!r} is not used any more: {retired}")
+def retire(connection: Connection, why: str) -> None:
+    """Let nobody use this ledger any more."""
+    _write(connection, {"retired": why})
+
+
+def admit(connection: Connection) -> None:
+    """Let its user use this ledger again, wherever it is."""
+    _write(connection, {"retired": None, "place": None})
+
+
+def _refuse(row: Row[Any, Any, Any], used_by: str, user: str, place: str | None) -> None:
+    if row.retired is not None:
+        raise LedgerRefusedError(f"The ledger of connection {user!r} is not used any more: {row.retired}")
     if used_by != user:
         raise LedgerRefusedError(
             f"Connection {user!r} leads to the ledger of connection {used_by!r}. Each organisation has a "
             f"ledger of its own: let {user!r} lead to another database or file."
         )
+    if row.place is not None and place is not None and row.place != place:
+        raise LedgerRefusedError(
+            f"The ledger of connection {user!r} is a copy from another database, restored or moved here: {RESTORE}"
+        )
 
 
-def retire(connection: Connection, why: str | None) -> None:
-    """Let nobody use this ledger any more; None lets its user use it again."""
+def _write(connection: Connection, values: dict[str, str | None]) -> None:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(ledger_use).values(name=_NAME, retired=why)
-    connection.execute(
-        new.on_conflict_do_update(index_elements=[ledger_use.c.name], set_={"retired": new.excluded.retired})
-    )
+    new = dialect.insert(ledger_use).values(name=_NAME, **values)
+    connection.execute(new.on_conflict_do_update(index_elements=[ledger_use.c.name], set_=values))
 
 
-_READ = select(ledger_use.c.used_by, ledger_use.c.retired).where(ledger_use.c.name == _NAME)
+def _place(connection: Connection) -> str | None:
+    """The numbers of server, database and table, of which a dump brings back none; None where nobody tells them."""
+    if connection.dialect.name != "postgresql":
+        return None
+    if not connection.execute(text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")).scalar():
+        return None  # a hoster's choice; everybody may by default
+    return str(connection.execute(text(_PLACE)).scalar_one())
+
+
+_PLACE = """
+SELECT concat_ws(':', system_identifier, pg_database.oid, to_regclass('ledger_use')::oid)
+FROM pg_control_system(), pg_database WHERE datname = current_database()
+"""
+_COLUMNS = (ledger_use.c.used_by, ledger_use.c.retired, ledger_use.c.place)
+_READ = select(*_COLUMNS).where(ledger_use.c.name == _NAME)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.interactions.states import Reason, State
-from include.ledger import Ledger, connect
+from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.__main__ import main
 from scripts.postgres import PostgresServer, program
 from tests.support.ledger import LEASE, NOON, Clock, closing
@@ -80,9 +80,10 @@ def test_a_dump_of_postgresql_comes_back_whole(
     subprocess.run([program("pg_dump"), "--format=custom", f"--file={dump}", address[lost]], check=True)
     Ledger(connect(lost), lambda: NOON + 2 * HOUR).claim(NOON, NOON + HOUR, 9, LEASE, "after the backup")
 
-    subprocess.run(
-        [program("pg_restore"), "--no-owner", "--exit-on-error", f"--dbname={address[url]}", dump], check=True
-    )
+    for place, options in ((url, ["--no-owner", "--exit-on-error"]), (lost, ["--clean"])):
+        subprocess.run([program("pg_restore"), *options, f"--dbname={address[place]}", dump], check=True)
+        with pytest.raises(LedgerRefusedError, match=r"ledger restored"):
+            Ledger(connect(place)).enter("interaction_ledger")
     assert main(["restored", url]) == 0
 
     assert "2 interactions due by" in capsys.readouterr().out
@@ -108,7 +109,10 @@ def test_a_backup_of_a_file_is_whole_while_others_write(
     for part in tmp_path.glob("ledger.db*"):
         part.unlink()
     shutil.copy(backup, file)
+    with pytest.raises(LedgerRefusedError, match=r"ledger restored"):
+        Ledger(connect(ledger_url)).enter("interaction_ledger")
     assert main(["restored", ledger_url, "--due-until", "2026-03-02T12:30:00Z"]) == 0
+    Ledger(connect(ledger_url)).enter("interaction_ledger")
     assert states(Ledger(connect(ledger_url))) == {State.PLANNED: 1}, "due at 13:00, when nothing was sent any more"
 
 
