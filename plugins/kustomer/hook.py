@@ -6,9 +6,7 @@ Section numbers refer to the Kustomer fact sheet.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -53,7 +51,6 @@ TOKEN = Call("GET", "/v1/auth/tokens/current")
 PAGE_SIZE = 500
 LAST_PAGE = 100  # section 2.3: a hard limit, though `links.next` points beyond it
 SPLIT_ABOVE = 10_000
-WINDOWS_AT_ONCE = 3  # two are read while the caller works on one; the throttles hold for all together
 READS_OF_A_SHORT_WINDOW = 4
 TAGS_PAGE_SIZE = 100  # section 6: the usual maximum of a list; 500 is known for few
 IDS_PER_CALL = 100  # section 5: the maximum is unknown; this keeps a URL below 3,000 characters
@@ -150,22 +147,19 @@ class KustomerHook(VendorApiHook):
         (the index changes while it is read) is read again, and what is missing after that is reported in
         `short_by`, never hidden.
 
-        Only the results of `conversation` and `customer` are kept, of `WINDOWS_AT_ONCE` windows at a time, so
-        memory depends on them and on `split_above`, not on the span. Both get raw records, must not raise, are
-        called by several threads, and see a record again when a window is read again.
+        Only the results of `conversation` and `customer` are kept, of one window at a time, so memory depends on
+        them and on `split_above`, not on the span. Both get raw records, must not raise, and see a record again
+        when a window is read again.
+
+        One search at a time: at 100 a minute (section 6) several at once would only wait for one another, and late
+        ones would meet in the vendor's next minute.
 
         Raises:
             BrokenAnswer: more closings within one millisecond than a search can return, or a nonsensical answer.
             VendorApiError: see `errors.py`.
         """
-        reading: deque[Future[SearchWindow[ConversationT, CustomerT]]] = deque()
-        with ThreadPoolExecutor(WINDOWS_AT_ONCE) as readers:
-            for start, end, pages in self._small_windows(closed_from, closed_to, split_above):
-                reading.append(readers.submit(self._window, start, end, pages, conversation, customer))
-                if len(reading) == WINDOWS_AT_ONCE:
-                    yield reading.popleft().result()
-            while reading:
-                yield reading.popleft().result()
+        for start, end, pages in self._small_windows(closed_from, closed_to, split_above):
+            yield self._window(start, end, pages, conversation, customer)
 
     def search(
         self, context: Literal["conversation", "customer"], closed_from: datetime, closed_to: datetime

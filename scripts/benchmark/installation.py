@@ -47,9 +47,13 @@ class Installation:
 
 @contextmanager
 def installation(
-    conversations: int, closed_from: datetime | None = None, closed_for: timedelta = HOUR
+    conversations: int,
+    closed_from: datetime | None = None,
+    closed_for: timedelta = HOUR,
+    *,
+    searches_per_minute: int = 0,
 ) -> Iterator[Installation]:
-    """Run stand-ins with so many closings, by default all in an hour that is past since two hours."""
+    """Run stand-ins with so many closings, by default all in an hour that is past since two hours; 0: no limit."""
     closed_from = closed_from or datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 3 * HOUR
     closed_to = closed_from + closed_for
     with TemporaryDirectory(prefix="benchmark-") as directory:
@@ -59,7 +63,7 @@ def installation(
             conversations=conversations,
             closed_from=closed_from.isoformat(),
             closed_to=closed_to.isoformat(),
-            search_per_minute=0,
+            search_per_minute=searches_per_minute,
             org_per_minute=0,
             data_per_minute=0,
         ) as sandbox:

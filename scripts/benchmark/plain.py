@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 import jwt
@@ -22,7 +23,10 @@ LAST_PAGE = 100
 def search(
     sandbox: RunningSandbox, context: str, closed_from: datetime, closed_to: datetime
 ) -> Iterator[list[dict[str, Any]]]:
-    """Pages of conversations or their customers, 100 rows each; at most 100 pages, which is where Kustomer ends."""
+    """Pages of conversations or their customers, 100 rows each; at most 100 pages, which is where Kustomer ends.
+
+    Over the limit it waits for the vendor's next minute.
+    """
     body = {
         "queryContext": context,
         "and": [
@@ -33,14 +37,8 @@ def search(
         "sort": [{f"{context}_updated_at": "asc"}],
     }
     for page in range(1, LAST_PAGE + 1):
-        answer = requests.post(
-            f"{sandbox.kustomer_url}/v1/customers/search",
-            params={"page": page, "pageSize": TAP_PAGE_SIZE},
-            json=body,
-            headers=AS_KUSTOMER,
-            timeout=60,
-            proxies=DIRECTLY,
-        )
+        while (answer := _search_page(sandbox, page, body)).status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            time.sleep(max(0.0, float(answer.headers["x-ratelimit-reset"]) - time.time()))
         answer.raise_for_status()
         found = answer.json()
         yield found["data"]
@@ -113,6 +111,17 @@ def feedback_request(conversation_id: str, customer: str, employee: str) -> dict
         "employee": {"email": employee},
         "ext_interaction_id": conversation_id,
     }
+
+
+def _search_page(sandbox: RunningSandbox, page: int, body: dict[str, Any]) -> requests.Response:
+    return requests.post(
+        f"{sandbox.kustomer_url}/v1/customers/search",
+        params={"page": page, "pageSize": TAP_PAGE_SIZE},
+        json=body,
+        headers=AS_KUSTOMER,
+        timeout=60,
+        proxies=DIRECTLY,
+    )
 
 
 def _kustomer(sandbox: RunningSandbox, path: str) -> dict[str, Any]:

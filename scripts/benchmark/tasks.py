@@ -33,14 +33,17 @@ def whole_run(closed_from: str, closed_to: str) -> dict[str, Any]:
     return {"windows": len(windows)}
 
 
-def extract(closed_from: str, closed_to: str, seconds_until_send: int = 60) -> dict[str, Any]:
-    """Extract without throttles; seconds, and the memory in MiB that came on top of the imports."""
+def extract(
+    closed_from: str, closed_to: str, seconds_until_send: int = 60, *, throttled: bool = False
+) -> dict[str, Any]:
+    """Extract; seconds, and the memory in MiB that came on top of the imports."""
     settings, ledger = Settings(seconds_until_send=seconds_until_send), open_ledger()
     ledger.migrate()
     imported = psutil.Process().memory_info().rss
     start, end = datetime.fromisoformat(closed_from), datetime.fromisoformat(closed_to)
     began, cpu_began = time.perf_counter(), time.process_time()
-    with KustomerHook(requests_per_minute=0, searches_per_minute=0) as kustomer:
+    hook = KustomerHook() if throttled else KustomerHook(requests_per_minute=0, searches_per_minute=0)
+    with hook as kustomer:
         extraction = Extraction(kustomer, settings)
         for interactions in extraction.interactions(Span(start, end, end)):
             extraction.count(ledger.record(interactions, by="benchmark"))

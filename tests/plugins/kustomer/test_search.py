@@ -9,7 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from plugins.kustomer.hook import WINDOWS_AT_ONCE, KustomerHook, SearchWindow
+from plugins.kustomer.hook import KustomerHook, SearchWindow
 from plugins.vendor_api.errors import BrokenAnswer, KeyFault, OutcomeUnknown
 from tests.support.bad_server import answer, http, serving
 
@@ -247,12 +247,12 @@ def test_a_window_that_holds_too_much_is_halved_before_its_second_page(kustomer_
     assert {query["page"] for _, query in search.calls_for("conversation")} == {"1"}
 
 
-def test_windows_are_read_ahead_of_the_caller_but_not_without_bound(kustomer_server: HTTPServer) -> None:
+def test_windows_are_read_one_at_a_time_as_the_caller_asks_for_them(kustomer_server: HTTPServer) -> None:
     search = Search(kustomer_server, spread(800))
     coming = windows(split_above=50)
     first = next(coming)
-    # Of 16 windows three have been begun, for which five that held too much were halved.
-    assert len(search.calls_for("conversation")) == 5 + WINDOWS_AT_ONCE
+    # Of 16 windows one has been read, for which four that held too much were halved.
+    assert len(search.calls_for("conversation")) == 4 + 1
     found = [first, *coming]
     assert [window.closed_from for window in found] == sorted(window.closed_from for window in found)
     assert sum(len(window.conversations) for window in found) == 800
