@@ -52,8 +52,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         f"closings a second at the vendor's {SEARCHES_PER_MINUTE} searches a minute",
         limited_ours,
         limited_loop,
-        f"A fifth of the closings. Ours: {few} searches in {limited_ours['seconds']:.1f} s, by the default throttle. "
-        f"Loop: {limited_loop['searches']} in {limited_loop['seconds']:.1f} s; it goes on when it is refused no more.",
+        f"A fifth of the closings. Ours: {few} searches in {limited_ours['seconds']:.1f} s, default throttle. "
+        f"Loop: {limited_loop['searches']} in {limited_loop['seconds']:.1f} s; refused, it waits for the next minute.",
     )
 
 
