@@ -53,7 +53,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         limited_ours,
         limited_loop,
         f"A fifth of the closings. Ours: {few} searches in {limited_ours['seconds']:.1f} s, default throttle. "
-        f"Loop: {limited_loop['searches']} in {limited_loop['seconds']:.1f} s; refused, it waits for the next minute.",
+        f"Loop: {limited_loop['searches']} in {limited_loop['seconds']:.1f} s, with pauses when refused.",
     )
 
 
