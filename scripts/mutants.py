@@ -39,6 +39,12 @@ ELIGIBILITY = "include/interactions/eligibility.py"
 RECORDS = "include/interactions/records.py"
 SCHEMA = "include/ledger/schema.py"
 FIRST_MIGRATION = "include/ledger/migrations/versions/ledger_0001_interactions.py"
+LEDGER_ITSELF = "include/ledger/ledger.py"
+RESTORING = "include/ledger/restoring.py"
+EXTRACTION = "plugins/kustomer/operator.py"
+RACES = "tests/faults/test_races.py::"
+CLOCK = "tests/faults/test_clock.py::"
+RESTORED = "tests/include/ledger/test_restoring.py::"
 
 
 @dataclass(frozen=True)
@@ -53,17 +59,26 @@ class Breach:
     changes: tuple[tuple[str, str, str], ...]
 
 
+NO_SENDING = (
+    (
+        RELEASE,
+        "if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:",
+        "if (lease_until := datetime.now(UTC) + SENDING_LEASE) is None:",
+    ),
+)
+SENDING_IS_PLANNED = ((CLAIMING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
+EARLY_CLAIM = ((CLAIMING, "min(due_until, now)", "due_until"),)
+
 BREACHES = (
     Breach(
         "posts before `sending` is committed",
         BETWEEN + "test_every_step_is_in_the_history",
-        (
-            (
-                RELEASE,
-                "if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:",
-                "if (lease_until := datetime.now(UTC) + SENDING_LEASE) is None:",
-            ),
-        ),
+        NO_SENDING,
+    ),
+    Breach(
+        "posts before `sending` is committed, and is killed",
+        RACES + "TestAKilledWorker::test_leaves_nothing_behind_that_is_sent_twice_or_forgotten",
+        NO_SENDING,
     ),
     Breach(
         "anybody may start sending a claimed interaction",
@@ -101,7 +116,12 @@ BREACHES = (
     Breach(
         "what died while sending is planned again",
         LEDGER + "test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome",
-        ((CLAIMING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),),
+        SENDING_IS_PLANNED,
+    ),
+    Breach(
+        "what was being sent when the disk was full is planned again",
+        RACES + "TestAFullDisk::test_ends_the_release_and_what_it_left_behind_goes_out_once_there_is_space",
+        SENDING_IS_PLANNED,
     ),
     Breach(
         "`ended` counts as closed",
@@ -140,7 +160,28 @@ BREACHES = (
     Breach(
         "sends before the due time",
         LEDGER + "test_nothing_is_claimed_a_millisecond_early",
-        ((CLAIMING, "min(due_until, now)", "due_until"),),
+        EARLY_CLAIM,
+    ),
+    Breach(
+        "sends before the due time when the trigger fires early",
+        CLOCK + "test_a_release_whose_wait_ended_early_sends_nothing_and_one_resumed_twice_sends_once",
+        EARLY_CLAIM,
+    ),
+    Breach(
+        "does not look at the clock again after the claim",
+        CLOCK + "test_set_during_a_release_and_set_right_again",
+        ((RELEASE, "if now < interaction.due_at:", "if not interaction.due_at:"),),
+    ),
+    Breach(
+        "takes back what is still held",
+        LEDGER.rstrip(":"),
+        (
+            (
+                CLAIMING,
+                'interaction.c.lease_until <= bindparam("at")',
+                'interaction.c.lease_until > bindparam("at")',
+            ),
+        ),
     ),
     Breach(
         "a claim ignores a later closing",
@@ -182,6 +223,27 @@ BREACHES = (
         "an unknown outcome is planned again without being asked for",
         FEEDBACK_TESTS + "test_what_was_never_taken_stays_unknown_and_is_left_for_a_person",
         ((FEEDBACK, 'self._resend(late) if self.on_absent == "resend" else 0', "self._resend(late)"),),
+    ),
+    Breach(
+        "the hours that a clock leapt over count as read",
+        RACES + "TestAClockThatWasAhead::test_costs_no_closing_of_the_hours_it_leapt_over",
+        (
+            (
+                EXTRACTION,
+                "read_until = min(span.closed_to, kustomer.answered_at or span.closed_to)",
+                "read_until = span.closed_to",
+            ),
+        ),
+    ),
+    Breach(
+        "an older copy of the ledger plans what it does not hold",
+        RESTORED + "test_a_closing_that_the_copy_does_not_hold_is_not_planned_either",
+        ((LEDGER_ITSELF, "restoring.doubt_new(connection, self._now(), by)", "pass"),),
+    ),
+    Breach(
+        "an older copy of the ledger looks only for what it has sent itself",
+        RESTORED + "test_what_was_found_absent_is_sent_and_not_doubted_again",
+        ((RESTORING, "case((IS_DOUBTFUL, interaction.c.closed_at), else_=attempt)", "attempt"),),
     ),
 )
 
