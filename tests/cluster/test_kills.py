@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from scripts.demo import DAG_ID
-from tests.support.cluster import Trial, assert_nothing_lost_or_doubled, trial
+from tests.support.cluster import IMPATIENT, RELEASE, Trial, assert_nothing_lost_or_doubled, trial
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -24,7 +24,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    with trial(tmp_path_factory.mktemp("cluster"), 700, retry_seconds=5) as here:
+    with trial(tmp_path_factory.mktemp("cluster"), retry_seconds=5, extra=IMPATIENT) as here:
         run_id = here.unpause(first_due_in=60)
         worker = here.wait_for_release()
         for name in (worker, "airflow-triggerer-1", "airflow-scheduler-1"):
@@ -32,7 +32,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
         state = here.api.wait_for_run(DAG_ID, run_id, 400)
         states = here.states()
         left_open = sum(number for name, number in states.items() if name != "sent")
-        yield Outcome(here, [state, here.clean_up()], max(here.releases(run_id).values()), left_open)
+        yield Outcome(here, [state, here.clean_up()], here.tries(run_id)[RELEASE], left_open)
 
 
 def test_both_runs_end_well(outcome: Outcome) -> None:

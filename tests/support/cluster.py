@@ -1,7 +1,7 @@
 """A cluster for tests: the whole stack of docker-compose.yaml beside a sandbox in this process."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,26 +19,22 @@ from scripts.demo import DAG_ID
 from scripts.stack import ROOT, SETTINGS_VARIABLE
 from scripts.waiting import wait_until
 
-SPREAD = timedelta(seconds=60)
-"""How far apart the closings lie, and so their due times."""
 SETTINGS = {
     "release_window_seconds": 10,
     "do_not_send_attribute": DO_NOT_SEND,
     "kustomer_requests_per_minute": 100_000,
 }
-IMPATIENT = {
+DEAD_TASKS_SOON = {
     # What is dead is missed within seconds instead of minutes.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+}
+IMPATIENT = DEAD_TASKS_SOON | {
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
-    # A changed DAG file is seen soon.
-    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
 }
 WAIT, RELEASE = "release_window.wait_until_due", "release_window.release_interactions"
-SLOW_POSTS = [{"kind": "slow", "match": {"method": "POST", "path_prefix": "/v1/requests"}, "seconds": 0.3}]
-"""So that a release is under way long enough to be hit."""
 AFTER_EVERY_LEASE = timedelta(minutes=6)
 
 
@@ -108,13 +104,18 @@ class Trial:
     def wait_for_release(self) -> str:
         """Wait until a release has begun to send; returns the worker that runs it."""
         received = self.received
-        wait_until(lambda: self.received > received and self.tasks("running", RELEASE), "a release", 240, 0.1)
-        return self.tasks("running", RELEASE)[0][0]
 
-    def releases(self, run_id: str) -> dict[int, int]:
-        """The tries of each of a run's releases, by map index."""
-        tasks = self.api.task_instances(DAG_ID, run_id)
-        return {task["map_index"]: task["try_number"] for task in tasks if task["task_id"] == RELEASE}
+        def begun() -> list[tuple[str, int]]:
+            return self.tasks("running", RELEASE) if self.received > received else []
+
+        return wait_until(begun, "a release", 240, every=0.1)[0][0]
+
+    def tries(self, run_id: str) -> dict[str, int]:
+        """The most tries that any instance of a run's tasks took, by task id."""
+        most: dict[str, int] = {}
+        for task in self.api.task_instances(DAG_ID, run_id):
+            most[task["task_id"]] = max(task["try_number"], most.get(task["task_id"], 0))
+        return most
 
     def clean_up(self) -> str:
         """Do what the next hour's run would do, minutes later, when every lease is over; returns its state."""
@@ -142,14 +143,29 @@ class Trial:
 
 
 @contextmanager
-def trial(home: Path, conversations: int, retry_seconds: int = 30) -> Iterator[Trial]:
+def trial(
+    home: Path,
+    conversations: int = 700,
+    *,
+    spread: timedelta = timedelta(seconds=60),
+    post_seconds: float = 0.3,
+    retry_seconds: int = 30,
+    extra: Mapping[str, str] | None = None,
+) -> Iterator[Trial]:
     """Everything started and healthy, the pipeline parsed and still paused.
 
-    With a `retry_seconds` of less than the pipeline's own, retries are used up while the API server restarts.
+    Args:
+        home: for what is written.
+        conversations: closed within `spread`, and so due within it.
+        spread: ends with the last full minute.
+        post_seconds: what each POST takes, so that a release is under way long enough to be hit.
+        retry_seconds: before a task's second try.
+        extra: environment of all parts.
     """
     # The first run's interval ends with the closings, the next one an hour later.
     end = datetime.now(UTC).replace(second=0, microsecond=0)
-    organisation = generate(seed=7, conversations=conversations, agents=12, closed_from=end - SPREAD, closed_to=end)
+    organisation = generate(seed=7, conversations=conversations, agents=12, closed_from=end - spread, closed_to=end)
+    slow = {"kind": "slow", "match": {"method": "POST", "path_prefix": "/v1/requests"}, "seconds": post_seconds}
     dags = home / "dags"
     shutil.copytree(ROOT / "dags", dags)
     file = dags / f"{DAG_ID}.py"
@@ -160,12 +176,12 @@ def trial(home: Path, conversations: int, retry_seconds: int = 30) -> Iterator[T
             home / "cluster",
             Vendors(sandbox.kustomer_url, sandbox.stella_url),
             dags=dags,
-            extra=IMPATIENT | {"KUSTOMER_STELLA_SCHEDULE": f"{end.minute} * * * *"},
+            extra={"KUSTOMER_STELLA_SCHEDULE": f"{end.minute} * * * *", **(extra or {})},
         ) as cluster,
     ):
         cluster.api.wait_for_dag(DAG_ID, 120)
-        sandbox.state.faults.replace(SLOW_POSTS)
-        yield Trial(cluster, sandbox, dags, end - SPREAD, end)
+        sandbox.state.faults.replace([slow])
+        yield Trial(cluster, sandbox, dags, end - spread, end)
 
 
 def change(dags: Path) -> str:
@@ -188,5 +204,5 @@ def assert_nothing_lost_or_doubled(here: Trial, killed_workers: int) -> None:
     assert len(unknown) <= SENDERS * killed_workers  # what a killed worker was just sending
     received = {one.request["ext_interaction_id"] for one in here.sandbox.state.received}
     assert states.keys() <= {"sent", "unknown"}
-    assert states["sent"] == len(received - unknown) > 500
+    assert states["sent"] == len(received - unknown) > 0
     assert min(here.lateness()) >= 0
