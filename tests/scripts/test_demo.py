@@ -1,16 +1,21 @@
 """The demo, as a person types it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scripts.demo import CredentialsError, real_connections
 from scripts.ports import free_port, require_free
+from scripts.processes import session_members
+from scripts.stack import PARTS
 from scripts.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,14 +39,31 @@ def test_the_demo_ends_with_status_0_when_everything_arrived_once_and_on_time(po
 
 
 @pytest.mark.stack
-def test_a_demo_interrupted_while_airflow_starts_frees_its_ports(ports: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("doing", ["starting Airflow", "running tasks"])
+def test_a_demo_interrupted_leaves_no_process_and_frees_its_ports(
+    ports: dict[str, str], tmp_path: Path, doing: str
+) -> None:
     output = tmp_path / "output"
-    with output.open("w") as file:
-        demo = subprocess.Popen(COMMAND, env={**os.environ, **ports}, cwd=ROOT, stdout=file, stderr=file)
     parts = ROOT / ".run" / f"demo-{ports['DEMO_PORT']}" / "airflow" / "logs" / "parts"
-    wait_until(lambda: (parts / "triggerer.log").exists() or demo.poll() is not None, "Airflow's start", 120)
-    demo.send_signal(signal.SIGINT)
-    assert demo.wait(timeout=60) == 0, output.read_text()
+    signs: dict[str, Callable[[], object]] = {
+        "starting Airflow": lambda: (parts / "triggerer.log").exists(),
+        "running tasks": lambda: re.search(r"run running · found [1-9]", output.read_text()),
+    }
+    with output.open("w") as file:
+        demo = subprocess.Popen(
+            COMMAND, env={**os.environ, **ports}, cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        wait_until(lambda: signs[doing]() or demo.poll() is not None, doing, 180)
+        family = psutil.Process(demo.pid).children(recursive=True)
+        sessions = {os.getsid(one.pid) for one in family}
+        os.killpg(demo.pid, signal.SIGINT)  # what a terminal does on Ctrl-C
+        assert demo.wait(timeout=60) == 0, output.read_text()
+    finally:
+        demo.kill()  # nothing is left to kill unless the test has failed
+    assert len(family) > len(PARTS)
+    assert session_members(sessions) == []
     assert "nothing is left running" in output.read_text()
     for port in ports.values():
         require_free(int(port), "the test", "")
