@@ -35,11 +35,16 @@ def migrate(engine: Engine) -> None:
     # done, because Alembic reads the version inside it.
     while True:
         with engine.begin() as connection:
-            if _its_turn(connection):
+            if turn := _its_turn(connection):
+                found = version(connection)
+                if found == head:
+                    return
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                return
-        time.sleep(0.2)
+                # A ledger in use goes from one version to the next: what a version locks for a moment must not stay
+                # locked while the next makes its indexes.
+                command.upgrade(config, "+1" if found else "head")
+        if not turn:
+            time.sleep(0.2)
 
 
 def _its_turn(connection: Connection) -> bool:
@@ -47,6 +52,8 @@ def _its_turn(connection: Connection) -> bool:
     # keeps a snapshot, and an index that the other migration creates concurrently waits for everybody's snapshots.
     if connection.dialect.name == "sqlite":
         return True
+    # A prepared question leaves its snapshot with the transaction until the next, and is such a wait itself.
+    connection.connection.driver_connection.prepare_threshold = None  # type: ignore[union-attr]  # psycopg's
     taken: bool = connection.execute(
         text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
     ).scalar_one()

@@ -282,7 +282,7 @@ def _statements(
     stars = draw(2, 100, "id")
     yield f"""
         INSERT INTO survey_response (uuid, sequence_id, interaction_id, delivery_status, request_created_at,
-            request_sent_at, response_received_at, rating, comment, reward, channel, brand, read_at)
+            request_sent_at, response_received_at, rating, comment, reward, channel, brand, read_at, agent_id)
         SELECT {identifier}, 1000 + 2 * id, id,
             CASE WHEN {draw(1, 100, "id")} < 93 THEN 'Sent' WHEN {draw(1, 100, "id")} < 98
                 THEN 'Not sent: suppression period' ELSE 'Hard bounce' END,
@@ -294,7 +294,7 @@ def _statements(
             CASE WHEN {answered} AND {draw(4, 10, "id")} < 3 THEN 'Coffee voucher' END,
             CASE WHEN {draw(6, 100, "id")} < 1 AND closed_at > {begin} + {span} / 10 * 9
                 THEN 'sms' ELSE 'email' END,
-            'Acme', {least}(sent_at + {draw(3, 21 * hour, "id")}, {until})
+            'Acme', {least}(sent_at + {draw(3, 21 * hour, "id")}, {until}), agent_id
         FROM interaction LEFT JOIN word ON word.kind = 'comment' AND word.number = id % 7
         WHERE state = 'sent' AND {draw(0, 100, "id")} < 97
         ORDER BY sent_at

@@ -1,32 +1,36 @@
-"""What the page inside the Airflow UI asks the ledger, and how long it waits for the answers.
+"""How long the server takes for each page of the interactions page, and what that costs in space.
 
-Every filter beside every sort, the worst ones included: what is rare, what is not there, what ended long ago, the
-last page. The baseline asks the same of the same ledger without the page's indexes.
+Airflow's own API server, with our plugin, a real login and a real socket; the ledger in another process or file.
+Every filter of the table beside every sort, the worst ones included: what is rare, what is not there, what ended
+long ago, the last page. The baseline is the same pages while the ledger is empty: what login, socket and page take.
 """
 
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlencode
 
-from sqlalchemy import Connection, Engine, text
+import requests
+from sqlalchemy import Engine, make_url, text
 
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
-from include.ledger.reports import agents, listing, overview, responses, story
-from include.ledger.reports.listing import Filter, Sort
-from include.ledger.reports.responses import CardFilter
-from include.ledger.schema import metadata
+from include.ledger.reports.listing import Sort
 from scripts import postgres
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.filled import LEFT_EARLY, agent_id, fill
+from scripts.ports import HOST, loopback_session
+from scripts.stack import Stack
 
 BAR_MILLISECONDS = 300
+TIMES = 5
 DAY = timedelta(days=1)
 _PAGE_INDEXES = frozenset(
     {
@@ -42,119 +46,105 @@ _PAGE_INDEXES = frozenset(
     }
 )
 
-Question = Callable[[Connection], Any]
+Pages = Mapping[str, str]
+"""Addresses below the page's own, by what was chosen there."""
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
     """SQLite, then PostgreSQL, each filled anew."""
     with TemporaryDirectory(prefix="benchmark-") as directory:
         url = f"sqlite:///{Path(directory) / 'ledger.db'}"
-        yield from _measured("SQLite", url, 5_000 if quick else 100_000, 2 if quick else 3)
+        yield from _measured("SQLite", url, 5_000 if quick else 100_000)
     with postgres.running() as server:
-        yield from _measured(
-            "PostgreSQL", server.create_database(), 20_000 if quick else 1_000_000, 2 if quick else 5
-        )
+        yield from _measured("PostgreSQL", server.create_database(), 20_000 if quick else 1_000_000)
 
 
-def questions(now: datetime) -> Mapping[str, Mapping[str, Question]]:
-    """What each view asks, by view and by what was chosen there."""
-    begin, end = now - 5 * DAY, now - 4 * DAY
-    few, rare = frozenset({State.REJECTED, State.CANCELLED, State.UNKNOWN}), frozenset({Reason.EXPIRED})
-    busy, gone = agent_id(0), agent_id(LEFT_EARLY)
-    filters = {
-        "everything": Filter(),
-        "a conversation": Filter(text="66aa0000000000029e3779b1"),
-        "an address": Filter(text="julia.costa259@example.com"),
-        "a common beginning of addresses": Filter(text="jul"),
-        "an agent's name": Filter(text="Mila Kim"),
-        "a text that is nowhere": Filter(text="zzz-nowhere"),
-        "the most frequent state": Filter(states=frozenset({State.SENT})),
-        "a state of few": Filter(states=frozenset({State.REJECTED})),
-        "states of few": Filter(states=few),
-        "a reason of long ago": Filter(reasons=rare),
-        "a reason of many": Filter(reasons=frozenset({Reason.REOPENED})),
-        "a busy agent": Filter(agent_id=busy),
-        "an agent who left long ago": Filter(agent_id=gone),
-        "a busy agent's refused": Filter(agent_id=busy, states=frozenset({State.REJECTED})),
-        "an agent on days when he had left": Filter(agent_id=gone, closed_from=begin, closed_until=end),
-        "a day": Filter(closed_from=begin, closed_until=end),
-        "a day's skipped": Filter(states=frozenset({State.SKIPPED}), closed_from=begin, closed_until=end),
-        "the channel of nearly all": Filter(channel="email"),
-        "a channel of few": Filter(channel="sms"),
-        "overdue": Filter(overdue_at=now),
-        "common addresses of a rare reason": Filter(text="jul", reasons=rare),
+def views(now: datetime) -> Mapping[str, Pages]:
+    """Every view's pages."""
+    day, busy, gone = (now - 5 * DAY).date(), agent_id(0), agent_id(LEFT_EARLY)
+    few = (State.REJECTED, State.CANCELLED, State.UNKNOWN)
+    filters: dict[str, dict[str, Any]] = {
+        "everything": {},
+        "a conversation": {"search_secret": "66aa0000000000029e3779b1"},
+        "an address": {"search_secret": "julia.costa259@example.com"},
+        "a common beginning of addresses": {"search_secret": "jul"},
+        "an agent's name": {"search_secret": "Mila Kim"},
+        "a text that is nowhere": {"search_secret": "zzz-nowhere"},
+        "the most frequent state": {"state": State.SENT},
+        "a state of few": {"state": State.REJECTED},
+        "states of few": {"state": few},
+        "a reason of long ago": {"reason": Reason.EXPIRED},
+        "a reason of many": {"reason": Reason.REOPENED},
+        "a busy agent": {"agent": busy},
+        "an agent who left long ago": {"agent": gone},
+        "a busy agent's refused": {"agent": busy, "state": State.REJECTED},
+        "an agent on a day when he had left": {"agent": gone, "from": day, "to": day},
+        "a day": {"from": day, "to": day},
+        "a day's skipped": {"state": State.SKIPPED, "from": day, "to": day},
+        "the channel of nearly all": {"channel": "email"},
+        "a channel of few": {"channel": "sms"},
+        "overdue": {"overdue": 1},
+        "common addresses of a rare reason": {"search_secret": "jul", "reason": Reason.EXPIRED},
+        "200 lines": {"size": 200},
+        "the last page": {"page": 40},
     }
-    last = 40  # 2,000 rows are counted
-
-    def table(chosen: Filter, sort: Sort, descending: bool, number: int = 1) -> Question:
-        return lambda connection: listing.page(connection, chosen, sort, descending=descending, number=number)
-
-    lists = {
-        f"{name}, by {sort}{' down' if down else ''}": table(chosen, sort, down)
-        for (name, chosen), sort, down in product(filters.items(), Sort, (False, True))
-    }
-    cards = {
-        "all answers": CardFilter(),
-        "answers of a busy agent": CardFilter(agent_id=busy),
-        "answers of an agent who left": CardFilter(agent_id=gone),
-        "one star": CardFilter(ratings=frozenset({1})),
-        "a day's answers": CardFilter(answered_from=now - 3 * DAY, answered_until=now - 2 * DAY),
-    }
-
-    def deck(chosen: CardFilter) -> Question:
-        return lambda connection: responses.page(connection, chosen)
-
+    spans, days, of_busy = ("today", "yesterday", "week"), (7, 30, 90), {"agent": busy}
     return {
         "overview": {
-            "funnel of a day": lambda c: overview.funnel(c, now - 2 * DAY, now - DAY),
-            "what falls due in 24 h": lambda c: overview.falling_due(c, now, now + DAY, timedelta(minutes=30)),
-            "lateness of a day": lambda c: overview.lateness(c, now - DAY, now),
-            "alarms": lambda c: overview.alarms(c, now),
-            "activity": overview.activity,
+            f"{span}, {ahead}": _address("", span=span, ahead=ahead)
+            for span, ahead in product(spans, ("hours", "day"))
         },
-        "interactions": {**lists, "the last page": table(Filter(), Sort.CLOSED_AT, True, last)},
-        "one interaction": {"its story": lambda c: story.story(c, 4_000)},
+        "interactions": {
+            f"{name}, by {sort} {order}": _address("list", **chosen, sort=sort, order=order)
+            for (name, chosen), sort, order in product(filters.items(), Sort, ("asc", "desc"))
+        },
+        "one interaction": {f"number {number}": f"one/{number}" for number in (1, 40, 4_000)},
         "agents": {
-            "all, last 7 days": lambda c: agents.report(c, now - 7 * DAY, now),
-            "a busy agent's stream": lambda c: agents.stream(c, busy),
+            **{f"{span} days": _address("agents", days=span) for span in days},
+            **{f"a busy agent's stream, {span} days": _address(f"agents/{busy}", days=span) for span in days},
+            "the stream of one who left": f"agents/{gone}",
         },
         "responses": {
-            **{name: deck(chosen) for name, chosen in cards.items()},
-            "by day, last 30 days": lambda c: responses.averages_by_day(c, now - 30 * DAY, now),
-            "by agent, last 7 days": lambda c: responses.averages_by_agent(c, now - 7 * DAY, now),
+            **{f"{span} days": _address("responses", days=span) for span in days},
+            **{f"a busy agent's, {span} days": _address("responses", days=span, **of_busy) for span in days},
+            "of an agent who left": _address("responses", agent=gone),
+            "one star": _address("responses", stars=1),
+            "the last page": _address("responses", page=80),
         },
+        "act": {"an agent's": _address("act", act="send_agent_again", **of_busy)},
     }
 
 
-def _measured(database: str, url: str, interactions: int, times: int) -> Iterator[Figure]:
+def _address(path: str, **query: Any) -> str:
+    return f"{path}?{urlencode(query, doseq=True)}"
+
+
+def _measured(database: str, url: str, interactions: int) -> Iterator[Figure]:
     engine, now = connect(url), datetime.now(UTC).replace(microsecond=0)
-    ledger = Ledger(engine)
-    ledger.migrate()
-    began = time.perf_counter()
-    fill(engine, interactions, until=now)
-    filled = time.perf_counter() - began
-    answers = {view: _times(ledger, asked, times) for view, asked in questions(now).items()}
-    bytes_each, index_bytes = _bytes(engine, interactions)
-    with engine.begin() as connection:
-        for index in (index for table in metadata.sorted_tables for index in table.indexes):
-            if index.name in _PAGE_INDEXES:
-                index.drop(connection)
-    plain = {view: _times(ledger, asked, 1) for view, asked in questions(now).items()}
+    Ledger(engine).migrate()
+    with _api_server(url) as visitor:
+        empty = {view: _times(visitor, pages, 1) for view, pages in views(now).items()}
+        began = time.perf_counter()
+        fill(engine, interactions, until=now)
+        filled = time.perf_counter() - began
+        answers = {view: _times(visitor, pages, TIMES) for view, pages in views(now).items()}
     for view, times_of in answers.items():
         every = sorted(value for values in times_of.values() for value in values)
         worst = max(times_of, key=lambda name: statistics.median(times_of[name]))
-        without = sorted(value for values in plain[view].values() for value in values)
+        slowest = statistics.median(times_of[worst])
+        without = sorted(value for values in empty[view].values() for value in values)
         yield Figure(
             "views",
-            f"page's questions, {view}, {interactions:,} interactions, {database}",
+            f"page, {view}, {interactions:,} interactions, {database}",
             f"p95 {_p95(every):.0f} ms",
             f"≤ {BAR_MILLISECONDS} ms",
-            _p95(every) <= BAR_MILLISECONDS,
-            f"p95 {_p95(without):.0f} ms (without the page's indexes)",
-            f"Median {statistics.median(every):.0f} ms, most {every[-1]:.0f} ms; {len(times_of)} questions, each "
-            f"{times} times; slowest on the median: {worst} ({statistics.median(times_of[worst]):.0f} ms). "
+            max(_p95(every), slowest) <= BAR_MILLISECONDS,
+            f"p95 {_p95(without):.0f} ms (the ledger still empty)",
+            f"Median {statistics.median(every):.0f} ms, most {every[-1]:.0f} ms; {len(times_of)} addresses, each "
+            f"{TIMES} times; the slowest on the median: {worst} ({slowest:.0f} ms; the bar holds for it too). "
             f"Filled in {filled:.0f} s.",
         )
+    bytes_each, index_bytes = _bytes(engine, interactions)
     if bytes_each:
         yield Figure(
             "views",
@@ -168,18 +158,71 @@ def _measured(database: str, url: str, interactions: int, times: int) -> Iterato
     engine.dispose()
 
 
-def _times(ledger: Ledger, asked: Mapping[str, Question], times: int) -> dict[str, list[float]]:
-    """Milliseconds of each question, each time on a connection of its own."""
+class _Visitor:
+    """Somebody logged in at an API server, who asks for pages one after the other."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._page = f"{stack.url}/interactions"
+        self._session = loopback_session()
+        login = {"username": "admin", "password": "admin"}
+        token = self._session.post(f"{stack.url}/auth/token", json=login, timeout=30)
+        token.raise_for_status()
+        self._session.headers.update(
+            {"Authorization": f"Bearer {token.json()['access_token']}", "Accept": "text/html"}
+        )
+
+    def milliseconds(self, address: str) -> float:
+        """How long until the whole page was there."""
+        began = time.perf_counter()
+        answer = self._session.get(f"{self._page}/{address}", timeout=60)
+        taken = time.perf_counter() - began
+        if answer.status_code not in (
+            requests.codes.ok,
+            requests.codes.not_found,
+        ):  # not found: in the empty ledger
+            raise RuntimeError(f"{address}: {answer.status_code}")
+        return taken * 1_000
+
+
+@contextmanager
+def _api_server(ledger: str) -> Iterator[_Visitor]:
+    """Airflow's API server alone, as `airflow api-server` starts it, with this ledger."""
+    url = make_url(ledger)
+    if url.get_backend_name() == "sqlite":
+        connection: dict[str, Any] = {"conn_type": "sqlite", "host": url.database}
+    else:
+        connection = {
+            "conn_type": "postgres",
+            "host": HOST,
+            "port": url.port,
+            "login": url.username,
+            "schema": url.database,
+        }
+    kustomer = {
+        "conn_type": "kustomer",
+        "password": "k",
+        "extra": {"web_url": "https://acme.kustomerapp.com"},
+    }
+    with TemporaryDirectory(prefix="benchmark-") as home:
+        stack = Stack(Path(home), {"interaction_ledger": connection, "kustomer_default": kustomer})
+        try:
+            stack.migrate()
+            stack.start("api-server")
+            stack.wait_healthy()
+            visitor = _Visitor(stack)
+            visitor.milliseconds("")  # the first request imports the page
+            yield visitor
+        finally:
+            stack.stop()
+
+
+def _times(visitor: _Visitor, pages: Pages, times: int) -> dict[str, list[float]]:
+    """Milliseconds of each page."""
     measured: dict[str, list[float]] = {}
-    for name, question in asked.items():
-        measured[name] = []
-        for _ in range(times):
-            began = time.perf_counter()
-            with ledger.read() as connection:
-                question(connection)
-            measured[name].append((time.perf_counter() - began) * 1_000)
+    for name, address in pages.items():
+        measured[name] = [visitor.milliseconds(address) for _ in range(times)]
         if os.environ.get("BENCHMARK_VERBOSE"):
-            print(f"{statistics.median(measured[name]):8.0f} ms  {name}")
+            print(f"{statistics.median(measured[name]):8.0f} ms  {name}", flush=True)
     return measured
 
 

@@ -1,17 +1,18 @@
 """Agents: who cannot receive feedback and what waits because of it; and each agent's own stream."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from include.interactions.states import Reason, State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
 from include.ledger.reports.people import Agent, every_agent, latest_of
 from include.ledger.reports.people import known as known  # belongs here for who reads about agents
-from include.ledger.reports.responses import Average, Card, average_of, averages_by_agent, cards
+from include.ledger.reports.responses import Average, Card, average_of, averages_of_agents, cards
 from include.ledger.schema import interaction, state_is, survey_response
 
 
@@ -51,33 +52,16 @@ _NOT_APPROVED = interaction.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED
 
 def report(connection: Connection, since: datetime, until: datetime) -> list[AgentReport]:
     """Every known agent: first who has something waiting, by deadline; then the others by name."""
-    waiting, closed = _waiting(connection), _closed(connection, since, until)
-    answers = {agent.id: average for agent, average in averages_by_agent(connection, since, until)}
-    profiles = _profiles(connection)
-    reports = []
-    for agent in known(connection):
-        number, earliest, first_due = waiting.get(agent.id, (0, None, None))
-        closings, sent, skipped = closed.get(agent.id, (0, 0, 0))
-        reports.append(
-            AgentReport(
-                agent=agent,
-                profile=profiles.get(agent.id, Profile.UNKNOWN),
-                waiting=number,
-                waiting_since=earliest,
-                first_due_at=first_due,
-                closed=closings,
-                sent=sent,
-                skipped_for_profile=skipped,
-                answers=answers.get(agent.id, average_of(())),
-            )
-        )
+    reports = _reports(connection, known(connection), since, until)
     urgent = sorted((one for one in reports if one.first_due_at), key=lambda one: (one.first_due_at, one.agent.id))
     return urgent + [one for one in reports if not one.first_due_at]
 
 
 def one(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
     """The report of one agent; None if the ledger knows nobody of this id."""
-    return next((each for each in report(connection, since, until) if each.agent.id == agent_id), None)
+    found = [agent for agent in known(connection) if agent.id == agent_id]
+    reports = _reports(connection, found, since, until, interaction.c.agent_id == agent_id)
+    return reports[0] if reports else None
 
 
 def stream(connection: Connection, agent_id: str, *, number: int = 1, size: int = 50) -> Page[Card]:
@@ -94,6 +78,32 @@ def stream(connection: Connection, agent_id: str, *, number: int = 1, size: int 
     return paged(cards(connection, cut(keys, number, size)), keys, number, size)
 
 
+def _reports(
+    connection: Connection, agents: Iterable[Agent], since: datetime, until: datetime, *of: ColumnElement[bool]
+) -> list[AgentReport]:
+    """The reports of these agents, in this order; `of` holds of their interactions, if they are not all."""
+    waiting, closed = _waiting(connection), _closed(connection, since, until, *of)
+    answers, profiles = averages_of_agents(connection, since, until), _profiles(connection)
+    reports = []
+    for agent in agents:
+        number, earliest, first_due = waiting.get(agent.id, (0, None, None))
+        closings, sent, skipped = closed.get(agent.id, (0, 0, 0))
+        reports.append(
+            AgentReport(
+                agent=agent,
+                profile=profiles.get(agent.id, Profile.UNKNOWN),
+                waiting=number,
+                waiting_since=earliest,
+                first_due_at=first_due,
+                closed=closings,
+                sent=sent,
+                skipped_for_profile=skipped,
+                answers=answers.get(agent.id, average_of(())),
+            )
+        )
+    return reports
+
+
 def _waiting(connection: Connection) -> dict[str | None, tuple[int, datetime, datetime]]:
     row = interaction.c
     rows = connection.execute(
@@ -104,7 +114,9 @@ def _waiting(connection: Connection) -> dict[str | None, tuple[int, datetime, da
     return {agent_id: (number, earliest, due) for agent_id, number, earliest, due in rows}
 
 
-def _closed(connection: Connection, since: datetime, until: datetime) -> dict[str | None, tuple[int, int, int]]:
+def _closed(
+    connection: Connection, since: datetime, until: datetime, *of: ColumnElement[bool]
+) -> dict[str | None, tuple[int, int, int]]:
     row = interaction.c
 
     def number(condition: Any) -> Any:
@@ -112,7 +124,7 @@ def _closed(connection: Connection, since: datetime, until: datetime) -> dict[st
 
     rows = connection.execute(
         select(row.agent_id, func.count(), number(state_is(State.SENT)), number(_NOT_APPROVED))
-        .where(row.closed_at >= since, row.closed_at < until)
+        .where(row.closed_at >= since, row.closed_at < until, row.agent_id.is_not(None), *of)
         .group_by(row.agent_id)
     )
     return {agent_id: (closed, sent, skipped) for agent_id, closed, sent, skipped in rows}

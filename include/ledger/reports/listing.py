@@ -7,7 +7,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Text, and_, column, func, or_, select, values
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Text,
+    and_,
+    case,
+    column,
+    func,
+    or_,
+    select,
+    values,
+)
 
 from include.interactions.states import Reason, State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
@@ -196,7 +209,12 @@ def _in_order(
             ids = _walk(connection, [*conditions, _WAS_SENT], row.sent_at, descending=descending)
             return ids + _latest(connection, [*conditions, ~_WAS_SENT], COUNTED + 1 - len(ids))
         case Sort.STATE:
-            return _in_groups(connection, conditions, map(state_is, reversed(states) if descending else states))
+            if descending:
+                states.reverse()
+            if len(states) == 1 or _are_many(connection, conditions):
+                return _in_groups(connection, conditions, map(state_is, states))
+            place = case({state: place for place, state in enumerate(states)}, value=row.state)
+            return _sorted(connection, conditions, place)
         case Sort.AGENT:
             agents = [agent.id for agent in known(connection) if agent.id]
             if descending:
@@ -234,14 +252,17 @@ def _sorted_by_agent(connection: Connection, conditions: list[Condition], agents
     row = interaction.c
     places = values(column("agent_id", Text), column("place", Integer), name="places")
     in_place = places.data([(agent, place) for place, agent in enumerate(agents)] or [("", 0)]).cte()
-    found = connection.execute(
-        select(row.id)
-        .outerjoin_from(interaction, in_place, in_place.c.agent_id == row.agent_id)
-        .where(*conditions)
-        .order_by(func.coalesce(in_place.c.place, len(agents)), row.closed_at.desc(), row.id.desc())
-        .limit(COUNTED + 1)
-    )
-    return list(found.scalars())
+    found = interaction.outerjoin(in_place, in_place.c.agent_id == row.agent_id)
+    return _sorted(connection, conditions, func.coalesce(in_place.c.place, len(agents)), found)
+
+
+def _sorted(
+    connection: Connection, conditions: list[Condition], place: ColumnElement[int], found: FromClause = interaction
+) -> list[int]:
+    row = interaction.c
+    question = select(row.id).select_from(found).where(*conditions)
+    in_order = question.order_by(place, row.closed_at.desc(), row.id.desc()).limit(COUNTED + 1)
+    return list(connection.execute(in_order).scalars())
 
 
 def _walk(

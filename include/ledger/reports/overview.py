@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, case, distinct, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, case, func, or_, select, type_coerce
 
 from include.interactions.span import Watermark
 from include.interactions.states import Reason, State
-from include.ledger import queries, survey_responses, watermark
+from include.ledger import survey_responses, watermark
 from include.ledger.columns import MILLISECOND
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
@@ -116,34 +116,36 @@ _SECOND = timedelta(seconds=1) // MILLISECOND
 
 def funnel(connection: Connection, closed_from: datetime, closed_until: datetime) -> Funnel:
     """How far the closings of the span have come. Costs by the number of closings: ask for days, not for months."""
-    counts = queries.counts(connection, closed_from, closed_until)
+    row, given = interaction.c, survey_response.c
+    span = (row.closed_at >= closed_from, row.closed_at < closed_until)
     by_state: Counter[State] = Counter()
-    for (state, _), number in counts.items():
-        by_state[state] += number
-    reasons = Counter({(state, reason): number for (state, reason), number in counts.items() if reason})
-    answered = survey_response.c.response_received_at.is_not(None)
-    delivered = or_(answered, func.lower(survey_response.c.delivery_status) == "sent")
+    reasons: Counter[tuple[State, Reason]] = Counter()
+    first, last = 0, 0
+    counts = select(row.state, row.reason, func.count(), func.min(row.id), func.max(row.id)).where(*span)
+    for state, reason, number, lowest, highest in connection.execute(counts.group_by(row.state, row.reason)):
+        by_state[State(state)] += number
+        if reason:
+            reasons[State(state), Reason(reason)] = number
+        if state == State.SENT:
+            first, last = lowest, highest
+    answered = given.response_received_at.is_not(None)
+    delivered = or_(answered, func.lower(given.delivery_status) == "sent")
 
-    def interactions(condition: Any) -> Any:
-        return func.count(distinct(case((condition, interaction.c.id))))
-
-    came, answers = connection.execute(
-        select(interactions(delivered), interactions(answered))
-        .select_from(interaction)
-        .join(survey_response)
-        .where(
-            interaction.c.closed_at >= closed_from,
-            interaction.c.closed_at < closed_until,
-            state_is(State.SENT),
+    def reported(condition: Any) -> int:
+        # The ids of a few days lie together: their responses are a part of an index, not the whole table.
+        responses = select(given.uuid).where(
+            given.interaction_id == row.id, given.interaction_id.between(first, last), condition
         )
-    ).one()
+        question = select(func.count()).where(*span, state_is(State.SENT), responses.exists())
+        return connection.execute(question).scalar_one()
+
     closed = by_state.total()
     return Funnel(
         closed=closed,
         eligible=closed - by_state[State.SKIPPED],
         sent=by_state[State.SENT],
-        delivered=came,
-        answered=answers,
+        delivered=reported(delivered),
+        answered=reported(answered),
         by_state=dict(by_state),
         by_reason=dict(reasons.most_common()),
     )

@@ -72,7 +72,7 @@ def page(connection: Connection, chosen: CardFilter, *, number: int = 1, size: i
     answered_at = survey_response.c.response_received_at
     question = select(survey_response.c.uuid).where(answered_at.is_not(None))
     if chosen.agent_id is not None:
-        question = question.join(interaction).where(interaction.c.agent_id == chosen.agent_id)
+        question = question.where(survey_response.c.agent_id == chosen.agent_id)
     if chosen.answered_from is not None:
         question = question.where(answered_at >= chosen.answered_from)
     if chosen.answered_until is not None:
@@ -91,7 +91,7 @@ def averages_by_day(
     day = type_coerce(survey_response.c.response_received_at, BigInteger) // (_DAY // MILLISECOND)
     question = _stars(day, answered_from, answered_until)
     if agent_id is not None:
-        question = question.join(interaction).where(interaction.c.agent_id == agent_id)
+        question = question.where(survey_response.c.agent_id == agent_id)
     averages = _averages(connection.execute(question))
     return {(EPOCH + number * _DAY).date(): averages[number] for number in sorted(averages)}
 
@@ -101,10 +101,17 @@ def averages_by_agent(
 ) -> list[tuple[Agent, Average]]:
     """The answers of the span by agent, most answers first; those of forgotten agents together, as erased."""
     agents = {agent.id: agent for agent in known(connection)}
-    question = _stars(interaction.c.agent_id, answered_from, answered_until).join(interaction)
-    averages = _averages(connection.execute(question))
+    averages = averages_of_agents(connection, answered_from, answered_until)
     by_number = sorted(averages.items(), key=lambda pair: -pair[1].answered)
     return [(agents.get(agent_id, FORGOTTEN), average) for agent_id, average in by_number]
+
+
+def averages_of_agents(
+    connection: Connection, answered_from: datetime, answered_until: datetime
+) -> dict[str | None, Average]:
+    """The answers of the span by the agent's id; None: those of forgotten agents together."""
+    agent_id = survey_response.c.agent_id
+    return _averages(connection.execute(_stars(agent_id, answered_from, answered_until)))
 
 
 def cards(connection: Connection, uuids: Sequence[str]) -> list[Card]:
@@ -134,7 +141,6 @@ def _stars(group: ColumnElement[Any], answered_from: datetime, answered_until: d
     answered_at = survey_response.c.response_received_at
     return (
         select(group, survey_response.c.rating, func.count())
-        .select_from(survey_response)
         .where(answered_at >= answered_from, answered_at < answered_until)
         .group_by(group, survey_response.c.rating)
     )
@@ -156,7 +162,7 @@ def _cards(connection: Connection, column: ColumnElement[Any], keys: Sequence[An
     ]
     people = [column for column in interaction.c if column.name.startswith(("customer_", "agent_"))]
     question = (
-        select(survey_response, *of_interaction, *people)
+        select(*(column for column in given if column is not given.agent_id), *of_interaction, *people)
         .join(interaction)
         .where(column.in_(keys))
         .order_by(given.sequence_id.desc(), given.uuid)

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Index, text
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from include.ledger import Ledger, connect
 from include.ledger.migrate import SCRIPTS, revisions, version
+from include.ledger.schema import metadata
 
 pytestmark = pytest.mark.postgres
 BEING_MADE = text("SELECT count(*) FROM pg_stat_progress_create_index")
@@ -27,8 +28,14 @@ def older(url: str) -> Engine:
         connection.execute(
             text(
                 "INSERT INTO interaction (conversation_id, closed_at, due_at, state, customer_email, agent_email, "
-                "do_not_send, attempts, created_at, updated_at) "
-                "VALUES ('c1', 0, 0, 'planned', 'c@example.com', 'a@example.com', FALSE, 0, 0, 0)"
+                "do_not_send, attempts, created_at, updated_at, agent_id) "
+                "VALUES ('c1', 0, 0, 'planned', 'c@example.com', 'a@example.com', FALSE, 0, 0, 0, 'agent-1')"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO survey_response (uuid, sequence_id, interaction_id, read_at) "
+                "SELECT 'u-1', 1, id, 0 FROM interaction"
             )
         )
     return engine
@@ -70,4 +77,30 @@ def test_an_index_that_was_left_unfinished_is_made_anew(postgres_url: str) -> No
     with engine.connect() as connection:
         assert connection.execute(UNFINISHED).scalar() == 0
         definition = connection.execute(text("SELECT pg_get_indexdef('ix_interaction_agent'::regclass)")).scalar()
-    assert "(agent_id, closed_at)" in str(definition)
+    assert "(agent_id, closed_at) INCLUDE (id, state, reason)" in str(definition)
+
+
+def test_what_is_counted_in_an_older_ledger_is_in_its_indexes_after_a_try_that_broke_off(postgres_url: str) -> None:
+    engine = older(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE survey_response ADD COLUMN agent_id TEXT"))
+        connection.execute(text("CREATE INDEX ix_interaction_closed_at_new ON interaction (due_at)"))
+        connection.execute(
+            text(
+                "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_interaction_closed_at_new'::regclass"
+            )
+        )
+    Ledger(engine).migrate()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT agent_id FROM survey_response")).scalar_one() == "agent-1"
+        names = connection.execute(text("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%INCLUDE%'"))
+        assert set(names.scalars()) == {index.name for index in indexes_with_more()}
+
+
+def indexes_with_more() -> list[Index]:
+    return [
+        index
+        for table in metadata.sorted_tables
+        for index in table.indexes
+        if index.dialect_options["postgresql"]["include"]
+    ]

@@ -13,6 +13,7 @@ from include.ledger.reports.agents import Profile
 from include.ledger.reports.listing import Filter, Line, Sort
 from include.ledger.reports.people import Agent, Customer
 from include.ledger.reports.readiness import Readiness, readiness
+from include.ledger.reports.responses import CardFilter
 from include.ledger.reports.story import latest_closing, story
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
@@ -83,6 +84,15 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
     clock.forward(hours=1)
     send(ledger, clock)
     assert lines(ledger)[1].agent == Agent(None, None, None)
+    answer = SurveyResponse(
+        uuid="u1", sequence_id=5, conversation_id=closing(1).conversation_id, closed_at=NOON, rating=4,
+        response_received_at=NOON + 3 * HOUR, delivery_status="Sent",
+    )  # fmt: skip
+    ledger.record_responses([answer])
+    with ledger.read() as connection:
+        (agent,) = agents.known(connection)
+        assert [agent for agent, _ in responses.averages_by_agent(connection, NOON, NOON + 9 * HOUR)] == [agent]
+        assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 1
     clock.forward(hours=24 * 31)
     ledger.retain(timedelta(days=30), "clock", "retention")
     one, two = lines(ledger)
@@ -90,7 +100,9 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
     assert two.agent == Agent(None, None, None)
     with ledger.read() as connection:
         assert agents.known(connection) == []
-        assert responses.averages_by_agent(connection, NOON, clock()) == []
+        ((whose, average),) = responses.averages_by_agent(connection, NOON, clock())
+        assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 0
+    assert (whose.erased, average.rating) == (True, 4)
 
 
 def test_a_profile_is_what_was_heard_last(ledger: Ledger, clock: Clock) -> None:
