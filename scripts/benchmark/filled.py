@@ -279,7 +279,7 @@ def _statements(
         identifier = "printf('%08x-%027x', (id * 2654435761) % 4294967296, id)"
     answered_at = f"sent_at + {draw(3, 20 * hour, 'id')}"
     answered = f"{draw(5, 100, 'id')} < 22 AND {draw(1, 100, 'id')} < 93 AND {answered_at} < {until}"
-    stars = draw(2, 100, "id")
+    stars = draw(7, 100, "id")  # not by the agent, whom draw 2 has chosen
     yield f"""
         INSERT INTO survey_response (uuid, sequence_id, interaction_id, delivery_status, request_created_at,
             request_sent_at, response_received_at, rating, comment, reward, channel, brand, read_at, agent_id)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FrameLocator, Page, Route, expect
 
 from include.interactions.states import Reason, State
+from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
-from include.ledger.reports.listing import Filter, Sort
+from include.ledger.reports.listing import Filter, Line, Sort
 from include.ledger.reports.listing import page as listed
 from scripts.waiting import wait_until
 from tests.browser.conftest import Shoot
@@ -34,6 +36,37 @@ def skipped(installation: Installation, runs: Runs) -> tuple[int, str]:
     with Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db")).read() as connection:
         line = listed(connection, chosen, Sort.CLOSED_AT, descending=True).rows[0]
     return line.id, line.conversation_id
+
+
+@pytest.fixture
+def answered(installation: Installation, runs: Runs) -> Line:
+    """Eight interactions as Stella Connect would report on them, most of them answered; the newest."""
+    ledger = Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db"))
+    with ledger.read() as connection:
+        lines = listed(connection, Filter(states=frozenset({State.SENT})), Sort.SENT_AT, descending=True).rows[:8]
+    comments = ("Quick and friendly, thank you!", None, "It took a while, but I was not left alone with it. " * 4)
+    ledger.record_responses(
+        [
+            SurveyResponse(
+                uuid=f"browser-{number}",
+                sequence_id=number,
+                conversation_id=line.conversation_id,
+                closed_at=line.closed_at,
+                requested_via="API",
+                delivery_status="Sent",
+                request_created_at=line.sent_at,
+                request_sent_at=line.sent_at,
+                response_received_at=None if number == 7 else datetime.now(UTC) - timedelta(days=number % 3),
+                rating=(5, 4, 5, 1, None, 5, 3, None)[number],
+                comment=comments[number % 3],
+                reward="Coffee voucher" if number == 2 else None,
+                channel="email",
+                brand="Larkspur",
+            )
+            for number, line in enumerate(lines)
+        ]
+    )
+    return lines[0]
 
 
 def test_why_did_this_customer_get_no_survey(
@@ -146,23 +179,21 @@ def test_a_person_acts_through_the_admin_dag(
 
 
 def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
-    installation: Installation, runs: Runs, skipped: tuple[int, str], page: Page, keep: Shoot
+    installation: Installation, answered: Line, skipped: tuple[int, str], page: Page, keep: Shoot
 ) -> None:
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     root = f"{installation.stack.url}/interactions"
     page.goto(f"{root}/static/page.css")
-    with Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db")).read() as connection:
-        line = listed(connection, Filter(states=frozenset({State.SENT})), Sort.SENT_AT, descending=True).rows[0]
     views = {
         "overview": "?span=week",
         "list": "list?size=25",
         "nothing": "list?search_secret=nobody",
-        "one-sent": f"one/{line.id}",
+        "one-sent": f"one/{answered.id}",
         "one-skipped": f"one/{skipped[0]}",
         "agents": "agents",
-        "agent": f"agents/{line.agent.id}",
+        "agent": f"agents/{answered.agent.id}",
         "responses": "responses",
         "act": f"act?act=cancel&conversation_id={skipped[1]}",
         "wrong": "list?page=x",
@@ -186,6 +217,7 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
 
 
 def test_the_keyboard_is_enough(installation: Installation, runs: Runs, page: Page) -> None:
+    held: list[Route] = []
     page.goto(f"{installation.stack.url}/interactions/", wait_until="networkidle")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -196,6 +228,10 @@ def test_the_keyboard_is_enough(installation: Installation, runs: Runs, page: Pa
     search = page.get_by_role("searchbox", name="Search")
     expect(search).to_be_visible()
     search.focus()
+    page.route("**/list?*search_secret*", lambda route: held.append(route))
     page.keyboard.type("no such conversation")
     page.keyboard.press("Enter")
+    expect(page.locator("html")).to_have_class(re.compile("loading"))  # something moves while one waits
+    page.unroute("**/list?*search_secret*")
+    held[0].continue_()
     expect(page.get_by_role("heading", name="No interaction fits")).to_be_visible()

@@ -107,7 +107,8 @@ class Line:
 BATCH = 1_000
 """Lines that an export reads at once."""
 
-_MANY = 20_000
+_MANY = 60_000
+"""Matches that are sorted by the database rather than looked for in the order of the groups."""
 
 Condition = ColumnElement[bool]
 _WAS_SENT = interaction.c.sent_at.is_not(None)

@@ -53,6 +53,7 @@ function draw(figure) {
         pointRadius: line ? 2.5 : 0,
         pointHitRadius: 12,
         spanGaps: true,
+        clip: false, // the dot of a full five stars sits on the edge
         tension: 0.25,
         maxBarThickness: 36,
         categoryPercentage: 0.85,

@@ -1,12 +1,14 @@
 """What each view says."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from include.ledger import Ledger, connect
 from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
+from tests.support.ledger import closing
 
 
 def test_the_answer_of_a_skipped_interaction_says_why_and_what_to_do(filled: Filled, get: Get) -> None:
@@ -141,6 +143,13 @@ def test_a_new_ledger_without_interactions_looks_designed(ledger_url: str, get: 
     ):
         answer = get(path)
         assert (answer.status, words in answer.text) == (200, True)
+
+
+def test_deliveries_of_which_nothing_was_heard_yet_are_not_none(ledger_url: str, get: Get) -> None:
+    ledger = Ledger(connect(ledger_url))
+    ledger.migrate()
+    ledger.record([closing(1, closed_at=datetime.now(UTC))], "run")
+    assert get("").text.count("not reported yet") == 2
 
 
 def test_the_page_cannot_change_the_ledger(filled: Filled) -> None:
