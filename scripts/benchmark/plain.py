@@ -66,18 +66,25 @@ def read_all(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime
 
 
 def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:
-    """One look-up each for conversation, customer, user and employee, and the POST; whether it was taken."""
+    """One look-up each for conversation, customer, user and employee, and the POST; whether it was taken.
+
+    What plain look-ups cannot resolve (an agent who has left, an odd address) stays unsent.
+    """
+    try:
+        return post(sandbox, _looked_up(sandbox, conversation_id))
+    except (requests.HTTPError, LookupError):
+        return False
+
+
+def _looked_up(sandbox: RunningSandbox, conversation_id: str) -> dict[str, Any]:
     conversation = _kustomer(sandbox, f"conversations/{conversation_id}")
     customer_id = conversation["relationships"]["customer"]["data"]["id"]
     customer = _kustomer(sandbox, f"customers/{customer_id}")
     user = _kustomer(sandbox, f"users/{conversation['attributes']['assignedUsers'][0]}")
-    return post(
-        sandbox,
-        feedback_request(
-            conversation_id,
-            customer["attributes"]["emails"][0]["email"],
-            an_employee(sandbox, user["attributes"]["email"]),
-        ),
+    return feedback_request(
+        conversation_id,
+        customer["attributes"]["emails"][0]["email"],
+        an_employee(sandbox, user["attributes"]["email"]),
     )
 
 
