@@ -225,7 +225,9 @@ _counted = ["id", "state", "reason"]
 Index("ix_interaction_closed_at", interaction.c.closed_at, postgresql_include=_counted)
 Index("ix_interaction_due_at", interaction.c.due_at)
 # Not on SQLite, which would take it for claiming, in place of ix_interaction_planned.
-Index("ix_interaction_state", interaction.c.state, interaction.c.closed_at).ddl_if(dialect="postgresql")
+Index("ix_interaction_state", interaction.c.state, interaction.c.closed_at, postgresql_include=["id"]).ddl_if(
+    dialect="postgresql"
+)
 Index(
     "ix_interaction_reason",
     interaction.c.reason,
@@ -258,7 +260,7 @@ Index(
 Index(
     "ix_survey_response_answered",
     survey_response.c.response_received_at,
-    postgresql_include=["interaction_id", "agent_id", "rating"],
+    postgresql_include=["interaction_id", "agent_id", "rating", "uuid"],
     postgresql_where=_answered,
     sqlite_where=_answered,
 )

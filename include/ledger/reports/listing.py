@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     FromClause,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     func,
     or_,
     select,
+    type_coerce,
     values,
 )
 
@@ -107,8 +109,9 @@ class Line:
 BATCH = 1_000
 """Lines that an export reads at once."""
 
-_MANY = 60_000
-"""Matches that are sorted by the database rather than looked for in the order of the groups."""
+_MANY, _MANY_FOUND = 5_000, 60_000
+"""From so many matches on they are looked for in order; fewer are sorted. The second for what a text finds, which
+is in no index of agents, so that looking for it takes longer, and for spans of days."""
 
 Condition = ColumnElement[bool]
 _WAS_SENT = interaction.c.sent_at.is_not(None)
@@ -181,13 +184,25 @@ def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
     if chosen.closed_until is not None:
         conditions.append(row.closed_at < chosen.closed_until)
     if chosen.channel is not None:
-        reported = select(survey_response.c.uuid).where(
-            survey_response.c.interaction_id == row.id, survey_response.c.channel == chosen.channel
-        )
-        conditions.append(reported.exists())
+        conditions.append(_reported_through(connection, chosen.channel))
     if chosen.overdue_at is not None:
         conditions.append(and_(state_is(State.PLANNED), row.due_at < chosen.overdue_at))
     return conditions
+
+
+def _reported_through(connection: Connection, channel: str) -> Condition:
+    given = survey_response.c
+    if connection.dialect.name == "postgresql":
+        found = select(given.uuid).where(given.interaction_id == interaction.c.id, given.channel == channel)
+        return found.exists()
+    # Without statistics SQLite would look through all of the channel for each row. So it is told: through all of a
+    # rare channel once, or, row by row, at what the row's own response says, which no index of channels answers.
+    of_channel = select(given.interaction_id).where(given.channel == channel)
+    some = connection.execute(select(func.count()).select_from(of_channel.limit(_MANY).subquery())).scalar_one()
+    if some < _MANY:
+        return interaction.c.id.in_(of_channel)
+    own = given.interaction_id == interaction.c.id
+    return select(given.uuid).where(own, given.channel.concat("") == channel).exists()
 
 
 def _one_of(states: Collection[State]) -> Condition:
@@ -202,17 +217,19 @@ def _in_order(
     """The ids of the first `COUNTED` matches and one more, by one short walk along an index after the other."""
     row, states = interaction.c, _possible_states(chosen)
     match sort:
-        case Sort.CLOSED_AT | Sort.DUE_AT:
-            return _walk(connection, conditions, row[sort], descending=descending)
+        case Sort.CLOSED_AT:
+            return _walk(connection, conditions, row.closed_at, descending=descending)
+        case Sort.DUE_AT:
+            return _in_time(connection, conditions, chosen, row.due_at, descending=descending)
         case Sort.SENT_AT:
             if State.SENT not in states:  # no other has been sent, says the schema
                 return _latest(connection, conditions)
-            ids = _walk(connection, [*conditions, _WAS_SENT], row.sent_at, descending=descending)
+            ids = _in_time(connection, [*conditions, _WAS_SENT], chosen, row.sent_at, descending=descending)
             return ids + _latest(connection, [*conditions, ~_WAS_SENT], COUNTED + 1 - len(ids))
         case Sort.STATE:
             if descending:
                 states.reverse()
-            if len(states) == 1 or _are_many(connection, conditions):
+            if len(states) < 2 or _are_more(connection, conditions, than=COUNTED):
                 return _in_groups(connection, conditions, map(state_is, states))
             place = case({state: place for place, state in enumerate(states)}, value=row.state)
             return _sorted(connection, conditions, place)
@@ -220,7 +237,7 @@ def _in_order(
             agents = [agent.id for agent in known(connection) if agent.id]
             if descending:
                 agents.reverse()
-            if _are_many(connection, conditions):
+            if _are_more(connection, conditions, than=_MANY_FOUND if chosen.text.strip() else _MANY):
                 each = [*(row.agent_id == agent for agent in agents), row.agent_id.is_(None)]
                 return _in_groups(connection, conditions, each)
             return _sorted_by_agent(connection, conditions, agents)
@@ -243,10 +260,20 @@ def _in_groups(connection: Connection, conditions: list[Condition], groups: Iter
     return ids
 
 
-def _are_many(connection: Connection, conditions: list[Condition]) -> bool:
-    """Whether sorting all matches takes longer than looking for the first with one agent after the other."""
-    some = select(interaction.c.id).where(*conditions).limit(_MANY).subquery()
-    return connection.execute(select(func.count()).select_from(some)).scalar_one() == _MANY
+def _are_more(connection: Connection, conditions: list[Condition], *, than: int) -> bool:
+    """Whether there are so many matches that sorting all takes longer than looking for them in order."""
+    some = select(interaction.c.id).where(*conditions).limit(than).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() == than
+
+
+def _in_time(
+    connection: Connection, conditions: list[Condition], chosen: Filter, by: ColumnElement[Any], *, descending: bool
+) -> list[int]:
+    """By a time that goes with the closing's: of a span of closings, its index leads past all that came before."""
+    spanned = chosen.closed_from is not None or chosen.closed_until is not None
+    if spanned and not _are_more(connection, conditions, than=_MANY_FOUND):
+        by = type_coerce(by, BigInteger) + 0  # no index has it in order
+    return _walk(connection, conditions, by, descending=descending)
 
 
 def _sorted_by_agent(connection: Connection, conditions: list[Condition], agents: list[str]) -> list[int]:

@@ -21,6 +21,7 @@ depends_on = None
 
 INDEXES = {
     "ix_interaction_closed_at": "interaction (closed_at) INCLUDE (id, state, reason)",
+    "ix_interaction_state": "interaction (state, closed_at) INCLUDE (id)",
     "ix_interaction_agent": (
         "interaction (agent_id, closed_at) INCLUDE (id, state, reason) WHERE agent_id IS NOT NULL"
     ),
@@ -28,7 +29,7 @@ INDEXES = {
         "survey_response (interaction_id) INCLUDE (delivery_status, response_received_at)"
     ),
     "ix_survey_response_answered": (
-        "survey_response (response_received_at) INCLUDE (interaction_id, agent_id, rating) "
+        "survey_response (response_received_at) INCLUDE (interaction_id, agent_id, rating, uuid) "
         "WHERE response_received_at IS NOT NULL"
     ),
 }
