@@ -229,7 +229,9 @@ def _in_order(
         case Sort.STATE:
             if descending:
                 states.reverse()
-            if len(states) < 2 or _are_more(connection, conditions, than=COUNTED):
+            if len(states) < 2 or _are_more(
+                connection, conditions, than=_MANY_FOUND if chosen.reasons else COUNTED
+            ):
                 return _in_groups(connection, conditions, map(state_is, states))
             place = case({state: place for place, state in enumerate(states)}, value=row.state)
             return _sorted(connection, conditions, place)
