@@ -141,7 +141,7 @@ def _measured(database: str, url: str, interactions: int) -> Iterator[Figure]:
             max(_p95(every), slowest) <= BAR_MILLISECONDS,
             f"p95 {_p95(without):.0f} ms (the ledger still empty)",
             f"Median {statistics.median(every):.0f} ms, most {every[-1]:.0f} ms; {len(times_of)} addresses, each "
-            f"{TIMES} times; the slowest on the median: {worst} ({slowest:.0f} ms; the bar holds for it too). "
+            f"{TIMES} times; the slowest on the median: {worst} ({slowest:.0f} ms; the bar is for it alone too). "
             f"Filled in {filled:.0f} s.",
         )
     bytes_each, index_bytes = _bytes(engine, interactions)
