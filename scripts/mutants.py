@@ -227,7 +227,7 @@ BREACHES = (
     Breach(
         "the hours that a clock leapt over count as read",
         RACES + "TestAClockThatWasAhead::test_costs_no_closing_of_the_hours_it_leapt_over",
-        ((EXTRACTION, "kustomer.answered_at or span.closed_to", "span.closed_to"),),
+        ((EXTRACTION, "kustomer.asked_at or span.closed_to", "span.closed_to"),),
     ),
     Breach(
         "an older copy of the ledger plans what it does not hold",

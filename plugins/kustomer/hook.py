@@ -15,7 +15,14 @@ from urllib.parse import quote
 
 from requests import PreparedRequest
 
-from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, NotFound, Refused, VendorApiError
+from plugins.vendor_api.errors import (
+    BrokenAnswer,
+    ConfigurationError,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    VendorApiError,
+)
 from plugins.vendor_api.hook import READ_ATTEMPTS, Call, Params, Signer, VendorApiHook
 from plugins.vendor_api.settings import checked_url
 from plugins.vendor_api.throttle import Throttle
@@ -341,6 +348,11 @@ class KustomerHook(VendorApiHook):
             except Refused:
                 # How a list with an unknown id is answered is not documented; one by one settles it.
                 self.log.warning("%s refused %d ids at once; asking one by one", call, len(wanted))
+            except OutcomeUnknown as error:
+                # Of a user an empty record would be read as one without an address, for good.
+                if call is not CONVERSATIONS or error.status is None or len(wanted) == 1:
+                    raise
+                found |= self._around_the_broken(call, wanted)
             for one in wanted:
                 if one not in found:
                     try:
@@ -352,9 +364,31 @@ class KustomerHook(VendorApiHook):
                         found[one] = {}
         return found
 
-    def _some_by_id(self, call: Call, ids: Iterable[str]) -> dict[str, Record]:
+    def _around_the_broken(self, call: Call, ids: Sequence[str]) -> dict[str, Record]:
+        """What can be read of ids that get a 5xx together: one broken record must not hold up the rest.
+
+        The half that fails is halved again until one id is left, which is an empty record. Two halves that fail
+        are an outage, not a record.
+        """
+        found: dict[str, Record] = {}
+        while len(ids) > 1:
+            failed = []
+            for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
+                try:
+                    found |= self._some_by_id(call, half, attempts=2)
+                except OutcomeUnknown as error:
+                    failed.append(half)
+                    if len(failed) == 2:
+                        raise
+                    self.log.warning("%s %d ids of %d at once", error, len(half), len(ids))
+            if not failed:
+                return found
+            (ids,) = failed
+        return {**found, ids[0]: {}}
+
+    def _some_by_id(self, call: Call, ids: Iterable[str], *, attempts: int = READ_ATTEMPTS) -> dict[str, Record]:
         path = call.path.format(ids=",".join(quote(one, safe="") for one in ids))
-        rows = _rows(self._get(call, path))
+        rows = _rows(self._get(call, path, attempts=attempts))
         return {one: row for row in rows if (one := _id(row)) in set(ids)}
 
     def _pages(self, call: Call, params: Params, page_size: int, body: object = None) -> Iterator[dict[str, Any]]:

@@ -103,8 +103,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
             if origin != "schedule" or not last_try:
                 raise AirflowException(told)
             self.log.warning(told)
-        # With our clock ahead, the end of the span is a time that Kustomer has not come to yet.
-        read_until = min(span.closed_to, kustomer.answered_at or span.closed_to, *extraction.unread.values())
+        # With our clock ahead, the end of the span is a time to which Kustomer had not come when it was searched.
+        read_until = min(span.closed_to, kustomer.asked_at or span.closed_to, *extraction.unread.values())
         if origin == "schedule" and whole_enough(span, facts["short"]) and read_until > span.closed_from:
             ledger.advance_watermark(span.closed_from, read_until)
         return {**facts, "finished_at": datetime.now(UTC).isoformat()}

@@ -61,7 +61,7 @@ class VendorApiHook(BaseHook):
     `_key_advice`.
 
     Attributes:
-        answered_at: when the latest reading was answered, by the vendor's clock; None if it did not say.
+        asked_at: when the first reading was asked, by the vendor's clock; None if its answers do not say.
     """
 
     default_host: ClassVar[str]
@@ -73,7 +73,7 @@ class VendorApiHook(BaseHook):
         self._lock = threading.RLock()
         self._settings: HttpSettings | None = None
         self._session: requests.Session | None = None
-        self.answered_at: datetime | None = None
+        self.asked_at: datetime | None = None
 
     def _signer(self, path: str) -> Signer:
         """What puts the credentials into the headers of a call to `path`."""
@@ -159,7 +159,9 @@ class VendorApiHook(BaseHook):
             if before:
                 before()
             response = self._send(call, path, params=params, body=body)
-            self.answered_at = _date(response.headers)
+            if date := _date(response.headers):
+                asked_at = date - response.elapsed
+                self.asked_at = min(asked_at, self.asked_at or asked_at)
             try:
                 answer = _parsed(response.content)
             except ValueError:

@@ -100,6 +100,16 @@ class TestKustomerIsDown:
 
         assert pipeline.states() == {held: "planned", ordinary: "sent"}
 
+    def test_a_conversation_that_breaks_kustomer_is_held_alone(self, pipeline, planned, broken, hour):
+        """Otherwise a hundred that are asked for together would wait with it for ever."""
+        held, *others = planned(5)
+        broken(Fault("500_before", f"/v1/conversations/{held}"))
+
+        with pytest.raises(ReleaseInterrupted, match="1 interactions are held"):
+            pipeline.release_due(run_of(hour + HOUR))
+
+        assert pipeline.states() == {held: "planned"} | dict.fromkeys(others, "sent")
+
     def test_a_record_that_does_not_even_tell_its_closing_is_no_deleted_conversation(
         self, pipeline, close, planned, hour
     ):

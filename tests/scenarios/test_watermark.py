@@ -1,12 +1,14 @@
 """No hour is forgotten, whatever failed or was paused; and a new install sends nothing for the past."""
 
-from datetime import timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from include.sandbox.faults import Fault
 from plugins.vendor_api.errors import VendorApiError
+from scripts.waiting import wait_until
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of
 
@@ -53,6 +55,29 @@ def test_a_closing_that_the_search_showed_late_is_found_by_the_overlap(pipeline,
     pipeline.run(run_of(hour + HOUR))
 
     assert pipeline.sent() == [conversation]
+
+
+def test_a_closing_that_came_after_the_search_had_looked_is_read_by_the_next_run(
+    pipeline, sandbox, close, settings
+):
+    """Our clock is ahead: the span ends at a time to which Kustomer comes while we are still reading the rest."""
+    settings(seconds_until_send=0, overlap_seconds=0)
+    now = datetime.now(UTC)
+    first = close(closed_at=now - HOUR / 2, updated_at=now)
+    sandbox.state.faults.active = [Fault("slow", "/v1/users", seconds=3, times=1)]
+
+    def close_another() -> str:
+        wait_until(lambda: sandbox.state.calls["GET /v1/users"], "the reading of users", 30, every=0.01)
+        closed_at = datetime.now(UTC)
+        return close(closed_at=closed_at, updated_at=closed_at)
+
+    with ThreadPoolExecutor() as people:
+        second = people.submit(close_another)
+        pipeline.extract(run_of(now - HOUR, now + HOUR))
+    assert pipeline.states() == {first: "planned"}
+
+    pipeline.extract(run_of(now + HOUR, now + 3 * HOUR))
+    assert pipeline.states() == {first: "planned", second.result(): "planned"}
 
 
 def test_a_new_install_sends_nothing_for_hours_before_its_first(pipeline, close, hour):
