@@ -2,18 +2,21 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FrameLocator, Page, Route, expect
+from sqlalchemy import delete
 
 from include.interactions.states import Reason, State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports.listing import Filter, Line, Sort
 from include.ledger.reports.listing import page as listed
+from include.ledger.schema import survey_response
 from scripts.waiting import wait_until
 from tests.browser.conftest import Shoot
 from tests.support.installation import DAG_ID, WEB_URL, Installation, Runs
@@ -39,9 +42,13 @@ def skipped(installation: Installation, runs: Runs) -> tuple[int, str]:
 
 
 @pytest.fixture
-def answered(installation: Installation, runs: Runs) -> Line:
-    """Eight interactions as Stella Connect would report on them, most of them answered; the newest."""
-    ledger = Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db"))
+def answered(installation: Installation, runs: Runs) -> Iterator[Line]:
+    """Eight interactions as Stella Connect would report on them, most of them answered; the newest.
+
+    They are forgotten again: beside what the sandbox itself reports each would be an interaction shown twice.
+    """
+    engine = connect(f"sqlite:///{installation.stack.home}/ledger.db")
+    ledger = Ledger(engine)
     with ledger.read() as connection:
         lines = listed(connection, Filter(states=frozenset({State.SENT})), Sort.SENT_AT, descending=True).rows[:8]
     comments = ("Quick and friendly, thank you!", None, "It took a while, but I was not left alone with it. " * 4)
@@ -66,7 +73,9 @@ def answered(installation: Installation, runs: Runs) -> Line:
             for number, line in enumerate(lines)
         ]
     )
-    return lines[0]
+    yield lines[0]
+    with engine.begin() as connection:
+        connection.execute(delete(survey_response).where(survey_response.c.uuid.startswith("browser-")))
 
 
 def test_why_did_this_customer_get_no_survey(
