@@ -5,7 +5,7 @@ locked first, so that no release moves them meanwhile.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,11 +14,9 @@ from sqlalchemy import ColumnElement, Connection, func, null, or_, select, updat
 from include.interactions.addresses import same_address
 from include.interactions.states import Reason, State
 from include.ledger import events, restoring
+from include.ledger.batches import BATCH, batches
 from include.ledger.closings import has_later_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
-
-BATCH = 1_000
-"""Interactions in one statement, and in one transaction of the retention."""
 
 _OF_CUSTOMER = ("customer_id", "customer_name", "customer_email", "tags")
 _OF_ANYBODY = (*_OF_CUSTOMER, "agent_id", "agent_email", "agent_name")
@@ -136,7 +134,7 @@ def send_again(
         )
     transition = (State.SKIPPED, State.PLANNED)
     _move(connection, now, ids, transition, None, why, by, agent_profile=None)
-    doubted = sum(restoring.doubt(connection, now, by, some) for some in _batches(ids))
+    doubted = sum(restoring.doubt(connection, now, by, some) for some in batches(ids))
     counts = {"planned": len(ids) - doubted, "left": candidates - len(ids)}
     return counts | ({"unknown": doubted} if doubted else {})
 
@@ -160,7 +158,7 @@ def erase(connection: Connection, now: datetime, customer: str, by: str, why: st
             f"{held} interactions of this customer are being sent at this moment. Try again in ten minutes."
         )
     comments = 0
-    for ids in _batches([row.id for row in rows]):
+    for ids in batches([row.id for row in rows]):
         connection.execute(
             update(interaction_event).where(interaction_event.c.interaction_id.in_(ids)).values(detail=None)
         )
@@ -168,10 +166,10 @@ def erase(connection: Connection, now: datetime, customer: str, by: str, why: st
     planned = [row.id for row in rows if row.state == State.PLANNED]
     _move(connection, now, planned, (State.PLANNED, State.CANCELLED), Reason.ERASED, why, by)
     # The holder of an unknown one may come back to plan it again, which takes an address: it must find it taken.
-    for ids in _batches([row.id for row in rows if row.state == State.UNKNOWN]):
+    for ids in batches([row.id for row in rows if row.state == State.UNKNOWN]):
         fresh = secrets.token_hex(16)
         connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(token=fresh))
-    for ids in _batches([row.id for row in rows]):
+    for ids in batches([row.id for row in rows]):
         comments += _blank(connection, ids, _OF_CUSTOMER)
     _note(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
     return {"erased": len(rows), "cancelled": len(planned), "comments": comments}
@@ -252,7 +250,7 @@ def _move(
     **values: Any,
 ) -> None:
     before, after = transition
-    for some in _batches(ids):
+    for some in batches(ids):
         connection.execute(
             update(interaction)
             .where(interaction.c.id.in_(some), state_is(before))
@@ -297,11 +295,6 @@ def _spellings(
     # Folded here, not in SQL: SQLite's lower() knows ASCII only, PostgreSQL's depends on the server's locale.
     known = connection.execute(select(column).where(column.is_not(None), *among).distinct()).scalars()
     return [one for one in known if same_address(one) == same_address(address)]
-
-
-def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]
 
 
 def _iso(moment: datetime) -> str:

@@ -41,9 +41,9 @@ def _copy(engine: Engine, file: Path) -> None:
         ledger.backup(copy)  # in one step: others go on writing, the copy shows the moment at which it began
         verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
         copy.execute("PRAGMA journal_mode = DELETE")  # one file, whole by itself
-    _mark(file)
     if verdict != "ok":
         raise BackupFailedError(f"The copy is damaged ({verdict}): is the ledger?")
+    _mark(file)
 
 
 def _mark(file: Path) -> None:

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Update, bindparam, case, literal_column, null
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.states import Reason, State
 from include.ledger import events
+from include.ledger.batches import batches
 from include.ledger.closings import has_later_closing
 from include.ledger.schema import interaction, state_is
 
 LEASE_OVER = "lease over"
-_GIVE_BACK_BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,7 @@ def give_back(
 ) -> int:
     """Claimed → planned for those that are still held; returns how many were."""
     given = 0
-    for start in range(0, len(claimed), _GIVE_BACK_BATCH):
-        held = claimed[start : start + _GIVE_BACK_BATCH]
+    for held in batches(claimed):
         ids = connection.execute(
             _GIVE_BACK, {"held": [(one.id, one.token) for one in held], "words": detail, "at": now}
         ).scalars()

@@ -30,11 +30,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from include.interactions.interaction import Interaction
 from include.interactions.states import Reason, State
 from include.ledger import events
+from include.ledger.batches import batches
 from include.ledger.columns import Instant, StorableText, milliseconds, names_text, storable
 from include.ledger.schema import interaction, interaction_event, state_is
-
-BATCH = 1_000
-"""Interactions in one transaction: bounds memory, and how long other writers wait."""
 
 
 @dataclass(slots=True)
@@ -49,14 +47,14 @@ class Recorded:
     """Planned interactions, old or just recorded, whose conversation has a later closing."""
 
 
-def batches(interactions: Sequence[Interaction]) -> Iterator[list[Interaction]]:
+def transactions(interactions: Sequence[Interaction]) -> Iterator[list[Interaction]]:
     """Cut into transactions.
 
     Inside each the order is that of the key: two processes that insert the same closings wait for one another
     rather than deadlock.
     """
-    for start in range(0, len(interactions), BATCH):
-        yield sorted(interactions[start : start + BATCH], key=attrgetter("conversation_id", "closed_at"))
+    for some in batches(interactions):
+        yield sorted(some, key=attrgetter("conversation_id", "closed_at"))
 
 
 def record(

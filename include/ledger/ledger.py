@@ -81,7 +81,7 @@ class Ledger:
         Repeating it after a crash half-way counts what was done as known.
         """
         counts = Recorded()
-        for batch in closings.batches(interactions):
+        for batch in closings.transactions(interactions):
             with self._engine.begin() as connection:
                 closings.record(connection, batch, self._now(), by, counts)
                 restoring.doubt_new(connection, self._now(), by)

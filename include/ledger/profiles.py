@@ -7,9 +7,8 @@ from sqlalchemy import Connection, bindparam, func, or_, select, update
 
 from include.interactions.addresses import same_address
 from include.interactions.states import State
+from include.ledger.batches import batches
 from include.ledger.schema import interaction, state_is
-
-_BATCH = 1_000
 
 
 def agents_waiting(connection: Connection) -> dict[str, int]:
@@ -37,8 +36,8 @@ def mark(connection: Connection, approved: Collection[str], not_approved: Collec
         if word == "not_approved":
             warned[same_address(address)] += number
     for word, addresses in spellings.items():
-        for start in range(0, len(addresses), _BATCH):
-            connection.execute(_MARK, {"word": word, "addresses": addresses[start : start + _BATCH]})
+        for some in batches(addresses):
+            connection.execute(_MARK, {"word": word, "addresses": some})
     return dict(warned)
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, bindparam, func, select, tuple_, update
 
 from include.interactions.states import State
 from include.ledger import events
+from include.ledger.batches import batches
 from include.ledger.restoring import since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
@@ -51,11 +52,11 @@ def resend_absent(connection: Connection, now: datetime, absent: Collection[Unkn
 
     Once for each interaction: one that gets lost again, or whose customer was erased, is left for a person.
     """
-    if not absent:
-        return 0
-    seen = [(one.interaction_id, one.token) for one in absent]
-    ids = connection.execute(_RESEND, {"seen": seen, "at": now}).scalars().all()
-    return events.append(connection, ids, now, (State.UNKNOWN, State.PLANNED), detail=ABSENT, by=by)
+    resent = 0
+    for seen in batches([(one.interaction_id, one.token) for one in absent]):
+        ids = connection.execute(_RESEND, {"seen": seen, "at": now}).scalars()
+        resent += events.append(connection, ids, now, (State.UNKNOWN, State.PLANNED), detail=ABSENT, by=by)
+    return resent
 
 
 _ATTEMPT = (

@@ -11,10 +11,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.states import State
 from include.interactions.survey_response import KnownClosing, SurveyResponse, interaction_of
+from include.ledger.batches import batches
 from include.ledger.restoring import IS_DOUBTFUL, since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
-_BATCH = 1_000
 _READ = (
     "delivery_status",
     "request_created_at",
@@ -120,8 +120,7 @@ def _known_closings(connection: Connection, conversation_ids: Collection[str]) -
         .scalar_subquery()
     )
     known: dict[str, list[KnownClosing]] = defaultdict(list)
-    ids = sorted(conversation_ids)
-    for start in range(0, len(ids), _BATCH):
+    for some in batches(sorted(conversation_ids)):
         rows = connection.execute(
             select(
                 interaction.c.id,
@@ -129,7 +128,7 @@ def _known_closings(connection: Connection, conversation_ids: Collection[str]) -
                 interaction.c.closed_at,
                 since_closing(attempt),
                 interaction.c.customer_email.is_(None),
-            ).where(interaction.c.conversation_id.in_(ids[start : start + _BATCH]))
+            ).where(interaction.c.conversation_id.in_(some))
         )
         for row in rows:
             known[row.conversation_id].append(KnownClosing(*row))

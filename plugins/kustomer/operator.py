@@ -185,20 +185,20 @@ class Extraction:
         if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
             return interaction
         # Only the customer stands between this closing and its survey, and the search did not return it.
-        if customer_id not in self._unreadable:
-            try:
-                found = self.kustomer.customer(customer_id)
-            except KeyFault:
-                raise
-            except VendorApiError as error:
-                self.kustomer.log.warning("customer %s: %s", customer_id, error)
-                self._unreadable[customer_id] = f"HTTP {error.status}" if error.status else "no usable answer"
-            else:
-                customer = _read_customer(found) if found else None
-                if customer is not None:
-                    customers[customer_id] = customer
-                return judge(record, customer, self.users, self.tag_names, self.settings)
-        return self._doubtful(interaction, customer_id)
+        if customer_id in self._unreadable:
+            return self._doubtful(interaction, customer_id)
+        try:
+            found = self.kustomer.customer(customer_id)
+        except KeyFault:
+            raise
+        except VendorApiError as error:
+            self.kustomer.log.warning("customer %s: %s", customer_id, error)
+            self._unreadable[customer_id] = f"HTTP {error.status}" if error.status else "no usable answer"
+            return self._doubtful(interaction, customer_id)
+        customer = _read_customer(found) if found else None
+        if customer is not None:
+            customers[customer_id] = customer
+        return judge(record, customer, self.users, self.tag_names, self.settings)
 
     def _doubtful(self, interaction: Interaction, customer_id: str) -> Interaction | None:
         """A closing whose customer cannot be read: None for now, in the end a row with the reason."""

@@ -15,7 +15,7 @@ import psutil
 from include.interactions.settings import Settings
 from include.sandbox.model import DO_NOT_SEND
 from scripts.benchmark.figure import Figure
-from scripts.benchmark.usage import cpu_seconds, mebibytes
+from scripts.benchmark.usage import cpu_seconds, family, mebibytes
 from scripts.cluster import Cluster, Vendors
 from scripts.demo import DAG_ID
 from scripts.ports import HOST, free_port
@@ -163,14 +163,14 @@ def _stream(
     settings = {"seconds_until_send": delay, "do_not_send_attribute": DO_NOT_SEND}
     cluster.api.set_variable(SETTINGS_VARIABLE, settings)
     began = time.monotonic()
-    airflow, database = cpu_seconds(cluster.pids()), cpu_seconds(_postgres(cluster))
+    airflow, database = cpu_seconds(cluster.pids()), cpu_seconds(family(cluster.postgres.pid))
     print(f"  {expected:,} to send, due from {first_due:%H:%M:%S} to {first_due + span:%H:%M:%S} UTC", flush=True)
     cluster.api.set_paused(DAG_ID, paused=False)
     run_id = wait_until(lambda: _run_of(cluster, closed_to), "the scheduled run", 300)
     memory, load = _watch(cluster, both, run_id, first_due + span + GRACE)
     seconds = time.monotonic() - began
     airflow = cpu_seconds(cluster.pids()) - airflow
-    database = cpu_seconds(_postgres(cluster)) - database
+    database = cpu_seconds(family(cluster.postgres.pid)) - database
     state = cluster.api.run_state(DAG_ID, run_id)
     return Stream(
         seconds=seconds,
@@ -228,8 +228,3 @@ def _idle(cluster: Cluster, seconds: float = 60) -> float:
     before = cpu_seconds(cluster.pids())
     time.sleep(seconds)
     return (cpu_seconds(cluster.pids()) - before) / seconds
-
-
-def _postgres(cluster: Cluster) -> list[int]:
-    first = psutil.Process(cluster.postgres.pid)
-    return [first.pid, *(child.pid for child in first.children(recursive=True))]

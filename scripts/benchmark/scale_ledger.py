@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import psutil
 from sqlalchemy import Engine, text
 
 from include.interactions.release_windows import release_windows
@@ -14,7 +13,7 @@ from include.ledger import Ledger, connect
 from scripts import postgres
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.filled import fill
-from scripts.benchmark.usage import cpu_seconds
+from scripts.benchmark.usage import cpu_seconds, family
 
 WINDOW = 1_000
 BATCH = 100
@@ -89,8 +88,7 @@ def _windows(engine: Engine, now: datetime) -> list[float]:
 
 def _computed(server: postgres.PostgresServer) -> float:
     """CPU-seconds of this process and of PostgreSQL."""
-    first = psutil.Process(server.pid)
-    return time.process_time() + cpu_seconds([first.pid, *(child.pid for child in first.children(recursive=True))])
+    return time.process_time() + cpu_seconds(family(server.pid))
 
 
 def _bytes(engine: Engine, interactions: int) -> tuple[float, str]:

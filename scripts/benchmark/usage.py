@@ -6,6 +6,12 @@ from contextlib import suppress
 import psutil
 
 
+def family(pid: int) -> list[int]:
+    """The process and all that it has started."""
+    first = psutil.Process(pid)
+    return [first.pid, *(child.pid for child in first.children(recursive=True))]
+
+
 def cpu_seconds(pids: Iterable[int]) -> float:
     """User and system time of living processes and of those children that have ended and been waited for."""
     total = 0.0

@@ -46,9 +46,7 @@ def test_every_part_is_replaced_under_a_changed_pipeline(patient: Trial) -> None
     patient.wait_for("deferred", WAIT)
     next_release = change(patient.dags)
     for service in UPGRADE:
-        if (
-            service == "airflow-worker"
-        ):  # the parts up to here are replaced while windows wait, from here on released
+        if service == "airflow-worker":  # so far while windows wait, from here on while they are released
             patient.wait_for_release()
         for member in before[service]:
             if service == "airflow-apiserver":
