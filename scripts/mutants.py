@@ -35,6 +35,7 @@ RELEASE = "plugins/stella_connect/release.py"
 FEEDBACK = "plugins/stella_connect/feedback.py"
 LEDGER_RELEASE = "include/ledger/release.py"
 CLAIMING = "include/ledger/claiming.py"
+TRANSITION = "include/ledger/transition.py"
 ELIGIBILITY = "include/interactions/eligibility.py"
 RECORDS = "include/interactions/records.py"
 SCHEMA = "include/ledger/schema.py"
@@ -81,26 +82,19 @@ BREACHES = (
         NO_SENDING,
     ),
     Breach(
-        "anybody may start sending a claimed interaction",
-        LEDGER + "test_a_stranger_writes_no_outcome",
-        (
-            (
-                LEDGER_RELEASE,
-                'interaction.c.token == bindparam("held"),\n        state_is(State.CLAIMED),',
-                'bindparam("held") == bindparam("held"),\n        state_is(State.CLAIMED),',
-            ),
-        ),
+        "starts sending after the lease",
+        LEDGER + "test_nothing_is_sent_after_the_lease",
+        ((LEDGER_RELEASE, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
     ),
     Breach(
-        "anybody may write an outcome",
+        "anybody may move a claimed interaction on",
         LEDGER + "test_a_stranger_writes_no_outcome",
-        (
-            (
-                LEDGER_RELEASE,
-                'interaction.c.token == bindparam("held"), state_is',
-                'bindparam("held") != "", state_is',
-            ),
-        ),
+        ((LEDGER_RELEASE, 'interaction.c.token == bindparam("held")', 'bindparam("held") != ""'),),
+    ),
+    Breach(
+        "a step leaves no event",
+        BETWEEN + "test_every_step_is_in_the_history",
+        ((TRANSITION, "if events:", "if not events:"),),
     ),
     Breach(
         "a read timeout is tried again",

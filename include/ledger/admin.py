@@ -13,10 +13,11 @@ from sqlalchemy import ColumnElement, Connection, func, null, or_, select, updat
 
 from include.interactions.addresses import same_address
 from include.interactions.states import Reason, State
-from include.ledger import events, restoring
+from include.ledger import restoring
 from include.ledger.batches import BATCH, batches
 from include.ledger.closings import has_later_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
+from include.ledger.transition import Transition, note
 
 _OF_CUSTOMER = ("customer_id", "customer_name", "customer_email", "tags")
 _OF_ANYBODY = (*_OF_CUSTOMER, "agent_id", "agent_email", "agent_name")
@@ -251,19 +252,16 @@ def _move(
 ) -> None:
     before, after = transition
     for some in batches(ids):
-        connection.execute(
-            update(interaction)
-            .where(interaction.c.id.in_(some), state_is(before))
-            .values(state=after, reason=reason, detail=detail, updated_at=now, **values)
-        )
-    events.append(connection, ids, now, transition, reason=reason, detail=detail, by=by)
+        change = update(interaction).where(interaction.c.id.in_(some))
+        change = change.values(state=after, reason=reason, detail=detail, **values)
+        Transition(before, change).apply(connection, now, {}, detail=detail, by=by)
 
 
 def _note(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
     """Tell in the history that personal data went, where no step of the interaction tells it."""
     for state in {row.state for row in rows}:
         ids = [row.id for row in rows if row.state == state]
-        events.append(connection, ids, now, (state, state), reason=Reason.ERASED, detail=why, by=by)
+        note(connection, now, ids, state, Reason.ERASED, why, by)
 
 
 def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> int:

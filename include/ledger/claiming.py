@@ -2,18 +2,19 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, case, literal_column, null, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, case, literal_column, null, select, tuple_, update
 
 from include.interactions.interaction import ClaimedInteraction, Interaction
-from include.interactions.states import Reason, State
-from include.ledger import events
+from include.interactions.states import State
 from include.ledger.batches import batches
 from include.ledger.closings import has_later_closing
+from include.ledger.engine import without_waiting_for_the_disk
 from include.ledger.schema import interaction, state_is
+from include.ledger.transition import Transition
 
 LEASE_OVER = "lease over"
 
@@ -40,29 +41,28 @@ def claim(
     """Take up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
 
     One whose conversation has a later closing is cancelled instead. Rows that another process is claiming
-    at this moment are passed over.
+    at this moment are passed over. A claim that a power cut undoes is no harm: what follows it, `sending`, is
+    refused then, and whoever waits for that commit to be on the disk waits for the claim before it, too.
     """
+    without_waiting_for_the_disk(connection)
     token = secrets.token_hex(16)
     claimed: list[ClaimedInteraction] = []
     while len(claimed) < limit:
-        moved = connection.execute(
-            _CLAIM,
+        moved = _CLAIM.apply(
+            connection,
+            now,
             {
                 "due_from": due_from,
                 "due_until": min(due_until, now),
                 "most": limit - len(claimed),
                 "new_token": token,
                 "new_lease": now + lease,
-                "at": now,
             },
-        ).all()
-        held = [row for row in moved if row.state == State.CLAIMED]
-        passed = [row.id for row in moved if row.state == State.CANCELLED]
-        events.append(connection, (row.id for row in held), now, (State.PLANNED, State.CLAIMED), by=by)
-        transition = (State.PLANNED, State.CANCELLED)
-        events.append(connection, passed, now, transition, reason=Reason.SUPERSEDED, by=by)
-        claimed += map(_claimed, held)
-        if not passed:  # else the cancelled ones had taken places of the limit: look for more
+            by=by,
+        )
+        held = [_claimed(row, token) for row in moved if row.state == State.CLAIMED]
+        claimed += held
+        if len(held) == len(moved):  # else the cancelled ones had taken places of the limit: look for more
             break
     return sorted(claimed, key=lambda one: (one.interaction.due_at, one.id))
 
@@ -73,45 +73,23 @@ def give_back(
     """Claimed → planned for those that are still held; returns how many were."""
     given = 0
     for held in batches(claimed):
-        ids = connection.execute(
-            _GIVE_BACK, {"held": [(one.id, one.token) for one in held], "words": detail, "at": now}
-        ).scalars()
-        given += events.append(connection, ids, now, (State.CLAIMED, State.PLANNED), detail=detail)
+        values = {"held": [(one.id, one.token) for one in held], "words": detail}
+        given += len(_GIVE_BACK.apply(connection, now, values, detail=detail))
     return given
 
 
 def recover(connection: Connection, now: datetime, by: str) -> Recovered:
     """What is held past its lease: claimed → planned, sending → unknown (its holder may still come back)."""
-    moved = {}
-    for transition, statement in _RECOVER.items():
-        ids = connection.execute(statement, {"at": now}).scalars()
-        moved[transition[1]] = events.append(connection, ids, now, transition, detail=LEASE_OVER, by=by)
-    return Recovered(planned=moved[State.PLANNED], unknown=moved[State.UNKNOWN])
+    planned, unknown = (len(step.apply(connection, now, {}, detail=LEASE_OVER, by=by)) for step in _RECOVER)
+    return Recovered(planned, unknown)
 
 
-def _claimed(row: Any) -> ClaimedInteraction:
-    return ClaimedInteraction(
-        id=row.id,
-        token=row.token,
-        attempts=row.attempts,
-        interaction=Interaction(
-            conversation_id=row.conversation_id,
-            closed_at=row.closed_at,
-            due_at=row.due_at,
-            detail=row.detail,
-            customer_id=row.customer_id,
-            customer_name=row.customer_name,
-            customer_email=row.customer_email,
-            agent_id=row.agent_id,
-            agent_email=row.agent_email,
-            agent_name=row.agent_name,
-            tags=row.tags,
-            do_not_send=row.do_not_send,
-        ),
-    )
+def _claimed(row: Row[Any], token: str) -> ClaimedInteraction:
+    interaction = Interaction(**dict(zip(_KEPT, row[-len(_KEPT) :], strict=True)))
+    return ClaimedInteraction(row.id, token, interaction, row.attempts)
 
 
-def _claim_statement() -> Update:
+def _claiming() -> Transition:
     # The locking CTE is worked out once; as a plain subquery PostgreSQL may repeat it and claim too many.
     candidate = (
         select(interaction.c.id, has_later_closing().label("superseded"))
@@ -129,50 +107,42 @@ def _claim_statement() -> Update:
     def unless_superseded(value: Any) -> Any:
         return case((candidate.c.superseded, null()), else_=value)
 
-    return (
+    change = (
         update(interaction)
-        .where(interaction.c.id == candidate.c.id, state_is(State.PLANNED))
+        .where(interaction.c.id == candidate.c.id)
         .values(
             state=case((candidate.c.superseded, literal_column("'cancelled'")), else_=literal_column("'claimed'")),
             reason=case((candidate.c.superseded, literal_column("'superseded'"))),
             token=unless_superseded(bindparam("new_token", type_=interaction.c.token.type)),
             lease_until=unless_superseded(bindparam("new_lease", type_=interaction.c.lease_until.type)),
-            updated_at=bindparam("at"),
         )
-        .returning(interaction)
     )
+    return Transition(State.PLANNED, change, also=[interaction.c[name] for name in ("attempts", *_KEPT)])
 
 
-def _recover_statement(before: State, after: State) -> Update:
+def _recovering(before: State, after: State) -> Transition:
     over = (
         select(interaction.c.id)
         .where(state_is(before), interaction.c.lease_until <= bindparam("at"))
         .with_for_update(skip_locked=True)  # whoever locks such a row is just moving it
         .cte("over")
     )
-    statement = (
+    change = (
         update(interaction)
-        .where(interaction.c.id.in_(select(over.c.id)), state_is(before))
-        .values(state=after, lease_until=None, detail=LEASE_OVER, updated_at=bindparam("at"))
+        .where(interaction.c.id.in_(select(over.c.id)))
+        .values(state=after, lease_until=null(), detail=LEASE_OVER)
     )
     if after is State.PLANNED:
-        statement = statement.values(token=None)
-    return statement.returning(interaction.c.id)
+        change = change.values(token=null())
+    return Transition(before, change)
 
 
-_CLAIM = _claim_statement()
-_RECOVER = {
-    (before, after): _recover_statement(before, after)
-    for before, after in ((State.CLAIMED, State.PLANNED), (State.SENDING, State.UNKNOWN))
-}
-_GIVE_BACK = (
+_KEPT = [field.name for field in fields(Interaction) if field.name != "skip"]
+_CLAIM = _claiming()
+_RECOVER = (_recovering(State.CLAIMED, State.PLANNED), _recovering(State.SENDING, State.UNKNOWN))
+_GIVE_BACK = Transition(
+    State.CLAIMED,
     update(interaction)
-    .where(
-        tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True)),
-        state_is(State.CLAIMED),
-    )
-    .values(
-        state=State.PLANNED, token=None, lease_until=None, detail=bindparam("words"), updated_at=bindparam("at")
-    )
-    .returning(interaction.c.id)
+    .where(tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True)))
+    .values(state=State.PLANNED, token=null(), lease_until=null(), detail=bindparam("words")),
 )

@@ -14,7 +14,6 @@ from sqlalchemy import (
     Insert,
     Row,
     Text,
-    Update,
     bindparam,
     cast,
     exists,
@@ -29,10 +28,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.interaction import Interaction
 from include.interactions.states import Reason, State
-from include.ledger import events
 from include.ledger.batches import batches
 from include.ledger.columns import Instant, StorableText, milliseconds, names_text, storable
 from include.ledger.schema import interaction, interaction_event, state_is
+from include.ledger.transition import Transition
 
 
 @dataclass(slots=True)
@@ -126,12 +125,10 @@ def _text(value: str | None) -> str | None:
 
 
 def _supersede(connection: Connection, conversation_ids: Collection[str], now: datetime, by: str) -> int:
-    cancelled = connection.execute(_SUPERSEDE, {"conversations": list(conversation_ids), "at": now}).scalars()
-    transition = (State.PLANNED, State.CANCELLED)
-    return events.append(connection, cancelled, now, transition, reason=Reason.SUPERSEDED, by=by)
+    return len(_SUPERSEDE.apply(connection, now, {"conversations": list(conversation_ids)}, by=by))
 
 
-def _supersede_statement() -> Update:
+def _superseding() -> Transition:
     # A row that another process holds at this moment is passed over, not waited for (no deadlock): a claim
     # looks for later closings again.
     earlier = (
@@ -146,12 +143,12 @@ def _supersede_statement() -> Update:
         .with_for_update(skip_locked=True)
         .cte("waiting")
     )
-    return (
+    change = (
         update(interaction)
-        .where(interaction.c.id.in_(select(waiting.c.id)), state_is(State.PLANNED))
-        .values(state=State.CANCELLED, reason=Reason.SUPERSEDED, updated_at=bindparam("at"))
-        .returning(interaction.c.id)
+        .where(interaction.c.id.in_(select(waiting.c.id)))
+        .values(state=State.CANCELLED, reason=Reason.SUPERSEDED)
     )
+    return Transition(State.PLANNED, change)
 
 
 _GIVEN = [
@@ -217,4 +214,4 @@ _NEW = (
 _INSERT_APPEND_COUNT = (
     select(_NEW.c.reason, func.count()).group_by(_NEW.c.reason).add_cte(_append_events(_NEW).cte("events"))
 )
-_SUPERSEDE = _supersede_statement()
+_SUPERSEDE = _superseding()

@@ -28,7 +28,7 @@ from include.ledger import (
 from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
-from include.ledger.engine import read_only, reading
+from include.ledger.engine import read_only, reading, stepping
 from include.ledger.migrate import migrate
 from include.ledger.queries import Backlog, Counts, Event
 from include.ledger.settling import UnknownOutcome
@@ -51,6 +51,7 @@ class Ledger:
     def __init__(self, engine: Engine, now: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
         self._reader = reading(engine)
+        self._stepper = stepping(engine)
         self._now = now
 
     def migrate(self) -> None:
@@ -136,7 +137,7 @@ class Ledger:
 
         None: the claim was lost (lease over, or taken back), send nothing.
         """
-        with self._engine.begin() as connection:
+        with self._stepper.begin() as connection:
             return release.start_sending(connection, self._now(), claimed, lease)
 
     def sent(self, claimed: ClaimedInteraction, http_status: int, detail: str | None = None) -> bool:
@@ -157,7 +158,7 @@ class Ledger:
 
     def veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
         """Claimed → cancelled or skipped; False if the claim was lost."""
-        with self._engine.begin() as connection:
+        with self._stepper.begin() as connection:
             return release.veto(connection, self._now(), claimed, state, reason, detail)
 
     def give_back(self, claimed: Sequence[ClaimedInteraction], detail: str | None = None) -> int:
@@ -244,7 +245,7 @@ class Ledger:
     def _settle(
         self, claimed: ClaimedInteraction, outcome: State, http_status: int | None, detail: str | None
     ) -> bool:
-        with self._engine.begin() as connection:
+        with self._stepper.begin() as connection:
             return release.settle(connection, self._now(), claimed, outcome, http_status, detail)
 
     # --- people

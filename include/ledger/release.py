@@ -6,24 +6,20 @@ Each step is one conditional statement: only the holder of the token moves the r
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, update
+from sqlalchemy import Connection, Update, bindparam, null, update
 
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import Reason, State
-from include.ledger import events
 from include.ledger.schema import interaction, state_is
+from include.ledger.transition import Transition
 
 
 def start_sending(
     connection: Connection, now: datetime, claimed: ClaimedInteraction, lease: timedelta
 ) -> datetime | None:
     """Claimed → sending, with the lease extended to the returned instant; None if the claim was lost."""
-    until: datetime | None = connection.execute(
-        _START, {"row": claimed.id, "held": claimed.token, "at": now, "until": now + lease}
-    ).scalar()
-    if until is not None:
-        events.append(connection, [claimed.id], now, (State.CLAIMED, State.SENDING))
-    return until
+    started = _START.apply(connection, now, {**_ours(claimed), "until": now + lease})
+    return started[0].lease_until if started else None
 
 
 def settle(
@@ -38,13 +34,13 @@ def settle(
 
     The row is `sending`, or `unknown` when the lease was over before the holder came back.
     """
-    values = {"row": claimed.id, "held": claimed.token, "at": now, "status": http_status, "words": detail}
+    values = {**_ours(claimed), "status": http_status, "words": detail}
     if outcome is State.SENT:
         values["sent"] = now
     for before in (State.SENDING, State.UNKNOWN):  # a row goes from the first to the second, never back
-        if connection.execute(_SETTLE[before, outcome], values).scalar() is not None:
-            if before is not outcome:
-                events.append(connection, [claimed.id], now, (before, outcome), detail=detail)
+        if before is outcome:
+            return connection.execute(_STILL_UNKNOWN, {**values, "at": now}).scalar() is not None
+        if _SETTLE[before, outcome].apply(connection, now, values, detail=detail):
             return True
     return False
 
@@ -58,60 +54,60 @@ def veto(
     detail: str | None,
 ) -> bool:
     """Claimed → cancelled or skipped; False if the claim was lost."""
-    values = {"row": claimed.id, "held": claimed.token, "at": now, "why": reason, "words": detail}
-    if connection.execute(_VETO[state], values).scalar() is None:
-        return False
-    events.append(connection, [claimed.id], now, (State.CLAIMED, state), reason=reason, detail=detail)
-    return True
+    values = {**_ours(claimed), "why": reason, "words": detail}
+    return bool(_VETO[state].apply(connection, now, values, detail=detail))
 
 
-def _held(before: State) -> Update:
-    return (
-        update(interaction)
-        .where(interaction.c.id == bindparam("row"), interaction.c.token == bindparam("held"), state_is(before))
-        .values(updated_at=bindparam("at"))
-        .returning(interaction.c.id)
-    )
+def _ours(claimed: ClaimedInteraction) -> dict[str, Any]:
+    return {"row": claimed.id, "held": claimed.token}
 
 
-def _settle_statement(before: State, outcome: State) -> Update:
+def _update() -> Update:
+    return update(interaction).where(interaction.c.id == bindparam("row"), interaction.c.token == bindparam("held"))
+
+
+def _settling(before: State, outcome: State) -> Transition:
     values: dict[str, Any] = {"http_status": bindparam("status"), "detail": bindparam("words")}
-    if before is not outcome:
-        values |= {"state": outcome, "lease_until": None}
+    values |= {"state": outcome, "lease_until": null()}
     if outcome is not State.UNKNOWN:
-        values["token"] = None
+        values["token"] = null()
     if outcome is State.SENT:
         values["sent_at"] = bindparam("sent")
-    return _held(before).values(values)
+    return Transition(before, _update().values(values))
 
 
-_START = (
-    update(interaction)
-    .where(
-        interaction.c.id == bindparam("row"),
-        interaction.c.token == bindparam("held"),
-        state_is(State.CLAIMED),
-        interaction.c.lease_until > bindparam("at"),
-    )
+_START = Transition(
+    State.CLAIMED,
+    _update()
+    .where(interaction.c.lease_until > bindparam("at"))
     .values(
         state=State.SENDING,
         lease_until=bindparam("until"),
         attempts=interaction.c.attempts + 1,
         # of an earlier attempt; its event keeps the words
-        http_status=None,
-        detail=None,
-        updated_at=bindparam("at"),
-    )
-    .returning(interaction.c.lease_until)
+        http_status=null(),
+        detail=null(),
+    ),
+    also=[interaction.c.lease_until],
 )
 _SETTLE = {
-    (before, outcome): _settle_statement(before, outcome)
+    (before, outcome): _settling(before, outcome)
     for before in (State.SENDING, State.UNKNOWN)
     for outcome in (State.SENT, State.REJECTED, State.UNKNOWN, State.PLANNED)
+    if before is not outcome
 }
+_STILL_UNKNOWN = (
+    _update()
+    .where(state_is(State.UNKNOWN))
+    .values(http_status=bindparam("status"), detail=bindparam("words"), updated_at=bindparam("at"))
+    .returning(interaction.c.id)
+)
 _VETO = {
-    state: _held(State.CLAIMED).values(
-        state=state, reason=bindparam("why"), detail=bindparam("words"), token=None, lease_until=None
+    state: Transition(
+        State.CLAIMED,
+        _update().values(
+            state=state, reason=bindparam("why"), detail=bindparam("words"), token=null(), lease_until=null()
+        ),
     )
     for state in (State.CANCELLED, State.SKIPPED)
 }

@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, true, update
 
 from include.interactions.states import State
-from include.ledger import events
-from include.ledger.schema import interaction, ledger_restore, state_is
+from include.ledger.schema import interaction, ledger_restore
+from include.ledger.transition import Transition
 from include.ledger.use import admit
 
 DOUBT = "may have been sent before the ledger was restored"
@@ -78,11 +78,6 @@ def _doubt(
     moved = 0
     for before, after in _STEPS:
         ours = which.get(before, interaction.c.token == token if held is None else held)
-        ids = connection.execute(
-            update(interaction)
-            .where(state_is(before), ours)
-            .values(state=after, updated_at=now, **values[after])
-            .returning(interaction.c.id)
-        )
-        moved = events.append(connection, ids.scalars().all(), now, (before, after), detail=DOUBT, by=by)
+        step = Transition(before, update(interaction).where(ours).values(state=after, **values[after]))
+        moved = len(step.apply(connection, now, {}, detail=DOUBT, by=by))
     return moved

@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, null, select, tuple_, update
 
 from include.interactions.states import State
-from include.ledger import events
 from include.ledger.batches import batches
 from include.ledger.restoring import since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
+from include.ledger.transition import Transition
 
 FOUND = "found in Data Return"
 ABSENT = "absent from Data Return"
@@ -40,11 +40,7 @@ def settle_found(
     connection: Connection, now: datetime, interaction_id: int, sent_at: datetime, by: str | None
 ) -> bool:
     """Unknown → sent; False if the interaction is no longer unknown."""
-    values = {"row": interaction_id, "taken": sent_at, "at": now}
-    if connection.execute(_FOUND, values).scalar() is None:
-        return False
-    events.append(connection, [interaction_id], now, (State.UNKNOWN, State.SENT), detail=FOUND, by=by)
-    return True
+    return bool(_FOUND.apply(connection, now, {"row": interaction_id, "taken": sent_at}, detail=FOUND, by=by))
 
 
 def resend_absent(connection: Connection, now: datetime, absent: Collection[UnknownOutcome], by: str | None) -> int:
@@ -54,8 +50,7 @@ def resend_absent(connection: Connection, now: datetime, absent: Collection[Unkn
     """
     resent = 0
     for seen in batches([(one.interaction_id, one.token) for one in absent]):
-        ids = connection.execute(_RESEND, {"seen": seen, "at": now}).scalars()
-        resent += events.append(connection, ids, now, (State.UNKNOWN, State.PLANNED), detail=ABSENT, by=by)
+        resent += len(_RESEND.apply(connection, now, {"seen": seen}, detail=ABSENT, by=by))
     return resent
 
 
@@ -81,17 +76,17 @@ _UNKNOWN = (
     .where(state_is(State.UNKNOWN))
     .order_by("attempted_at", interaction.c.id)
 )
-_FOUND = (
+_FOUND = Transition(
+    State.UNKNOWN,
     update(interaction)
-    .where(interaction.c.id == bindparam("row"), state_is(State.UNKNOWN))
-    .values(state=State.SENT, token=None, sent_at=bindparam("taken"), detail=FOUND, updated_at=bindparam("at"))
-    .returning(interaction.c.id)
+    .where(interaction.c.id == bindparam("row"))
+    .values(state=State.SENT, token=null(), sent_at=bindparam("taken"), detail=FOUND),
 )
-_RESEND = (
+_RESEND = Transition(
+    State.UNKNOWN,
     update(interaction)
     .where(
         tuple_(interaction.c.id, interaction.c.token).in_(bindparam("seen", expanding=True)),
-        state_is(State.UNKNOWN),
         interaction.c.customer_email.is_not(None),
         interaction.c.agent_email.is_not(None),
         ~select(survey_response.c.uuid).where(survey_response.c.interaction_id == interaction.c.id).exists(),
@@ -104,6 +99,5 @@ _RESEND = (
         )
         .exists(),
     )
-    .values(state=State.PLANNED, token=None, detail=ABSENT, updated_at=bindparam("at"))
-    .returning(interaction.c.id)
+    .values(state=State.PLANNED, token=null(), detail=ABSENT),
 )

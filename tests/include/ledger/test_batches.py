@@ -1,27 +1,30 @@
 """A statement takes so many parameters and no more; a ledger may hold, and a restore may doubt, far more rows."""
 
+from collections import Counter
 from datetime import timedelta
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
-from include.interactions.states import State
-from include.ledger import Ledger, events
+from include.interactions.states import Reason, State
+from include.ledger import Ledger
+from include.ledger.schema import interaction
 from include.ledger.settling import UnknownOutcome
+from include.ledger.transition import note
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
 MORE_THAN_A_STATEMENT_TAKES = 70_000
 
 
-def test_the_same_step_of_any_number_of_interactions_is_in_their_history(
-    engine: Engine, ledger: Ledger, clock: Clock
-) -> None:
+def test_any_number_of_erased_interactions_is_noted(engine: Engine, ledger: Ledger, clock: Clock) -> None:
     ledger.record([closing(1)], "run")
-    ids = range(1, MORE_THAN_A_STATEMENT_TAKES)  # of which the ledger holds the first
 
     with engine.begin() as connection:
-        events.append(connection, ids, clock.time, (State.PLANNED, State.CLAIMED), by="a restore")
+        (known,) = connection.execute(select(interaction.c.id)).scalars()
+        ids = [known] * MORE_THAN_A_STATEMENT_TAKES
+        note(connection, clock.time, ids, State.CANCELLED, Reason.ERASED, "asked for", by="admin")
 
-    assert [one.to_state for one in ledger.history(closing(1).conversation_id)] == [State.PLANNED, State.CLAIMED]
+    notes = Counter(one.reason for one in ledger.history(closing(1).conversation_id))
+    assert notes == {None: 1, Reason.ERASED: MORE_THAN_A_STATEMENT_TAKES}
 
 
 def test_any_number_of_absent_interactions_is_planned_again_at_once(ledger: Ledger, clock: Clock) -> None:

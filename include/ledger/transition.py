@@ -1,0 +1,116 @@
+"""A change of state: one conditional statement, and the event of every row it moves, committed together."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Row,
+    Update,
+    bindparam,
+    insert,
+    literal_column,
+    select,
+)
+
+from include.interactions.states import Reason, State
+from include.ledger.schema import interaction, interaction_event, state_is
+
+_APPEND = insert(interaction_event)
+
+
+class Transition:
+    """What moves interactions out of one state, and tells it in their history.
+
+    On PostgreSQL the events are written by the same statement: a release asks twice for each request, and every
+    further question costs both sides more than the writing itself. SQLite can do the one only after the other;
+    there nobody waits for an answer.
+
+    Args:
+        before: the state that the rows must be in.
+        change: an UPDATE of `interaction` that sets the state, for whatever rows it is limited to.
+        also: columns that the caller wants to see of the rows it moves, beside id, state and reason.
+    """
+
+    def __init__(self, before: State, change: Update, also: Sequence[ColumnElement[Any]] = ()) -> None:
+        self._before = before
+        self._change = (
+            change.where(state_is(before))
+            .values(updated_at=bindparam("at"))
+            .returning(interaction.c.id, interaction.c.state, interaction.c.reason, *also)
+        )
+        moved = self._change.cte("moved")
+        row = select(
+            moved.c.id,
+            _given("at"),
+            literal_column(f"'{before}'"),
+            moved.c.state,
+            moved.c.reason,
+            _given("detail", "words_of_event"),
+            _given("actor", "by"),
+        )
+        names = ["interaction_id", "at", "from_state", "to_state", "reason", "detail", "actor"]
+        told = insert(interaction_event).from_select(names, row).cte("told")
+        self._change_and_tell = select(moved).add_cte(told)
+
+    def apply(
+        self,
+        connection: Connection,
+        at: datetime,
+        values: Mapping[str, Any],
+        *,
+        detail: str | None = None,
+        by: str | None = None,
+    ) -> Sequence[Row[Any]]:
+        """Move the rows that fit; returns them.
+
+        Args:
+            connection: of a transaction, or of one statement where nothing else belongs to it.
+            at: when.
+            values: of the change's own parameters.
+            detail: words for the events.
+            by: who did it; None: the holder of the claim.
+        """
+        if connection.dialect.name == "postgresql":
+            of_event = {"words_of_event": detail, "by": by}
+            return connection.execute(self._change_and_tell, {**values, "at": at, **of_event}).all()
+        rows = connection.execute(self._change, {**values, "at": at}).all()
+        events = [_event(row.id, at, (self._before, row.state), row.reason, detail, by) for row in rows]
+        if events:
+            connection.execute(_APPEND, events)
+        return rows
+
+
+def note(
+    connection: Connection, at: datetime, ids: Sequence[int], state: State, reason: Reason, detail: str, by: str
+) -> None:
+    """Tell in the history what happened to interactions that stay in their state."""
+    if ids:
+        connection.execute(_APPEND, [_event(one, at, (state, state), reason, detail, by) for one in ids])
+
+
+def _event(
+    interaction_id: int,
+    at: datetime,
+    step: tuple[State, State],
+    reason: str | None,
+    detail: str | None,
+    by: str | None,
+) -> dict[str, Any]:
+    before, after = step
+    return {
+        "interaction_id": interaction_id,
+        "at": at,
+        "from_state": before,
+        "to_state": after,
+        "reason": reason,
+        "detail": detail,
+        "actor": by,
+    }
+
+
+def _given(column: str, name: str | None = None) -> BindParameter[Any]:
+    return bindparam(name or column, type_=interaction_event.c[column].type)
