@@ -106,6 +106,7 @@ def stepping(engine: Engine) -> Engine:
     """The same engine for steps of one statement: on PostgreSQL each is a transaction of its own, by itself.
 
     Half the cost of a release were the questions around its two steps: BEGIN, COMMIT, and whether anybody is there.
+    The isolation is the server's default here; one that is stricter raises an error where ours would look again.
     """
     return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 

@@ -57,7 +57,7 @@ TOKEN = Call("GET", "/v1/auth/tokens/current")
 
 PAGE_SIZE = 500
 LAST_PAGE = 100  # section 2.3: a hard limit, though `links.next` points beyond it
-SPLIT_ABOVE = 10_000
+SPLIT_ABOVE = 5_000
 READS_OF_A_SHORT_WINDOW = 4
 TAGS_PAGE_SIZE = 100  # section 6: the usual maximum of a list; 500 is known for few
 IDS_PER_CALL = 100  # section 5: the maximum is unknown; this keeps a URL below 3,000 characters

@@ -19,6 +19,7 @@ from include.interactions.span import OLDEST, Span, span_of
 from include.interactions.states import Reason
 from include.ledger import Recorded
 from plugins.failures import fail_for_good
+from plugins.kustomer.ahead import one_ahead
 from plugins.kustomer.hook import KustomerHook
 from plugins.metrics import count_interactions
 from plugins.organisations import DEFAULT, Organisation
@@ -147,9 +148,10 @@ class Extraction:
     def interactions(self, span: Span) -> Iterator[list[Interaction]]:
         """The judged closings of the span, one list per window of the search, so that memory stays bounded."""
         with _collected_seldom():
-            for window in self.kustomer.closings_windows(
+            windows = self.kustomer.closings_windows(
                 span.closed_from, span.closed_to, conversation=read_conversation, customer=_read_customer
-            ):
+            )
+            for window in one_ahead(windows):  # Kustomer's limit lets time pass, whatever we do meanwhile
                 self._counts["short"] += window.short_by
                 closings = []
                 for record in window.conversations:
