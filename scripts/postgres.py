@@ -64,7 +64,7 @@ class PostgresServer:
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "max_connections": "100",
+            "max_connections": "300",  # as in docker-compose.yaml
             # Of no use without power cuts: the kernel keeps what a killed server has written.
             "fsync": "on" if self._durable else "off",
         }

@@ -172,7 +172,7 @@ def erase(connection: Connection, now: datetime, customer: str, by: str, why: st
         connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(token=fresh))
     for ids in batches([row.id for row in rows]):
         comments += _blank(connection, ids, _OF_CUSTOMER)
-    _note(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
+    _tell_erasure(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
     return {"erased": len(rows), "cancelled": len(planned), "comments": comments}
 
 
@@ -199,7 +199,7 @@ def retain(
     ids = [row.id for row in rows]
     if ids:
         _blank(connection, ids, _OF_ANYBODY)
-        _note(connection, now, rows, why, by)
+        _tell_erasure(connection, now, rows, why, by)
     return ids
 
 
@@ -257,7 +257,7 @@ def _move(
         Transition(before, change).apply(connection, now, {}, detail=detail, by=by)
 
 
-def _note(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
+def _tell_erasure(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
     """Tell in the history that personal data went, where no step of the interaction tells it."""
     for state in {row.state for row in rows}:
         ids = [row.id for row in rows if row.state == state]

@@ -41,8 +41,8 @@ def claim(
     """Take up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
 
     One whose conversation has a later closing is cancelled instead. Rows that another process is claiming
-    at this moment are passed over. A claim that a power cut undoes is no harm: what follows it, `sending`, is
-    refused then, and whoever waits for that commit to be on the disk waits for the claim before it, too.
+    at this moment are passed over. A claim that a crash of the database undoes is no harm: what follows it,
+    `sending`, is refused then, and whoever waits for that to be on the disk waits for the claim before it, too.
     """
     without_waiting_for_the_disk(connection)
     token = secrets.token_hex(16)
@@ -85,8 +85,10 @@ def recover(connection: Connection, now: datetime, by: str) -> Recovered:
 
 
 def _claimed(row: Row[Any], token: str) -> ClaimedInteraction:
-    interaction = Interaction(**dict(zip(_KEPT, row[-len(_KEPT) :], strict=True)))
-    return ClaimedInteraction(row.id, token, interaction, row.attempts)
+    columns = row._mapping
+    return ClaimedInteraction(
+        row.id, token, Interaction(**{name: columns[name] for name in _OF_INTERACTION}), row.attempts
+    )
 
 
 def _claiming() -> Transition:
@@ -117,7 +119,7 @@ def _claiming() -> Transition:
             lease_until=unless_superseded(bindparam("new_lease", type_=interaction.c.lease_until.type)),
         )
     )
-    return Transition(State.PLANNED, change, also=[interaction.c[name] for name in ("attempts", *_KEPT)])
+    return Transition(State.PLANNED, change, also=[interaction.c[name] for name in ("attempts", *_OF_INTERACTION)])
 
 
 def _recovering(before: State, after: State) -> Transition:
@@ -137,7 +139,7 @@ def _recovering(before: State, after: State) -> Transition:
     return Transition(before, change)
 
 
-_KEPT = [field.name for field in fields(Interaction) if field.name != "skip"]
+_OF_INTERACTION = [field.name for field in fields(Interaction) if field.name != "skip"]
 _CLAIM = _claiming()
 _RECOVER = (_recovering(State.CLAIMED, State.PLANNED), _recovering(State.SENDING, State.UNKNOWN))
 _GIVE_BACK = Transition(

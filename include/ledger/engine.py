@@ -18,15 +18,16 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 LOCK_SECONDS = 30
 """How long a writer waits for the other writers of a SQLite file before it fails."""
 
-POOL_SIZE = 10
-"""A release's senders and itself: a connection beyond the pool would be made anew each time."""
+POOL_SIZE = 5
+"""Connections of a process, never more: one beyond the pool would be made anew each time. A release's eight senders
+mostly wait for Stella Connect, and take turns."""
 
 LONGEST_IDLE_SECONDS = 1.0
 """After so long a connection is asked whether it still is one."""
@@ -54,11 +55,13 @@ def connect(url: str | URL) -> Engine:
                 url.set(drivername="postgresql+psycopg"),
                 isolation_level="READ COMMITTED",
                 pool_size=POOL_SIZE,
+                max_overflow=0,
+                pool_timeout=2 * LOCK_SECONDS,
+                pool_use_lifo=True,
                 hide_parameters=True,
             )
             event.listen(engine, "handle_error", _hide_row)
-            event.listen(engine, "checkin", _note_time)
-            event.listen(engine, "checkout", _ask_after_idling)
+            _ask_after_idling(engine)
             return engine
     raise _wrong_database(url)
 
@@ -106,7 +109,8 @@ def stepping(engine: Engine) -> Engine:
     """The same engine for steps of one statement: on PostgreSQL each is a transaction of its own, by itself.
 
     Half the cost of a release were the questions around its two steps: BEGIN, COMMIT, and whether anybody is there.
-    The isolation is the server's default here; one that is stricter raises an error where ours would look again.
+    The isolation is the server's default here. One that is stricter refuses where ours would look again: a step to
+    `sending` is given up then, an outcome tried again.
     """
     return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 
@@ -136,7 +140,7 @@ def read_only(connection: Connection) -> Iterator[None]:
 
 
 def without_waiting_for_the_disk(connection: Connection) -> None:
-    """Let PostgreSQL commit this transaction sooner than it is on the disk, for what may be done again."""
+    """Let PostgreSQL commit this transaction before it is on the disk: for what may be done again after a crash."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
@@ -166,27 +170,26 @@ def _sqlite(url: URL) -> Engine:
     return engine
 
 
-def _note_time(_connection: object, record: ConnectionPoolEntry) -> None:
-    record.info["idle_since"] = time.monotonic()
-
-
-def _ask_after_idling(
-    connection: DBAPIConnection, record: ConnectionPoolEntry, _checked_out: PoolProxiedConnection
-) -> None:
-    """Replace a connection that PostgreSQL's restart, or a firewall, has ended while it lay idle.
+def _ask_after_idling(engine: Engine) -> None:
+    """Replace connections that PostgreSQL's restart, or a firewall, has ended while they lay idle.
 
     SQLAlchemy's `pool_pre_ping` asks every time, which was a fifth of what the ledger costs a release.
     """
-    idle_since = record.info.get("idle_since")
-    if idle_since is None or time.monotonic() - idle_since < LONGEST_IDLE_SECONDS:
-        return
-    import psycopg  # as in `_hide_row`
 
-    try:
-        connection.cursor().execute("SELECT 1")
-        connection.rollback()
-    except psycopg.Error as ended:
-        raise DisconnectionError from ended
+    def note_time(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    def ask(connection: DBAPIConnection, record: ConnectionPoolEntry, _checked_out: PoolProxiedConnection) -> None:
+        idle_since = record.info.get("idle_since")
+        if idle_since is None or time.monotonic() - idle_since < LONGEST_IDLE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as ended:
+            raise InvalidatePoolError from ended  # the others are not older than the server's end either
+
+    event.listen(engine, "checkin", note_time)
+    event.listen(engine, "checkout", ask)
 
 
 def _hide_row(failure: ExceptionContext) -> None:

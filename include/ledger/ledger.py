@@ -43,8 +43,10 @@ def utc_now() -> datetime:
 class Ledger:
     """The durable table of interactions, their state and every transition.
 
-    Each method is one committed transaction (`record`: one for each batch), or changes nothing and raises
-    `sqlalchemy.exc.SQLAlchemyError`. Safe to use from several threads and processes at once.
+    Each method is one committed transaction (`record`: one for each batch; an outcome on PostgreSQL: one for each
+    state it may find), or changes nothing and raises `sqlalchemy.exc.SQLAlchemyError`. All but a claim are on the
+    disk when they return, if the server has not been told otherwise.
+    Safe to use from several threads and processes at once.
     `by` names who acts: a run, or a person.
     """
 

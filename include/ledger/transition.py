@@ -29,6 +29,9 @@ class Transition:
     further question costs both sides more than the writing itself. SQLite can do the one only after the other;
     there nobody waits for an answer.
 
+    Two changes in one statement are safe as long as no column of the two tables has a default of Python's: a test
+    looks. No parameter may be called like a column of `interaction`: SQLAlchemy would set that column.
+
     Args:
         before: the state that the rows must be in.
         change: an UPDATE of `interaction` that sets the state, for whatever rows it is limited to.

@@ -154,7 +154,7 @@ class KustomerHook(VendorApiHook):
         (the index changes while it is read) is read again, and what is missing after that is reported in
         `short_by`, never hidden.
 
-        Only the results of `conversation` and `customer` are kept, of one window at a time, so memory depends on
+        Only the results of `conversation` and `customer` are kept, of the window that is read, so memory depends on
         them and on `split_above`, not on the span. Both get raw records, must not raise, and see a record again
         when a window is read again.
 

@@ -2,8 +2,8 @@
 
 import gc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,8 +88,9 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 kustomer, settings, given_up_before=datetime.now(UTC) - LONGEST_DOUBT if last_try else None
             )
             try:
-                for interactions in extraction.interactions(span):
-                    extraction.count(ledger.record(interactions, by=actor_of(context)))
+                with closing(extraction.interactions(span)) as judged:
+                    for interactions in judged:
+                        extraction.count(ledger.record(interactions, by=actor_of(context)))
             finally:
                 facts = extraction.facts()
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
@@ -145,13 +146,14 @@ class Extraction:
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
 
-    def interactions(self, span: Span) -> Iterator[list[Interaction]]:
+    def interactions(self, span: Span) -> Generator[list[Interaction]]:
         """The judged closings of the span, one list per window of the search, so that memory stays bounded."""
-        with _collected_seldom():
-            windows = self.kustomer.closings_windows(
-                span.closed_from, span.closed_to, conversation=read_conversation, customer=_read_customer
-            )
-            for window in one_ahead(windows):  # Kustomer's limit lets time pass, whatever we do meanwhile
+        windows = self.kustomer.closings_windows(
+            span.closed_from, span.closed_to, conversation=read_conversation, customer=_read_customer
+        )
+        # Kustomer's limit makes us wait, whatever we do meanwhile.
+        with _collected_seldom(), closing(one_ahead(windows)) as searched:
+            for window in searched:
                 self._counts["short"] += window.short_by
                 closings = []
                 for record in window.conversations:

@@ -239,8 +239,12 @@ class Release:
                 self._count("lost")
                 return True
         except OperationalError:
-            # Nobody can tell whether that was committed. Nothing has left, and only we can know it.
-            if _patiently(self.ledger.not_taken, claimed, None, detail="ledger lost before the POST"):
+            # Nobody can tell whether that was committed, or will be yet. Nothing has left, and only we can know it.
+            # Asked in this order, for the first waits for a step that the database is still at.
+            words = "ledger lost before the POST"
+            if _patiently(self.ledger.give_back, [claimed], detail=words) or _patiently(
+                self.ledger.not_taken, claimed, None, detail=words
+            ):
                 self._count("not_taken")
             return False
         now = datetime.now(UTC)

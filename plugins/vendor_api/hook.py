@@ -161,7 +161,8 @@ class VendorApiHook(BaseHook):
             response = self._send(call, path, params=params, body=body)
             if date := _date(response.headers):
                 asked_at = date - response.elapsed
-                self.asked_at = min(asked_at, self.asked_at or asked_at)
+                with self._lock:
+                    self.asked_at = min(asked_at, self.asked_at or asked_at)
             try:
                 answer = _parsed(response.content)
             except ValueError:

@@ -51,7 +51,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         great <= MOST_MILLISECONDS,
         f"{small:.0f} ms among {sizes[0]:,}",
         f"{TIMES} windows, {min(milliseconds[sizes[-1]]):.0f} to {max(milliseconds[sizes[-1]]):.0f} ms: due times "
-        f"and windows, then {WINDOW // BATCH} claims of {BATCH}, each committed to the disk with its events. "
+        f"and windows, then {WINDOW // BATCH} claims of {BATCH}, each committed with its events. "
         f"Of it {processors[sizes[-1]]:.0f} ms of CPU, Python's and PostgreSQL's together "
         f"({processors[sizes[0]]:.0f} among {sizes[0]:,}): the rest is the disk, and the others' turns. "
         f"Filled in {filling:.0f} s.",

@@ -1,11 +1,17 @@
 """What the ledger's promises rest on in PostgreSQL's connections."""
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import psycopg
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import IntegrityError
 
+from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
-from include.ledger import Ledger, connect
+from include.ledger import Ledger, connect, release
+from scripts.waiting import wait_until
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
 pytestmark = pytest.mark.postgres
@@ -32,14 +38,75 @@ def test_a_connection_that_ended_while_it_lay_idle_is_replaced(url: str, monkeyp
     assert ledger.watermark() is None
 
 
-def test_only_the_claim_does_not_wait_for_the_disk(engine: Engine, ledger: Ledger, clock: Clock) -> None:
+@pytest.fixture
+def claimed(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
     ledger.record([closing(1)], "run")
     clock.forward(hours=2)
+    (claimed,) = ledger.claim(NOON, clock.time, 1, LEASE, "run")
+    return claimed
 
-    ledger.claim(NOON, clock.time, 1, LEASE, "run")
 
-    with engine.connect() as the_same_connection:
-        assert the_same_connection.exec_driver_sql("SHOW synchronous_commit").scalar() == "on"
+def test_only_the_claim_does_not_wait_for_the_disk(engine: Engine, ledger: Ledger, clock: Clock) -> None:
+    waits = []
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def ask(_connection: object, cursor: Any, statement: str, *_: object) -> None:
+        if statement.startswith("WITH"):
+            waits.append(cursor.connection.execute("SHOW synchronous_commit").fetchone()[0])
+
+    ledger.record([closing(1)], "run")
+    waits.clear()
+    clock.forward(hours=2)
+    (claimed,) = ledger.claim(NOON, clock.time, 1, LEASE, "run")
+    ledger.start_sending(claimed, LEASE)
+    ledger.sent(claimed, 200)
+
+    assert waits == ["off", "on", "on"]
+
+
+def test_a_step_and_its_event_are_one_statement(
+    engine: Engine, ledger: Ledger, claimed: ClaimedInteraction
+) -> None:
+    statements = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    assert ledger.start_sending(claimed, LEASE)
+    assert ledger.sent(claimed, 200)
+
+    assert len(statements) == 2
+
+
+def test_a_step_whose_event_cannot_be_written_is_not_made(
+    engine: Engine, ledger: Ledger, claimed: ClaimedInteraction
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "ALTER TABLE interaction_event ADD CONSTRAINT nothing_new CHECK (to_state <> 'sending')"
+        )
+
+    with pytest.raises(IntegrityError):
+        ledger.start_sending(claimed, LEASE)
+
+    assert ledger.give_back([claimed]) == 1  # it is claimed as before
+
+
+def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
+    engine: Engine, ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
+) -> None:
+    """So that a holder who lost the answer learns how it ended: nothing may be left to the lease."""
+    with ThreadPoolExecutor(1) as other, engine.connect() as connection, connection.begin() as step:
+        assert release.start_sending(connection, clock.time, claimed, LEASE)
+        given_back = other.submit(ledger.give_back, [claimed])
+        with engine.connect() as onlooker:
+            waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+            wait_until(lambda: onlooker.scalar(waiting), "the other to wait", 10)
+        step.commit()
+
+        assert given_back.result() == 0
+    assert ledger.not_taken(claimed, None, "never left")
 
 
 def test_a_step_that_is_its_own_transaction_leaves_the_others_whole(ledger: Ledger, clock: Clock) -> None:

@@ -183,3 +183,9 @@ def test_an_interaction_with_events_is_not_removed(engine: Engine) -> None:
         connection.execute(insert(interaction_event).values(interaction_id=row_id, at=NOON, to_state=State.PLANNED))
         with pytest.raises(IntegrityError):
             connection.execute(delete(interaction))
+
+
+def test_no_column_of_a_transition_has_a_default_of_pythons() -> None:
+    """SQLAlchemy does not promise to fill them in where one statement changes two tables."""
+    columns = [*interaction.c, *interaction_event.c]
+    assert [column for column in columns if column.default is not None or column.onupdate is not None] == []
