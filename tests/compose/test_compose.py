@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import yaml
 
-from scripts.postgres import running
+from scripts.postgres import AS_COMPOSED, running
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR_KEYS = {
@@ -103,6 +103,12 @@ def test_airflow_is_not_root(services: dict[str, Any]) -> None:
 def test_data_outlive_their_containers(services: dict[str, Any]) -> None:
     assert "postgres-data:/var/lib/postgresql/data:rw" in services["postgres"]["volumes"]
     assert "airflow-logs:/opt/airflow/logs:rw" in services["airflow-worker"]["volumes"]
+
+
+def test_postgresql_gets_what_it_has_in_measurements(services: dict[str, Any]) -> None:
+    program, *options = services["postgres"]["command"]
+    assert program == "postgres"
+    assert dict(option.removeprefix("--").split("=") for option in options) == AS_COMPOSED
 
 
 def test_ports_are_open_on_loopback_only(services: dict[str, Any]) -> None:
