@@ -229,10 +229,10 @@ class Ledger:
         with self._reader.begin() as connection, read_only(connection):
             yield connection
 
-    def counts(self, closed_from: datetime | None = None, closed_until: datetime | None = None) -> Counts:
-        """Interactions by (state, reason), of the closings in [closed_from, closed_until); reads every row."""
+    def counts(self) -> Counts:
+        """Interactions by (state, reason); reads every row."""
         with self._reader.begin() as connection:
-            return queries.counts(connection, closed_from, closed_until)
+            return queries.counts(connection)
 
     def backlog(self, grace: timedelta = timedelta(0)) -> Backlog:
         """What waits, is overdue by more than the grace, is held or unknown; cheap at any size."""

@@ -52,17 +52,13 @@ def due(connection: Connection, before: datetime, limit: int | None) -> list[dat
     )
 
 
-def counts(connection: Connection, closed_from: datetime | None, closed_until: datetime | None) -> Counts:
-    """Interactions by state and reason, of the closings in [closed_from, closed_until) if given.
+def counts(connection: Connection) -> Counts:
+    """Interactions by state and reason.
 
     Reads the whole table: for people and small ledgers. `backlog` is cheap at any size.
     """
-    question = select(interaction.c.state, interaction.c.reason, func.count())
-    if closed_from is not None:
-        question = question.where(interaction.c.closed_at >= closed_from)
-    if closed_until is not None:
-        question = question.where(interaction.c.closed_at < closed_until)
-    rows = connection.execute(question.group_by(interaction.c.state, interaction.c.reason))
+    columns = (interaction.c.state, interaction.c.reason)
+    rows = connection.execute(select(*columns, func.count()).group_by(*columns))
     return {(State(state), Reason(reason) if reason else None): number for state, reason, number in rows}
 
 

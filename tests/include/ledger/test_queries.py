@@ -40,13 +40,11 @@ def test_due_times_come_oldest_first_and_only_of_what_waits(ledger: Ledger, cloc
     assert ledger.due(NOON + HOUR) == [NOON - HOUR, NOON]
 
 
-def test_counts_are_by_state_and_reason_within_a_span_of_closings(ledger: Ledger) -> None:
+def test_counts_are_by_state_and_reason(ledger: Ledger) -> None:
     ledger.record(
         [closing(1), closing(2, skip=Reason.MERGED), closing(3, closed_at=NOON + HOUR), closing(4)], "run"
     )
     assert ledger.counts() == {(State.PLANNED, None): 3, (State.SKIPPED, Reason.MERGED): 1}
-    assert ledger.counts(NOON, NOON + HOUR) == {(State.PLANNED, None): 2, (State.SKIPPED, Reason.MERGED): 1}
-    assert ledger.counts(closed_from=NOON + HOUR) == {(State.PLANNED, None): 1}
 
 
 def test_the_backlog_tells_what_is_overdue_held_and_unknown(ledger: Ledger, clock: Clock) -> None:
