@@ -234,10 +234,10 @@ def test_an_expired_key_says_so(kustomer_server: HTTPServer) -> None:
         list(windows())
 
 
-# --- halving -------------------------------------------------------------------------------------------------
+# --- dividing ------------------------------------------------------------------------------------------------
 
 
-def test_a_window_that_holds_too_much_is_halved_before_its_second_page(kustomer_server: HTTPServer) -> None:
+def test_a_window_that_holds_too_much_is_divided_before_its_second_page(kustomer_server: HTTPServer) -> None:
     search = Search(kustomer_server, spread(1600))
     found = list(windows(split_above=500))
     assert ids(found) == [f"c{n}" for n in range(1600)]
@@ -251,14 +251,23 @@ def test_windows_are_read_one_at_a_time_as_the_caller_asks_for_them(kustomer_ser
     search = Search(kustomer_server, spread(800))
     coming = windows(split_above=50)
     first = next(coming)
-    # Of 16 windows one has been read, for which four that held too much were halved.
-    assert len(search.calls_for("conversation")) == 4 + 1
+    # Of 20 windows one has been read, after the search that told that it takes so many.
+    assert len(search.calls_for("conversation")) == 1 + 1
     found = [first, *coming]
     assert [window.closed_from for window in found] == sorted(window.closed_from for window in found)
     assert sum(len(window.conversations) for window in found) == 800
 
 
-def test_halving_ends_at_the_millisecond(kustomer_server: HTTPServer) -> None:
+def test_what_is_spread_unevenly_is_divided_again_where_it_is_dense(kustomer_server: HTTPServer) -> None:
+    dense = [conversation(n, T0 + timedelta(seconds=n / 10)) for n in range(900)]
+    Search(kustomer_server, [*dense, *(conversation(n, T0 + timedelta(minutes=n / 20)) for n in range(1000, 1100))])
+    found = list(windows(split_above=200))
+    assert len(ids(found)) == 1000
+    assert max(len(window.conversations) for window in found) <= 200
+    assert [window.closed_from for window in found[1:]] == [window.closed_to for window in found[:-1]]
+
+
+def test_dividing_ends_at_the_millisecond(kustomer_server: HTTPServer) -> None:
     at_once = T0 + timedelta(minutes=20)
     Search(kustomer_server, [conversation(n, at_once) for n in range(700)])
     found = list(windows(split_above=10))
