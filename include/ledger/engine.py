@@ -186,7 +186,7 @@ def _ask_after_idling(engine: Engine) -> None:
         try:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as ended:
-            raise InvalidatePoolError from ended  # the others are not older than the server's end either
+            raise InvalidatePoolError from ended  # what ended this one ended the others too
 
     event.listen(engine, "checkin", note_time)
     event.listen(engine, "checkout", ask)

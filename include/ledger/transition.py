@@ -91,8 +91,7 @@ def note(
     connection: Connection, at: datetime, ids: Sequence[int], state: State, reason: Reason, detail: str, by: str
 ) -> None:
     """Tell in the history what happened to interactions that stay in their state."""
-    if ids:
-        connection.execute(_APPEND, [_event(one, at, (state, state), reason, detail, by) for one in ids])
+    connection.execute(_APPEND, [_event(one, at, (state, state), reason, detail, by) for one in ids])
 
 
 def _event(

@@ -1,12 +1,30 @@
 """A statement takes so many parameters and no more; a ledger may hold, and a restore may doubt, far more rows."""
 
+from collections import Counter
 from datetime import timedelta
 
+from sqlalchemy import Engine, select
+
+from include.interactions.states import Reason, State
 from include.ledger import Ledger
+from include.ledger.schema import interaction
 from include.ledger.settling import UnknownOutcome
+from include.ledger.transition import note
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
 MORE_THAN_A_STATEMENT_TAKES = 70_000
+
+
+def test_any_number_of_erased_interactions_is_noted(engine: Engine, ledger: Ledger, clock: Clock) -> None:
+    ledger.record([closing(1)], "run")
+
+    with engine.begin() as connection:
+        (known,) = connection.execute(select(interaction.c.id)).scalars()
+        ids = [known] * MORE_THAN_A_STATEMENT_TAKES
+        note(connection, clock.time, ids, State.CANCELLED, Reason.ERASED, "asked for", by="admin")
+
+    notes = Counter(one.reason for one in ledger.history(closing(1).conversation_id))
+    assert notes == {None: 1, Reason.ERASED: MORE_THAN_A_STATEMENT_TAKES}
 
 
 def test_any_number_of_absent_interactions_is_planned_again_at_once(ledger: Ledger, clock: Clock) -> None:
