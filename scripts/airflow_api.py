@@ -6,24 +6,32 @@ from datetime import datetime
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from scripts.ports import loopback_session
 from scripts.waiting import wait_until
 
 Json = dict[str, Any]
 FINAL_STATES = frozenset({"success", "failed"})
+READ_SECONDS = 60
+ASKED_AGAIN = Retry(total=2, connect=0, allowed_methods=["GET"], backoff_factor=0.5)
+"""A machine with too much to do may keep a question waiting for half a minute (seen once, in CI). That nobody
+listens is an answer, and told at once."""
 
 
 class AirflowApi:
     """A session with one API server; logs in by itself, again when the token has run out.
 
-    Every call raises requests.HTTPError (its text includes Airflow's answer) or requests.ConnectionError.
+    Every call raises requests.HTTPError (its text includes Airflow's answer) or another requests.RequestException:
+    nobody listens, or no answer came, for questions (GET) after three tries.
     """
 
     def __init__(self, url: str, user: str = "admin", password: str = "admin") -> None:  # noqa: S107  the demo's login on loopback
         self.url = url
         self._login = {"username": user, "password": password}
         self._http = loopback_session()
+        self._http.mount(url, HTTPAdapter(max_retries=ASKED_AGAIN))
 
     def close(self) -> None:
         """Close the connections."""
@@ -35,7 +43,7 @@ class AirflowApi:
         """Return the answer to one call of `/api/v2`; an empty answer is an empty dict."""
         response = self._request(method, path, body, params)
         if response.status_code == requests.codes.unauthorized:
-            token = self._http.post(f"{self.url}/auth/token", json=self._login, timeout=30)
+            token = self._http.post(f"{self.url}/auth/token", json=self._login, timeout=READ_SECONDS)
             token.raise_for_status()
             self._http.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
             response = self._request(method, path, body, params)
@@ -49,7 +57,8 @@ class AirflowApi:
     def _request(
         self, method: str, path: str, body: Json | None, params: Mapping[str, Any] | None
     ) -> requests.Response:
-        return self._http.request(method, f"{self.url}/api/v2/{path}", json=body, params=params, timeout=30)
+        url = f"{self.url}/api/v2/{path}"
+        return self._http.request(method, url, json=body, params=params, timeout=READ_SECONDS)
 
     def health(self) -> Json:
         """Return `{part: {"status", "latest_..._heartbeat"}}`; needs no login."""

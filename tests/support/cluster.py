@@ -148,7 +148,6 @@ def trial(
     conversations: int = 700,
     *,
     spread: timedelta = timedelta(seconds=60),
-    post_seconds: float = 0.3,
     retry_seconds: int = 30,
     extra: Mapping[str, str] | None = None,
 ) -> Iterator[Trial]:
@@ -158,14 +157,14 @@ def trial(
         home: for what is written.
         conversations: closed within `spread`, and so due within it.
         spread: ends with the last full minute.
-        post_seconds: what each POST takes, so that a release is under way long enough to be hit.
         retry_seconds: before a task's second try.
         extra: environment of all parts.
     """
     # The first run's interval ends with the closings, the next one an hour later.
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     organisation = generate(seed=7, conversations=conversations, agents=12, closed_from=end - spread, closed_to=end)
-    slow = {"kind": "slow", "match": {"method": "POST", "path_prefix": "/v1/requests"}, "seconds": post_seconds}
+    # A release is under way long enough to be hit.
+    slow = {"kind": "slow", "match": {"method": "POST", "path_prefix": "/v1/requests"}, "seconds": 0.3}
     dags = home / "dags"
     shutil.copytree(ROOT / "dags", dags)
     file = dags / f"{DAG_ID}.py"
