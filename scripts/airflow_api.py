@@ -127,6 +127,11 @@ class AirflowApi:
         )["dag_runs"]
         return found[::-1]
 
+    def count_runs(self, dag_id: str, **only: str) -> int:
+        """Return how many runs there are, `only` of some `run_type` or `state`."""
+        number: int = self.call("GET", f"dags/{dag_id}/dagRuns", params={"limit": 1, **only})["total_entries"]
+        return number
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return queued, running, success or failed."""
         state: str = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]

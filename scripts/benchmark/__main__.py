@@ -37,6 +37,7 @@ LONG_ROWS = {
     "peers": scale_peers.measure,
     "delay": scale_delay.measure,
     "backfill": scale_backfill.measure,
+    "month": scale_backfill.measure_month,
     "ledger": scale_ledger.measure,
     "growth": scale.measure_growth,
     "hour": scale.measure_hour,

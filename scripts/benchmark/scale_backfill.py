@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from include.sandbox.model import DO_NOT_SEND
+from scripts.airflow_api import FINAL_STATES
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import HOUR
 from scripts.benchmark.scale import SEARCHES_PER_MINUTE, sandbox
@@ -17,14 +18,25 @@ from scripts.stack import SETTINGS_VARIABLE
 from scripts.waiting import wait_until
 
 MOST_TIMES_THE_LIMIT = 1.2
-DAYS_OF_THE_BAR = 30
 AIRFLOWS_ACTIVE_RUNS = 10
 """What `airflow backfill create` and the form in the UI take unless told otherwise."""
+LONGEST_SECONDS = 4 * 3600
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """So many hours of 10,000 closings each, all of them past their due time."""
+    """A day of an organisation that closes 10,000 an hour: what the vendor allows is what it waits for."""
     hours, per_hour = (3, 1_000) if quick else (24, 10_000)
+    yield _figure("backfill", hours, per_hour, "Not the 720 hours of 30 days, which would take half a day.")
+
+
+def measure_month(*, quick: bool) -> Iterator[Figure]:
+    """30 days of an organisation that closes 100 an hour: what starting tasks costs is what it waits for."""
+    hours, per_hour = (6, 100) if quick else (720, 100)
+    yield _figure("month", hours, per_hour, "So few closings need few searches: it waits for tasks to start.")
+
+
+def _figure(row: str, hours: int, per_hour: int, note: str) -> Figure:
+    """Backfill so many hours with so many closings each, all of them past their due time."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 2 * HOUR
     start = end - hours * HOUR
     vendors = Vendors(f"http://{HOST}:{free_port()}", f"http://{HOST}:{free_port()}")
@@ -39,33 +51,35 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         api.set_paused(DAG_ID, paused=False)
         wait_until(lambda: api.runs(DAG_ID), "the scheduled run", 120)
         api.wait_for_run(DAG_ID, api.runs(DAG_ID)[0]["dag_run_id"], 300)  # of an hour without closings
+
+        def ended(state: str) -> int:
+            return api.count_runs(DAG_ID, run_type="backfill", state=state)
+
         before = both.ask("requests")["calls"]
         began = time.monotonic()
         api.backfill(DAG_ID, start, end - HOUR, max_active_runs=AIRFLOWS_ACTIVE_RUNS)
         wait_until(
-            lambda: (
-                sum((run["run_type"], run["state"]) == ("backfill", "success") for run in api.runs(DAG_ID)) == hours
-            ),
-            "all runs to end well",
-            7200,
+            lambda: sum(ended(state) for state in FINAL_STATES) == hours,
+            "all runs to end",
+            LONGEST_SECONDS,
             every=2,
         )
         seconds = time.monotonic() - began
+        failed = ended("failed")
         calls = {call: number - before.get(call, 0) for call, number in both.ask("requests")["calls"].items()}
         counts = both.ask("received?limit=0")["counts"]
         difference = {what: len(ids) for what, ids in both.ask("expected")["difference"].items()}
     searches = calls["POST /v1/customers/search"]
     limit = searches / SEARCHES_PER_MINUTE * 60
     kustomer = sum(n for call, n in calls.items() if call.startswith("GET /v1/")) + searches
-    yield Figure(
-        "backfill",
+    return Figure(
+        row,
         f"a backfill of {hours} hours of {per_hour:,} closings, time against the vendor's limit of searches",
         f"{seconds / 60:.1f} min = {seconds / limit:.2f} × the limit",
         f"≤ {MOST_TIMES_THE_LIMIT} ×",
-        seconds <= MOST_TIMES_THE_LIMIT * limit and not any(difference.values()),
+        seconds <= MOST_TIMES_THE_LIMIT * limit and not failed and not any(difference.values()),
         f"{limit / 60:.1f} min ({searches} searches at {SEARCHES_PER_MINUTE} a minute)",
-        f"{counts['accepted']:,} released, {difference}; {kustomer:,} calls to Kustomer, "
-        f"{kustomer / seconds * 60:.0f} a minute. The stand-in refuses what passes a limit. {hours} hours were "
-        f"measured, not the {DAYS_OF_THE_BAR * 24} of {DAYS_OF_THE_BAR} days: each hour is a run of its own, and "
-        "they take turns.",
+        f"{failed} runs failed; {counts['accepted']:,} released, {difference}; {kustomer:,} calls to Kustomer, "
+        f"{kustomer / seconds * 60:.0f} a minute. The stand-in refuses what passes a limit. Each hour is a run of "
+        f"its own. {note}",
     )
