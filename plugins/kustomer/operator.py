@@ -52,15 +52,15 @@ class ExtractClosedConversationsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Extract, record, and move the watermark if the schedule started this run.
 
-        A customer that cannot be read is not the fault of all others: their closings are recorded, and the next
-        try reads it again, within minutes. After the last try of a scheduled run the watermark stays before the
+        A customer or agent who cannot be read is not the fault of all others: their closings are recorded, and the
+        next try reads again, within minutes. After the last try of a scheduled run the watermark stays before the
         closing, so that the next runs look again; a run after which nobody would look again fails. A closing
         older than `LONGEST_DOUBT` is settled by the last try: skipped, with the reason in its row.
 
         Raises:
             AirflowFailException: a setting, connection or key is wrong.
-            AirflowException: Kustomer did not answer, or some customers could not be read: what could be
-                read is recorded, the watermark stays, and the next try or run covers the span again.
+            AirflowException: Kustomer did not answer, or somebody could not be read: what could be read is
+                recorded, the watermark stays, and the next try or run covers the span again.
         """
         settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
         own, origin = own_interval_of(context), origin_of(context)
@@ -98,7 +98,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 self.log.info(canonical_line("extracted", facts))
         if extraction.unread:
             told = (
-                f"{len(extraction.unread)} customers could not be read from Kustomer (first: customer id "
+                f"{len(extraction.unread)} customers or agents could not be read from Kustomer (first: id "
                 f"{next(iter(extraction.unread))}). Their closings are not recorded yet, everything else is; "
                 f"they are read again with the next try, or whenever this interval is read again."
             )
@@ -127,10 +127,11 @@ class Extraction:
     Args:
         kustomer: where to read.
         settings: of the run.
-        given_up_before: an earlier closing whose customer cannot be read is skipped for that; None: none is.
+        given_up_before: an earlier closing is skipped if its customer or agent cannot be read; None: none is.
 
     Attributes:
-        unread: customers that could not be read, each with its earliest closing that is not recorded for that.
+        unread: customers and agents who could not be read, by id, each with the earliest closing that is not
+            recorded for that.
     """
 
     def __init__(
@@ -179,57 +180,71 @@ class Extraction:
         names = ("found", "planned", "known", "superseded", "not_closings", "unreadable", "unknown_tags", "short")
         skipped = {str(reason): number for reason, number in self._skipped.items()}
         counts = {name: self._counts[name] for name in names}
-        return counts | {"customers_unread": len(self.unread), "skipped": skipped}
+        return counts | {"people_unread": len(self.unread), "skipped": skipped}
 
     def _judged(self, record: Conversation | Malformed, customers: dict[str, Customer]) -> Interaction | None:
-        """The interaction, or None if its customer could not be read this time."""
+        """The interaction, or None if the person whom it depends on could not be read this time."""
         customer_id = record.customer_id if isinstance(record, Conversation) else None
         customer = customers.get(customer_id or "")
         interaction = judge(record, customer, self.users, self.tag_names, self.settings)
+        if interaction.skip is Reason.AGENT_WITHOUT_EMAIL and interaction.agent_id in self._unreadable:
+            return self._doubtful(interaction, interaction.agent_id)
         if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
             return interaction
         # Only the customer stands between this closing and its survey, and the search did not return it.
-        if customer_id in self._unreadable:
-            return self._doubtful(interaction, customer_id)
-        try:
-            found = self.kustomer.customer(customer_id)
-        except KeyFault:
-            raise
-        except VendorApiError as error:
-            self.kustomer.log.warning("customer %s: %s", customer_id, error)
-            self._unreadable[customer_id] = f"HTTP {error.status}" if error.status else "no usable answer"
-            return self._doubtful(interaction, customer_id)
-        customer = _read_customer(found) if found else None
-        if customer is not None:
-            customers[customer_id] = customer
-        return judge(record, customer, self.users, self.tag_names, self.settings)
+        if customer_id not in self._unreadable:
+            try:
+                found = self.kustomer.customer(customer_id)
+            except KeyFault:
+                raise
+            except VendorApiError as error:
+                self._cannot_read("customer", customer_id, error)
+            else:
+                customer = _read_customer(found) if found else None
+                if customer is not None:
+                    customers[customer_id] = customer
+                return judge(record, customer, self.users, self.tag_names, self.settings)
+        return self._doubtful(replace(interaction, customer_id=customer_id), customer_id)
 
-    def _doubtful(self, interaction: Interaction, customer_id: str) -> Interaction | None:
-        """A closing whose customer cannot be read: None for now, in the end a row with the reason."""
+    def _cannot_read(self, role: str, person_id: str, error: VendorApiError) -> None:
+        self.kustomer.log.warning("%s %s: %s", role, person_id, error)
+        fault = f"HTTP {error.status}" if error.status else "no usable answer"
+        self._unreadable[person_id] = f"{role} could not be read: {fault}"
+
+    def _doubtful(self, interaction: Interaction, person_id: str) -> Interaction | None:
+        """A closing whose customer or agent cannot be read: None for now, in the end a row with the reason."""
         closed_at = interaction.closed_at
         if self.given_up_before is None or closed_at >= self.given_up_before:
-            self.unread[customer_id] = min(closed_at, self.unread.get(customer_id, closed_at))
+            self.unread[person_id] = min(closed_at, self.unread.get(person_id, closed_at))
             return None
-        return replace(
-            interaction,
-            skip=Reason.MALFORMED_RECORD,
-            detail=f"customer could not be read: {self._unreadable[customer_id]}",
-            customer_id=customer_id,
-        )
+        return replace(interaction, skip=Reason.MALFORMED_RECORD, detail=self._unreadable[person_id])
 
     def _learn_users_and_tags(self, closings: Sequence[Conversation | Malformed]) -> None:
         conversations = [record for record in closings if isinstance(record, Conversation)]
         if not self.users:
             self.users = _users(self.kustomer.users())
-        missing = {user_id for record in conversations for user_id in people_at_closing(record)} - self.users.keys()
-        if missing:
-            self.users |= _users(self.kustomer.users_by_id(sorted(missing)).values())
+        people = {user_id for record in conversations for user_id in people_at_closing(record)}
+        if missing := people - self.users.keys() - self._unreadable.keys():
+            self.users |= self._users_by_id(sorted(missing))
             # Asked once; a user Kustomer does not know stays one without an address.
-            self.users |= {user_id: User(id=user_id) for user_id in missing - self.users.keys()}
+            unknown = missing - self.users.keys() - self._unreadable.keys()
+            self.users |= {user_id: User(id=user_id) for user_id in unknown}
         tag_ids = {tag for record in conversations for tag in record.tag_ids}
         if tag_ids and not self.tag_names:
             self.tag_names = self.kustomer.tags()
         self._counts["unknown_tags"] += len(tag_ids - self.tag_names.keys())
+
+    def _users_by_id(self, ids: Sequence[str]) -> dict[str, User]:
+        """Users whom the list of users does not hold; one at whom Kustomer fails keeps no other from being read."""
+        try:
+            return _users(self.kustomer.users_by_id(ids).values())
+        except KeyFault:
+            raise
+        except VendorApiError as error:
+            if len(ids) == 1:
+                self._cannot_read("agent", ids[0], error)
+                return {}
+        return {user_id: user for one in ids for user_id, user in self._users_by_id([one]).items()}
 
 
 @contextmanager

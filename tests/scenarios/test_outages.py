@@ -1,5 +1,6 @@
 """A vendor is down, slow or refuses: what goes out, what waits, and what the next run makes of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -154,7 +155,7 @@ class TestACustomerThatCannotBeRead:
     def test_holds_up_nobody_else_and_is_read_by_the_next_try(self, pipeline, hour_with, broken, hour):
         (first, doubted, last), customer = hour_with(hour)
 
-        with pytest.raises(AirflowException, match=f"1 customers could not be read.*{customer}"):
+        with pytest.raises(AirflowException, match=f"1 customers or agents could not be read.*{customer}"):
             pipeline.extract(run_of(hour))
         assert pipeline.states() == dict.fromkeys([first, last], "planned")
         assert pipeline.ledger.watermark().covered_until == hour  # not done
@@ -168,7 +169,7 @@ class TestACustomerThatCannotBeRead:
         (first, doubted, last), _ = hour_with(hour)
 
         result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
-        assert (result["planned"], result["customers_unread"]) == (2, 1)
+        assert (result["planned"], result["people_unread"]) == (2, 1)
         assert pipeline.ledger.watermark().covered_until == hour + timedelta(minutes=20)  # up to that closing
 
         broken()
@@ -178,7 +179,7 @@ class TestACustomerThatCannotBeRead:
     def test_fails_a_run_after_which_nobody_would_read_it_again(self, pipeline, hour_with, hour):
         hour_with(hour)
 
-        with pytest.raises(AirflowException, match="1 customers could not be read"):
+        with pytest.raises(AirflowException, match="1 customers or agents could not be read"):
             pipeline.extract(run_of(hour, origin="backfill", try_number=LAST_TRY))
 
     @pytest.mark.parametrize("origin", ["scheduled", "backfill"])
@@ -190,7 +191,7 @@ class TestACustomerThatCannotBeRead:
 
         result = pipeline.extract(run_of(yesterday, origin=origin, try_number=LAST_TRY))
 
-        assert (result["customers_unread"], result["skipped"]) == (0, {"malformed_record": 1})
+        assert (result["people_unread"], result["skipped"]) == (0, {"malformed_record": 1})
         assert pipeline.states() == {first: "planned", doubted: "skipped malformed_record", last: "planned"}
         (row,) = pipeline.query("SELECT detail, customer_id, agent_email FROM interaction WHERE state = 'skipped'")
         assert (row.detail, row.customer_id) == ("customer could not be read: HTTP 500", customer)
@@ -206,8 +207,82 @@ class TestACustomerThatCannotBeRead:
 
         result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
 
-        assert (result["found"], result["customers_unread"]) == (4, 1)
+        assert (result["found"], result["people_unread"]) == (4, 1)
         assert sandbox.state.calls["GET /v1/customers/{id}"] == READ_ATTEMPTS
+
+
+class TestAnAgentWhoCannotBeRead:
+    """Asked for by id, as neither list of users holds them."""
+
+    UNREADABLE, GONE = "0" * 24, "1" * 24
+
+    @pytest.fixture
+    def hour_with(self, close, broken):
+        """A function that closes three conversations in an hour; the first's agent is never readable."""
+
+        def close_them(start):
+            broken(Fault("500_before", f"/v1/users/{self.UNREADABLE}"))
+            times = [start + timedelta(minutes=one) for one in (10, 20, 30)]
+            return [
+                close(closed_at=times[0], updated_at=start, assigned_users=[self.UNREADABLE]),
+                close(closed_at=times[1], updated_at=start, assigned_users=[self.GONE]),
+                close(closed_at=times[2], updated_at=start),
+            ]
+
+        return close_them
+
+    def test_holds_up_nobody_else_and_is_read_by_the_next_run(self, pipeline, sandbox, hour_with, broken, hour):
+        doubted, gone, ordinary = hour_with(hour)
+
+        result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
+
+        assert (result["planned"], result["people_unread"]) == (1, 1)
+        assert pipeline.states() == {gone: "skipped agent_without_email", ordinary: "planned"}
+        assert pipeline.ledger.watermark().covered_until == hour + timedelta(minutes=10)  # up to that closing
+
+        broken()
+        agent = next(one for one in sandbox.state.organisation.users.values() if one.email)
+        sandbox.state.organisation.users[self.UNREADABLE] = replace(agent, id=self.UNREADABLE)
+        pipeline.run(run_of(hour + HOUR))
+        assert sorted(pipeline.sent()) == sorted([doubted, ordinary])
+
+    def test_fails_a_run_after_which_nobody_would_read_it_again(self, pipeline, hour_with, hour):
+        hour_with(hour)
+
+        with pytest.raises(AirflowException, match=f"1 customers or agents could not be read.*{self.UNREADABLE}"):
+            pipeline.extract(run_of(hour, origin="backfill", try_number=LAST_TRY))
+
+    def test_is_a_row_with_a_reason_after_a_day(self, pipeline, hour_with, hour):
+        yesterday = hour - LONGEST_DOUBT
+        doubted, gone, ordinary = hour_with(yesterday)
+
+        result = pipeline.extract(run_of(yesterday, origin="backfill", try_number=LAST_TRY))
+
+        assert result["people_unread"] == 0
+        assert pipeline.states() == {
+            doubted: "skipped malformed_record",
+            gone: "skipped agent_without_email",
+            ordinary: "planned",
+        }
+        (row,) = pipeline.query("SELECT detail, agent_id FROM interaction WHERE reason = 'malformed_record'")
+        assert row == ("agent could not be read: HTTP 500", self.UNREADABLE)
+
+    def test_does_not_matter_where_somebody_else_is_the_agent(self, pipeline, sandbox, close, broken, hour):
+        broken(Fault("500_before", f"/v1/users/{self.UNREADABLE}"))
+        closer = sandbox.state.organisation.conversations[close()].closed_by
+        by_another = close(minute=20, assigned_users=[self.UNREADABLE, closer], closed_by=closer)
+
+        pipeline.extract(run_of(hour))
+
+        assert pipeline.states()[by_another] == "planned"
+
+    def test_is_asked_for_together_with_others_and_then_alone(self, pipeline, sandbox, hour_with, hour):
+        hour_with(hour)
+
+        pipeline.extract(run_of(hour, try_number=LAST_TRY))
+
+        (fault,) = sandbox.state.faults.active
+        assert fault.hits == 2 * READ_ATTEMPTS
 
 
 class TestASearchThatComesOutShort:
