@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.ledger import Ledger, connect
+from include.ledger import Ledger, connect, engine
 from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
 from tests.support.ledger import closing
 
@@ -122,6 +122,30 @@ def test_an_older_ledger_is_explained(filled: Filled, ledger_url: str, get: Get)
         connection.exec_driver_sql("DROP TABLE survey_response")
     answer = get("responses")
     assert (answer.status, "older version" in answer.text) == (503, True)
+
+
+def test_a_newer_ledger_is_explained(filled: Filled, ledger_url: str, get: Get) -> None:
+    with connect(ledger_url).begin() as connection:
+        connection.exec_driver_sql("UPDATE interaction_ledger_version SET version_num = 'of next year'")
+    assert get("responses").status == 200  # what it still can read, it shows
+    with connect(ledger_url).begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE survey_response RENAME TO response")
+    answer = get("responses")
+    assert (answer.status, "newer version" in answer.text) == (503, True)
+
+
+@pytest.mark.postgres
+def test_a_question_that_takes_too_long_is_given_up_and_explained(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, get: Get
+) -> None:
+    fill(postgres_url)
+    use_ledger(monkeypatch, postgres_url)
+    monkeypatch.setattr(engine, "READ_SECONDS", 1)
+    with connect(postgres_url).begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE interaction")
+        answer = get("list")
+    assert (answer.status, "That took too long" in answer.text) == (503, True)
+    assert get("list").status == 200
 
 
 def test_a_ledger_without_a_connection_is_explained(monkeypatch: pytest.MonkeyPatch, get: Get) -> None:
