@@ -79,7 +79,7 @@ class AirflowApi:
         errors: list[Json] = self.call("GET", "importErrors")["import_errors"]
         return errors
 
-    def wait_for_dag(self, dag_id: str, seconds: float = 60) -> None:
+    def wait_for_dag(self, dag_id: str, seconds: float = 120) -> None:
         """Wait until the DAG is there; a broken DAG file ends the wait at once."""
 
         def there() -> bool:
@@ -137,7 +137,7 @@ class AirflowApi:
         state: str = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
-    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 180) -> str:
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 240) -> str:
         """Wait for a run's end and return its state."""
 
         def final() -> str | None:

@@ -47,7 +47,7 @@ def _figure(row: str, hours: int, per_hour: int, note: str) -> Figure:
     ):
         api = cluster.api
         api.set_variable(SETTINGS_VARIABLE, {"seconds_until_send": 60, "do_not_send_attribute": DO_NOT_SEND})
-        api.wait_for_dag(DAG_ID, 120)
+        api.wait_for_dag(DAG_ID)
         api.set_paused(DAG_ID, paused=False)
         wait_until(lambda: api.runs(DAG_ID), "the scheduled run", 120)
         api.wait_for_run(DAG_ID, api.runs(DAG_ID)[0]["dag_run_id"], 300)  # of an hour without closings

@@ -38,7 +38,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     ):
         api = cluster.api
         api.set_variable(SETTINGS_VARIABLE, {"seconds_until_send": int(DELAY.total_seconds())})
-        api.wait_for_dag(DAG_ID, 120)
+        api.wait_for_dag(DAG_ID)
         api.set_paused(DAG_ID, paused=False)
         wait_until(lambda: api.runs(DAG_ID), "the scheduled run", 120)
         api.wait_for_run(DAG_ID, api.runs(DAG_ID)[0]["dag_run_id"], 300)

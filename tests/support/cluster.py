@@ -178,7 +178,7 @@ def trial(
             extra={"KUSTOMER_STELLA_SCHEDULE": f"{end.minute} * * * *", **(extra or {})},
         ) as cluster,
     ):
-        cluster.api.wait_for_dag(DAG_ID, 120)
+        cluster.api.wait_for_dag(DAG_ID)
         sandbox.state.faults.replace([slow])
         yield Trial(cluster, sandbox, dags, end - spread, end)
 
