@@ -29,7 +29,7 @@ from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
 from include.ledger.engine import read_only, reading, stepping
-from include.ledger.migrate import migrate
+from include.ledger.migrate import is_older, migrate
 from include.ledger.queries import Backlog, Counts, Event
 from include.ledger.settling import UnknownOutcome
 from include.ledger.survey_responses import Learnt, Shown
@@ -68,9 +68,12 @@ class Ledger:
         """
         try:
             with self._reader.begin() as connection:
-                if use.is_user(connection, user):
+                older = is_older(connection)
+                if not older and use.is_user(connection, user):
                     return
-        except (OperationalError, ProgrammingError):  # an empty or older database has no such table
+        except (OperationalError, ProgrammingError):  # an empty database has no such table
+            older = True
+        if older:
             self.migrate()
         with self._engine.begin() as connection:
             use.enter(connection, user)

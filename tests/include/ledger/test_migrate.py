@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from include.interactions.states import Reason
 from include.ledger import Ledger, Recorded, closings, connect
-from include.ledger.migrate import SCRIPTS, VERSION_TABLE, version
+from include.ledger.migrate import NEWEST, SCRIPTS, VERSION_TABLE, revisions, version
 from include.ledger.schema import metadata
 from tests.support.ledger import NOON, closing
 
@@ -130,6 +130,32 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str) -> None
     for forbidden in ("DELETE FROM interaction_event", "UPDATE interaction_event SET to_state = 'sent'"):
         with pytest.raises(IntegrityError, match="an event of an interaction"), engine.begin() as connection:
             connection.execute(text(forbidden))
+
+
+@pytest.mark.parametrize("older", [None, *revisions()[1:]])
+def test_who_enters_an_older_ledger_brings_it_up_to_date(url: str, older: str | None) -> None:
+    engine = connect(url)
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    if older:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, older)
+
+    Ledger(engine).enter("interaction_ledger")
+
+    with engine.connect() as connection:
+        assert version(connection) == NEWEST == revisions()[0]
+
+
+def test_who_enters_a_newer_ledger_leaves_it_as_it_is(engine: Engine, ledger: Ledger) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9000'"))
+
+    ledger.enter("interaction_ledger")  # during an upgrade, tasks of the older version go on
+
+    with engine.connect() as connection:
+        assert version(connection) == "9000"
 
 
 @pytest.mark.parametrize("elsewhere", ["mysql://localhost/x", "mssql+pyodbc://localhost/x"])
