@@ -1,4 +1,4 @@
-# Airflow with exactly the packages that were tested (requirements.txt) and this repository's connection types.
+# Airflow with the packages that were tested, in their pinned versions (requirements.txt), and this repository's connection types.
 FROM apache/airflow:3.3.2-python3.12
 
 COPY requirements.txt /opt/airflow/

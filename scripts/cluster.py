@@ -140,6 +140,7 @@ class Cluster:
             "STELLA_CONNECT_API_SECRET": STELLA_SECRET,
             "STELLA_CONNECT_API_URL": vendors.stella_url,
             "AIRFLOW_PORT": str(self.port),
+            "AIRFLOW_URL": self.url,
             "AIRFLOW_WORKER_CONCURRENCY": self.value("AIRFLOW_WORKER_CONCURRENCY") or CONCURRENCY,
         }
 

@@ -83,6 +83,12 @@ def test_every_part_of_airflow_has_the_same(services: dict[str, Any], what: str)
     assert differing == set()
 
 
+def test_the_image_is_built_once_and_never_looked_for_elsewhere(services: dict[str, Any]) -> None:
+    assert {name for name in services if "build" in services[name]} == {"airflow-init"}
+    using = {name for name in services if services[name]["image"] == services["airflow-init"]["image"]}
+    assert {services[name]["pull_policy"] for name in using - {"airflow-init"}} == {"never"}
+
+
 def test_the_code_is_mounted_where_airflow_looks_for_it(
     services: dict[str, Any], environment: dict[str, str]
 ) -> None:
@@ -109,6 +115,13 @@ def test_postgresql_gets_what_it_has_in_measurements(services: dict[str, Any]) -
     program, *options = services["postgres"]["command"]
     assert program == "postgres"
     assert dict(option.removeprefix("--").split("=") for option in options) == AS_COMPOSED
+
+
+def test_the_login_leads_to_where_people_open_airflow(env_file: Path, tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text(env_file.read_text().replace("AIRFLOW_URL=", "AIRFLOW_URL=https://airflow.example.com"))
+    services = yaml.safe_load(config(env).stdout)["services"]
+    assert services["airflow-apiserver"]["environment"]["AIRFLOW__API__BASE_URL"] == "https://airflow.example.com"
 
 
 def test_ports_are_open_on_loopback_only(services: dict[str, Any]) -> None:
