@@ -346,16 +346,17 @@ class KustomerHook(VendorApiHook):
         found: dict[str, Record] = {}
         for start in range(0, len(unique), IDS_PER_CALL):
             wanted = unique[start : start + IDS_PER_CALL]
-            try:
-                found |= self._some_by_id(call, wanted)
-            except Refused:
-                # How a list with an unknown id is answered is not documented; one by one settles it.
-                self.log.warning("%s refused %d ids at once; asking one by one", call, len(wanted))
-            except OutcomeUnknown as error:
-                # Of a user an empty record would be read as one without an address, for good.
-                if call is not CONVERSATIONS or error.status is None or len(wanted) == 1:
-                    raise
-                found |= self._around_the_broken(call, wanted)
+            if len(wanted) > 1:
+                try:
+                    found |= self._some_by_id(call, wanted)
+                except Refused:
+                    # How a list with an unknown id is answered is not documented; one by one settles it.
+                    self.log.warning("%s refused %d ids at once; asking one by one", call, len(wanted))
+                except OutcomeUnknown as error:
+                    # Of a user an empty record would be read as one without an address, for good.
+                    if call is not CONVERSATIONS or error.status is None:
+                        raise
+                    found |= self._around_the_broken(call, wanted)
             for one in wanted:
                 if one not in found:
                     try:

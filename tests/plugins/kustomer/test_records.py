@@ -61,6 +61,12 @@ def test_an_id_missing_in_the_answer_is_asked_for_alone(kustomer_server: HTTPSer
     assert set(hook.conversations(["a", "b", "gone"])) == {"a", "b"}
 
 
+def test_a_single_id_that_is_gone_is_asked_for_once(kustomer_server: HTTPServer, hook: KustomerHook) -> None:
+    kustomer_server.expect_request("/v1/conversations/gone").respond_with_json({"errors": []}, status=404)
+    assert hook.conversations(["gone"]) == {}
+    assert len(kustomer_server.log) == 1
+
+
 @pytest.mark.parametrize("status", [400, 404, 414])
 def test_a_refused_list_is_read_one_by_one(kustomer_server: HTTPServer, hook: KustomerHook, status: int) -> None:
     kustomer_server.expect_request("/v1/conversations/a,gone").respond_with_json({"errors": []}, status=status)
