@@ -31,10 +31,12 @@ from plugins.run_context import (
     own_interval_of,
     settings_of,
 )
-from plugins.vendor_api.errors import KeyFault, VendorApiError
+from plugins.vendor_api.errors import KeyFault, RateLimited, VendorApiError
 
 LONGEST_DOUBT = timedelta(days=1)
 """For so long the runs look again for what Kustomer counts or names, and does not give."""
+DOUBT_OF_AN_AGENT = timedelta(hours=6)
+"""The same for agents: each of their closings holds the watermark anew, and they close some every hour."""
 
 
 class ExtractClosedConversationsOperator(BaseOperator):
@@ -55,7 +57,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
         A customer or agent who cannot be read is not the fault of all others: their closings are recorded, and the
         next try reads again, within minutes. After the last try of a scheduled run the watermark stays before the
         closing, so that the next runs look again; a run after which nobody would look again fails. A closing
-        older than `LONGEST_DOUBT` is settled by the last try: skipped, with the reason in its row.
+        older than `LONGEST_DOUBT`, or `DOUBT_OF_AN_AGENT`, is settled by the last try: skipped, with the reason in
+        its row. Where an outage may be the reason (no answer, 429), nothing is settled, and two such are one.
 
         Raises:
             AirflowFailException: a setting, connection or key is wrong.
@@ -84,9 +87,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
             ) as kustomer,
         ):
             last_try = context["ti"].try_number > context["ti"].max_tries
-            extraction = Extraction(
-                kustomer, settings, given_up_before=datetime.now(UTC) - LONGEST_DOUBT if last_try else None
-            )
+            extraction = Extraction(kustomer, settings, last_try_at=datetime.now(UTC) if last_try else None)
             try:
                 with closing(extraction.interactions(span)) as judged:
                     for interactions in judged:
@@ -127,23 +128,21 @@ class Extraction:
     Args:
         kustomer: where to read.
         settings: of the run.
-        given_up_before: an earlier closing is skipped if its customer or agent cannot be read; None: none is.
+        last_try_at: a closing long before it is skipped if its customer or agent cannot be read; None: none is.
 
     Attributes:
         unread: customers and agents who could not be read, by id, each with the earliest closing that is not
             recorded for that.
     """
 
-    def __init__(
-        self, kustomer: KustomerHook, settings: Settings, *, given_up_before: datetime | None = None
-    ) -> None:
+    def __init__(self, kustomer: KustomerHook, settings: Settings, *, last_try_at: datetime | None = None) -> None:
         self.kustomer = kustomer
         self.settings = settings
-        self.given_up_before = given_up_before
+        self.last_try_at = last_try_at
         self.users: dict[str, User] = {}
         self.tag_names: dict[str, str] = {}
         self.unread: dict[str, datetime] = {}
-        self._unreadable: dict[str, str] = {}
+        self._unreadable: dict[str, str | None] = {}
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
 
@@ -188,7 +187,7 @@ class Extraction:
         customer = customers.get(customer_id or "")
         interaction = judge(record, customer, self.users, self.tag_names, self.settings)
         if interaction.skip is Reason.AGENT_WITHOUT_EMAIL and interaction.agent_id in self._unreadable:
-            return self._doubtful(interaction, interaction.agent_id)
+            return self._doubtful(interaction, interaction.agent_id, DOUBT_OF_AN_AGENT)
         if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
             return interaction
         # Only the customer stands between this closing and its survey, and the search did not return it.
@@ -204,20 +203,23 @@ class Extraction:
                 if customer is not None:
                     customers[customer_id] = customer
                 return judge(record, customer, self.users, self.tag_names, self.settings)
-        return self._doubtful(replace(interaction, customer_id=customer_id), customer_id)
+        return self._doubtful(replace(interaction, customer_id=customer_id), customer_id, LONGEST_DOUBT)
 
     def _cannot_read(self, role: str, person_id: str, error: VendorApiError) -> None:
+        """Remember who cannot be read; a second one without a definite answer is an outage: raises the error."""
+        definite = error.status is not None and not isinstance(error, RateLimited)
+        if not definite and None in self._unreadable.values():
+            raise error
         self.kustomer.log.warning("%s %s: %s", role, person_id, error)
-        fault = f"HTTP {error.status}" if error.status else "no usable answer"
-        self._unreadable[person_id] = f"{role} could not be read: {fault}"
+        self._unreadable[person_id] = f"{role} could not be read: HTTP {error.status}" if definite else None
 
-    def _doubtful(self, interaction: Interaction, person_id: str) -> Interaction | None:
+    def _doubtful(self, interaction: Interaction, person_id: str, longest: timedelta) -> Interaction | None:
         """A closing whose customer or agent cannot be read: None for now, in the end a row with the reason."""
-        closed_at = interaction.closed_at
-        if self.given_up_before is None or closed_at >= self.given_up_before:
+        closed_at, detail = interaction.closed_at, self._unreadable[person_id]
+        if detail is None or self.last_try_at is None or closed_at >= self.last_try_at - longest:
             self.unread[person_id] = min(closed_at, self.unread.get(person_id, closed_at))
             return None
-        return replace(interaction, skip=Reason.MALFORMED_RECORD, detail=self._unreadable[person_id])
+        return replace(interaction, skip=Reason.MALFORMED_RECORD, detail=detail)
 
     def _learn_users_and_tags(self, closings: Sequence[Conversation | Malformed]) -> None:
         conversations = [record for record in closings if isinstance(record, Conversation)]

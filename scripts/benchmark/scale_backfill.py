@@ -46,7 +46,12 @@ def _figure(row: str, hours: int, per_hour: int, note: str) -> Figure:
         sandbox(vendors, Path(directory), hours * per_hour, start, end) as both,
     ):
         api = cluster.api
-        api.set_variable(SETTINGS_VARIABLE, {"seconds_until_send": 60, "do_not_send_attribute": DO_NOT_SEND})
+        settings = {
+            "seconds_until_send": 60,
+            "expire_after_seconds": 2 * hours * 3600,  # all of it is a survey, however old
+            "do_not_send_attribute": DO_NOT_SEND,
+        }
+        api.set_variable(SETTINGS_VARIABLE, settings)
         api.wait_for_dag(DAG_ID)
         api.set_paused(DAG_ID, paused=False)
         wait_until(lambda: api.runs(DAG_ID), "the scheduled run", 120)

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.ledger import Ledger
 from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
-from plugins.kustomer.operator import LONGEST_DOUBT
+from plugins.kustomer.operator import DOUBT_OF_AN_AGENT, LONGEST_DOUBT
 from plugins.stella_connect import release
 from plugins.stella_connect.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
 from plugins.vendor_api.errors import VendorApiError
@@ -252,11 +252,11 @@ class TestAnAgentWhoCannotBeRead:
         with pytest.raises(AirflowException, match=f"1 customers or agents could not be read.*{self.UNREADABLE}"):
             pipeline.extract(run_of(hour, origin="backfill", try_number=LAST_TRY))
 
-    def test_is_a_row_with_a_reason_after_a_day(self, pipeline, hour_with, hour):
-        yesterday = hour - LONGEST_DOUBT
-        doubted, gone, ordinary = hour_with(yesterday)
+    def test_is_a_row_with_a_reason_soon_since_they_close_more_every_hour(self, pipeline, hour_with, hour):
+        earlier = hour - DOUBT_OF_AN_AGENT
+        doubted, gone, ordinary = hour_with(earlier)
 
-        result = pipeline.extract(run_of(yesterday, origin="backfill", try_number=LAST_TRY))
+        result = pipeline.extract(run_of(earlier, origin="backfill", try_number=LAST_TRY))
 
         assert result["people_unread"] == 0
         assert pipeline.states() == {
@@ -266,6 +266,29 @@ class TestAnAgentWhoCannotBeRead:
         }
         (row,) = pipeline.query("SELECT detail, agent_id FROM interaction WHERE reason = 'malformed_record'")
         assert row == ("agent could not be read: HTTP 500", self.UNREADABLE)
+
+    @pytest.mark.parametrize("kind", ["429", "reset"])
+    def test_is_not_settled_where_an_outage_may_be_the_reason(self, pipeline, hour_with, broken, hour, kind):
+        long_ago = hour - 2 * LONGEST_DOUBT
+        doubted, _, ordinary = hour_with(long_ago)
+        broken(Fault(kind, f"/v1/users/{self.UNREADABLE}"))
+
+        with pytest.raises(AirflowException, match=f"could not be read.*{self.UNREADABLE}"):
+            pipeline.extract(run_of(long_ago, origin="backfill", try_number=LAST_TRY))
+
+        assert doubted not in pipeline.states()
+        assert pipeline.states()[ordinary] == "planned"
+
+    def test_two_without_an_answer_are_an_outage_that_ends_the_try(
+        self, pipeline, sandbox, hour_with, broken, hour
+    ):
+        hour_with(hour)
+        broken(Fault("reset", f"/v1/users/{self.UNREADABLE}"), Fault("reset", f"/v1/users/{self.GONE}"))
+
+        with pytest.raises(VendorApiError, match="GET /v1/users"):
+            pipeline.extract(run_of(hour, try_number=LAST_TRY))
+
+        assert pipeline.states() == {}
 
     def test_does_not_matter_where_somebody_else_is_the_agent(self, pipeline, sandbox, close, broken, hour):
         broken(Fault("500_before", f"/v1/users/{self.UNREADABLE}"))
