@@ -2,7 +2,7 @@
 
 import gc
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -87,7 +87,16 @@ class ExtractClosedConversationsOperator(BaseOperator):
             ) as kustomer,
         ):
             last_try = context["ti"].try_number > context["ti"].max_tries
-            extraction = Extraction(kustomer, settings, last_try_at=datetime.now(UTC) if last_try else None)
+
+            def is_recorded(one: Interaction) -> bool:
+                return any(event.closed_at == one.closed_at for event in ledger.history(one.conversation_id))
+
+            extraction = Extraction(
+                kustomer,
+                settings,
+                is_recorded=is_recorded,
+                last_try_at=datetime.now(UTC) if last_try else None,
+            )
             try:
                 with closing(extraction.interactions(span)) as judged:
                     for interactions in judged:
@@ -128,6 +137,7 @@ class Extraction:
     Args:
         kustomer: where to read.
         settings: of the run.
+        is_recorded: whether the ledger holds a closing, so that nothing of it is in doubt any more.
         last_try_at: a closing long before it is skipped if its customer or agent cannot be read; None: none is.
 
     Attributes:
@@ -135,9 +145,17 @@ class Extraction:
             recorded for that.
     """
 
-    def __init__(self, kustomer: KustomerHook, settings: Settings, *, last_try_at: datetime | None = None) -> None:
+    def __init__(
+        self,
+        kustomer: KustomerHook,
+        settings: Settings,
+        *,
+        is_recorded: Callable[[Interaction], bool] = lambda _: False,
+        last_try_at: datetime | None = None,
+    ) -> None:
         self.kustomer = kustomer
         self.settings = settings
+        self.is_recorded = is_recorded
         self.last_try_at = last_try_at
         self.users: dict[str, User] = {}
         self.tag_names: dict[str, str] = {}
@@ -216,6 +234,8 @@ class Extraction:
     def _doubtful(self, interaction: Interaction, person_id: str, longest: timedelta) -> Interaction | None:
         """A closing whose customer or agent cannot be read: None for now, in the end a row with the reason."""
         closed_at, detail = interaction.closed_at, self._unreadable[person_id]
+        if self.is_recorded(interaction):
+            return interaction
         if detail is None or self.last_try_at is None or closed_at >= self.last_try_at - longest:
             self.unread[person_id] = min(closed_at, self.unread.get(person_id, closed_at))
             return None

@@ -279,6 +279,17 @@ class TestAnAgentWhoCannotBeRead:
         assert doubted not in pipeline.states()
         assert pipeline.states()[ordinary] == "planned"
 
+    def test_is_no_doubt_about_a_closing_that_is_recorded_already(self, pipeline, sandbox, close, broken, hour):
+        agent = sandbox.state.organisation.conversations[close(minute=59)].closed_by
+        pipeline.extract(run_of(hour))
+        sandbox.state.organisation.users.pop(agent)
+        broken(Fault("500_before", f"/v1/users/{agent}"))
+
+        result = pipeline.extract(run_of(hour + HOUR))  # which looks back
+
+        assert (result["known"], result["people_unread"]) == (1, 0)
+        assert pipeline.ledger.watermark().covered_until == hour + 2 * HOUR
+
     def test_two_without_an_answer_are_an_outage_that_ends_the_try(
         self, pipeline, sandbox, hour_with, broken, hour
     ):
