@@ -44,6 +44,7 @@ class Search:
         self.always_more = False
         self.hidden: dict[int, int] = {}  # number of the call → rows left out of its answer
         self.total: int | None = None
+        self.others = 1  # customers who are not of the window and come first
         server.expect_request("/v1/customers/search", "POST").respond_with_handler(self._answer)
 
     def calls_for(self, context: str) -> list[tuple[dict[str, Any], dict[str, str]]]:
@@ -66,7 +67,8 @@ class Search:
         ]
         if body["queryContext"] == "customer":
             ids = dict.fromkeys(row["relationships"]["customer"]["data"]["id"] for row in rows)
-            rows = [{"type": "customer", "id": one} for one in [*ids, "somebody-else"]]
+            others = [f"other{number}" for number in range(self.others)]
+            rows = [{"type": "customer", "id": one} for one in [*others, *ids]]
         page, size = int(query["page"]), int(query["pageSize"])
         shown = rows[(page - 1) * size : page * size]
         shown = shown[self.hidden.get(len(self.calls), 0) :]
@@ -339,6 +341,22 @@ def test_customers_are_no_longer_asked_for_when_all_are_found(kustomer_server: H
     (window,) = windows()
     assert sorted(window.customers) == [f"customer{n}" for n in range(5)]
     assert len(search.calls_for("customer")) == 1
+
+
+def test_customers_among_too_many_others_are_left_to_single_reads(kustomer_server: HTTPServer) -> None:
+    search = Search(kustomer_server, spread(3))
+    search.others = 10_000
+    (window,) = windows()
+    assert window.customers == []
+    assert len(search.calls_for("customer")) == 1  # of 21 pages, each of which costs as much as three reads
+
+
+def test_customers_among_others_are_searched_for_while_that_costs_less(kustomer_server: HTTPServer) -> None:
+    search = Search(kustomer_server, spread(1500))
+    search.others = 3_000
+    (window,) = windows()
+    assert len(window.customers) == 1500
+    assert len(search.calls_for("customer")) == 9
 
 
 def test_a_quiet_window_asks_for_no_customers(kustomer_server: HTTPServer) -> None:
