@@ -1,9 +1,7 @@
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, inspect, text
@@ -11,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from include.interactions.states import Reason
 from include.ledger import Ledger, Recorded, closings, connect
-from include.ledger.migrate import NEWEST, SCRIPTS, VERSION_TABLE, revisions, version
+from include.ledger.migrate import NEWEST, VERSION_TABLE, revisions, version
 from include.ledger.schema import metadata
-from tests.support.ledger import NOON, closing
+from tests.support.ledger import NOON, closing, upgrade
 
 
 def described(engine: Engine) -> dict[str, Any]:
@@ -110,11 +108,8 @@ def test_a_migration_that_breaks_off_leaves_nothing_behind(url: str) -> None:
 
 def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str) -> None:
     engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+        upgrade(connection, "0003")
         # Not by the ledger, which reads tables that came later.
         closings.record(connection, [closing(1), closing(2, skip=Reason.MERGED)], NOON, "run", Recorded())
     ledger = Ledger(engine)
@@ -135,12 +130,9 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str) -> None
 @pytest.mark.parametrize("older", [None, *revisions()[1:]])
 def test_who_enters_an_older_ledger_brings_it_up_to_date(url: str, older: str | None) -> None:
     engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
     if older:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, older)
+            upgrade(connection, older)
 
     Ledger(engine).enter("interaction_ledger")
 

@@ -3,14 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, Index, text
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from include.ledger import Ledger, connect
-from include.ledger.migrate import SCRIPTS, revisions, version
+from include.ledger.migrate import revisions, version
 from include.ledger.schema import metadata
+from tests.support.ledger import upgrade
 
 pytestmark = pytest.mark.postgres
 BEING_MADE = text("SELECT count(*) FROM pg_stat_progress_create_index")
@@ -20,11 +19,8 @@ UNFINISHED = text("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
 def older(url: str) -> Engine:
     """A ledger of the version before, with a row in it."""
     engine = connect(url)
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+        upgrade(connection, "0002")
         connection.execute(
             text(
                 "INSERT INTO interaction (conversation_id, closed_at, due_at, state, customer_email, agent_email, "
