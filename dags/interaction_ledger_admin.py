@@ -3,8 +3,8 @@
 import pendulum
 from airflow.sdk import dag, get_current_context, task
 
-from plugins.ledger_admin import admin_params, carry_out, check_form
-from plugins.organisations import Organisation, organisations
+from plugins.pipeline.admin import admin_params, carry_out, check_form
+from plugins.runtime.organisations import Organisation, organisations
 
 
 def by_hand(organisation: Organisation) -> None:

@@ -5,15 +5,15 @@ from functools import partial
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task, task_group
 
-from plugins.kustomer.operator import ExtractClosedConversationsOperator
-from plugins.notifier import notify_failure
-from plugins.organisations import Organisation, organisations
-from plugins.params import interval_params, setting_params
-from plugins.planning import plan_windows
-from plugins.preflight import check_configuration
-from plugins.reporting import interactions_released, report_run
-from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
-from plugins.stella_connect.sensor import SendDelaySensor
+from plugins.pipeline.extraction import ExtractClosedConversationsOperator
+from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.planning import plan_windows
+from plugins.pipeline.preflight import check_configuration
+from plugins.pipeline.reporting import interactions_released, report_run
+from plugins.pipeline.sensor import SendDelaySensor
+from plugins.runtime.notifier import notify_failure
+from plugins.runtime.organisations import Organisation, organisations
+from plugins.runtime.params import interval_params, setting_params
 
 WINDOW_LABEL = "{{ task.window['label'] }}"
 

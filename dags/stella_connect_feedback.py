@@ -3,13 +3,13 @@
 import pendulum
 from airflow.sdk import dag, get_current_context, task
 
-from plugins.alarms import raise_alarms
-from plugins.ledger_admin import retain
-from plugins.notifier import notify_failure
-from plugins.organisations import Organisation, organisations
-from plugins.params import setting_params
-from plugins.run_context import is_first_of_the_day
-from plugins.stella_connect.feedback import record_feedback, survey_responses_read
+from plugins.pipeline.admin import retain
+from plugins.pipeline.alarms import raise_alarms
+from plugins.pipeline.feedback import record_feedback, survey_responses_read
+from plugins.runtime.notifier import notify_failure
+from plugins.runtime.organisations import Organisation, organisations
+from plugins.runtime.params import setting_params
+from plugins.runtime.run_context import is_first_of_the_day
 
 
 def feedback(organisation: Organisation) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from include.interactions.settings import Settings
 from include.interactions.states import Reason, State
-from plugins.alarms import NAMES
+from plugins.pipeline.alarms import NAMES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

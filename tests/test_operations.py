@@ -10,8 +10,8 @@ import airflow
 import pytest
 import yaml
 
-from include.ledger.__main__ import DONE
-from plugins.alarms import NAMES
+from include.ledger.maintenance.command_line import DONE
+from plugins.pipeline.alarms import NAMES
 from tests.test_docs import ROOT, anchors
 
 DOCS = ROOT / "docs"
@@ -23,9 +23,13 @@ ALERTS = [
 ]
 METRIC = re.compile(r"\bairflow_[a-z_]+")
 SOURCES = {
-    "interactions": ("plugins/kustomer/operator.py", "plugins/stella_connect/release.py", "plugins/reporting.py"),
-    "ledger": ("plugins/alarms.py",),
-    "feedback": ("plugins/stella_connect/feedback.py",),
+    "interactions": (
+        "plugins/pipeline/extraction.py",
+        "plugins/pipeline/release.py",
+        "plugins/pipeline/reporting.py",
+    ),
+    "ledger": ("plugins/pipeline/alarms.py",),
+    "feedback": ("plugins/pipeline/feedback.py",),
 }
 """Where the metrics of each kind get their names."""
 

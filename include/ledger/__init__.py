@@ -10,10 +10,10 @@ from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
 from include.ledger.engine import connect
 from include.ledger.ledger import Ledger, utc_now
+from include.ledger.maintenance.use import LedgerRefusedError
 from include.ledger.queries import Backlog, Event
 from include.ledger.settling import UnknownOutcome
 from include.ledger.survey_responses import Learnt, Shown
-from include.ledger.use import LedgerRefusedError
 
 __all__ = [
     "ActRefusedError",

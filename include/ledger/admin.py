@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, func, null, or_, select, updat
 
 from include.interactions.addresses import same_address
 from include.interactions.states import Reason, State
-from include.ledger import restoring
 from include.ledger.batches import BATCH, batches
 from include.ledger.closings import has_later_closing
+from include.ledger.maintenance import restoring
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import Transition, note
 

@@ -19,16 +19,15 @@ from include.ledger import (
     profiles,
     queries,
     release,
-    restoring,
     settling,
     survey_responses,
-    use,
     watermark,
 )
 from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
 from include.ledger.engine import read_only, reading, stepping
+from include.ledger.maintenance import restoring, use
 from include.ledger.migrate import is_older, migrate
 from include.ledger.queries import Backlog, Counts, Event
 from include.ledger.settling import UnknownOutcome

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, null, select, tuple_, update
 
 from include.interactions.states import State
 from include.ledger.batches import batches
-from include.ledger.restoring import since_closing
+from include.ledger.maintenance.restoring import since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import Transition
 

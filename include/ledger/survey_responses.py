@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from include.interactions.states import State
 from include.interactions.survey_response import KnownClosing, SurveyResponse, interaction_of
 from include.ledger.batches import batches
-from include.ledger.restoring import IS_DOUBTFUL, since_closing
+from include.ledger.maintenance.restoring import IS_DOUBTFUL, since_closing
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
 _READ = (

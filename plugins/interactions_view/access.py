@@ -9,7 +9,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, HTTPException, Request
 
-from plugins.organisations import Organisation, organisations
+from plugins.runtime.organisations import Organisation, organisations
 
 
 @dataclass(frozen=True, slots=True)

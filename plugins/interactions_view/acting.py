@@ -12,7 +12,7 @@ from plugins.interactions_view.access import VisitorDep
 from plugins.interactions_view.queries import ActQuery
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
-from plugins.ledger_admin import ACTS
+from plugins.pipeline.admin import ACTS
 
 router = APIRouter()
 

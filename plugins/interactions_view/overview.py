@@ -10,7 +10,7 @@ from plugins.interactions_view.access import VisitorDep
 from plugins.interactions_view.queries import Ahead, OverviewQuery, Span
 from plugins.interactions_view.rendering import Links, page
 from plugins.interactions_view.source import source
-from plugins.organisations import of_dag
+from plugins.runtime.organisations import of_dag
 
 router = APIRouter()
 

@@ -11,7 +11,7 @@ from include.interactions.states import Reason, State
 from include.ledger.reports.listing import Filter, Sort
 from include.ledger.reports.overview import OVERDUE
 from include.ledger.reports.responses import CardFilter
-from plugins.ledger_admin import ACTS
+from plugins.pipeline.admin import ACTS
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
 LONGEST = 200

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from include.interactions.states import Reason, State
 from plugins.interactions_view import words
-from plugins.organisations import Organisation, organisations
+from plugins.runtime.organisations import Organisation, organisations
 
 HERE = Path(__file__).parent
 

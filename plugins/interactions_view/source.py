@@ -17,11 +17,12 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import Connection, Engine
 
 from include.interactions.settings import Settings, SettingsError, load_settings
-from include.ledger import Ledger, LedgerRefusedError, use
+from include.ledger import Ledger, LedgerRefusedError
 from include.ledger.engine import connect_to_look
+from include.ledger.maintenance import use
 from plugins.kustomer.hook import KustomerHook
-from plugins.organisations import Organisation
-from plugins.run_context import ledger_url
+from plugins.runtime.organisations import Organisation
+from plugins.runtime.run_context import ledger_url
 from plugins.vendor_api.errors import ConfigurationError
 
 KEPT_SECONDS = 30

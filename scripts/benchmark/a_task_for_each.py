@@ -9,7 +9,7 @@ from typing import Any
 import requests
 from airflow.sdk import dag, get_current_context, task, task_group
 
-from plugins.stella_connect.sensor import SendDelaySensor
+from plugins.pipeline.sensor import SendDelaySensor
 
 
 @dag(schedule=None)

@@ -13,9 +13,9 @@ from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
 from include.interactions.span import Span
 from plugins.kustomer.hook import KustomerHook
-from plugins.kustomer.operator import ExtractClosedConversationsOperator, Extraction
-from plugins.run_context import open_ledger
-from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.extraction import ExtractClosedConversationsOperator, Extraction
+from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.runtime.run_context import open_ledger
 
 WINDOW_SECONDS = Settings().release_window_seconds
 EVER = datetime.max.replace(tzinfo=UTC)

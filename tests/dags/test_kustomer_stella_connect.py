@@ -8,10 +8,10 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 
 from include.interactions.settings import Settings
-from plugins.kustomer.operator import ExtractClosedConversationsOperator
-from plugins.notifier import notify_failure
-from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
-from plugins.stella_connect.sensor import SendDelaySensor
+from plugins.pipeline.extraction import ExtractClosedConversationsOperator
+from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.sensor import SendDelaySensor
+from plugins.runtime.notifier import notify_failure
 
 DAGS = Path(__file__).parents[2] / "dags"
 TASKS = [

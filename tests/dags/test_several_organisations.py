@@ -6,7 +6,7 @@ from pathlib import Path
 from airflow.dag_processing.dagbag import DagBag
 from airflow.serialization.serialized_objects import DagSerialization
 
-from plugins.organisations import ENVIRONMENT
+from plugins.runtime.organisations import ENVIRONMENT
 
 DAGS = Path(__file__).parents[2] / "dags"
 

@@ -10,10 +10,10 @@ from include.interactions.settings import Settings
 from include.ledger import Ledger
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
-from plugins.planning import plan_windows
-from plugins.stella_connect import release
+from plugins.pipeline import release
+from plugins.pipeline.planning import plan_windows
+from plugins.pipeline.release import LEASE, SENDING_LEASE
 from plugins.stella_connect.hook import StellaConnectHook
-from plugins.stella_connect.release import LEASE, SENDING_LEASE
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from include.ledger import Ledger
-from plugins.stella_connect.release import LEASE, SENDING_LEASE
+from plugins.pipeline.release import LEASE, SENDING_LEASE
 from scripts.postgres import running
 from scripts.waiting import wait_until
 from tests.support.pipeline import run_of

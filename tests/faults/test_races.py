@@ -10,8 +10,8 @@ import pytest
 
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
-from plugins.planning import plan_windows
-from plugins.stella_connect.release import LEASE, SENDERS, SENDING_LEASE
+from plugins.pipeline.planning import plan_windows
+from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
 from tests.support import release_process as work
 from tests.support.pipeline import run_of
 from tests.support.release_process import POINTS, DiskFull, Hit, context, is_stopped, started

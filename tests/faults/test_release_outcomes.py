@@ -13,8 +13,8 @@ from include.ledger import Ledger
 from include.sandbox import STELLA_KEY, STELLA_SECRET
 from include.sandbox.faults import Fault
 from plugins.kustomer.hook import KustomerHook
+from plugins.pipeline.release import MOST_PAUSES, Release, ReleaseInterrupted
 from plugins.stella_connect.hook import StellaConnectHook
-from plugins.stella_connect.release import MOST_PAUSES, Release, ReleaseInterrupted
 from tests.support import bad_server
 from tests.support.bad_server import answer, http, not_accepting, serving
 from tests.support.certificates import loopback_certificate

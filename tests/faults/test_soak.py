@@ -26,7 +26,7 @@ from include.ledger.schema import interaction, interaction_event
 from include.sandbox import STELLA_KEY, STELLA_SECRET
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
-from plugins.stella_connect.feedback import GRACE, Feedback
+from plugins.pipeline.feedback import GRACE, Feedback
 from plugins.stella_connect.hook import StellaConnectHook
 from scripts.postgres import running
 from tests.support import bad_server

@@ -34,8 +34,8 @@ from include.interactions.span import HOUR, Origin, Span, span_of
 from include.interactions.states import TRANSITIONS, Reason, State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction_event
-from plugins.kustomer.operator import Extraction
-from plugins.stella_connect import release
+from plugins.pipeline import release
+from plugins.pipeline.extraction import Extraction
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.ledger import NOON
 from tests.support.model_world import (

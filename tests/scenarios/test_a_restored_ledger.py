@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from include.ledger import Ledger, connect
-from include.ledger.__main__ import main
-from plugins.stella_connect.feedback import GRACE, Feedback
+from include.ledger.maintenance.command_line import main
+from plugins.pipeline.feedback import GRACE, Feedback
 from plugins.stella_connect.hook import StellaConnectHook
 from tests.support.pipeline import run_of
 

@@ -12,7 +12,7 @@ from include.sandbox import KUSTOMER_KEY, STELLA_KEY
 from include.sandbox import kustomer_records as records
 from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
-from plugins.preflight import check_configuration
+from plugins.pipeline.preflight import check_configuration
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from werkzeug import Response
 
-from plugins.stella_connect.feedback import GRACE, LONGEST_REREAD, Feedback, record_feedback
+from plugins.pipeline.feedback import GRACE, LONGEST_REREAD, Feedback, record_feedback
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.pipeline import run_of

@@ -15,12 +15,12 @@ from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 from structlog.testing import capture_logs
 
-from plugins.alarms import NAMES, raise_alarms
-from plugins.ledger_admin import admin_params, carry_out, check_form, retain
-from plugins.planning import plan_windows
-from plugins.reporting import report_run
-from plugins.stella_connect.feedback import record_feedback
-from plugins.stella_connect.sensor import SendDelaySensor
+from plugins.pipeline.admin import admin_params, carry_out, check_form, retain
+from plugins.pipeline.alarms import NAMES, raise_alarms
+from plugins.pipeline.feedback import record_feedback
+from plugins.pipeline.planning import plan_windows
+from plugins.pipeline.reporting import report_run
+from plugins.pipeline.sensor import SendDelaySensor
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")

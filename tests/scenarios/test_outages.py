@@ -9,9 +9,9 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.ledger import Ledger
 from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
-from plugins.kustomer.operator import DOUBT_OF_AN_AGENT, LONGEST_DOUBT
-from plugins.stella_connect import release
-from plugins.stella_connect.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
+from plugins.pipeline import release
+from plugins.pipeline.extraction import DOUBT_OF_AN_AGENT, LONGEST_DOUBT
+from plugins.pipeline.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
 from plugins.vendor_api.errors import VendorApiError
 from plugins.vendor_api.hook import READ_ATTEMPTS
 from tests.scenarios.conftest import HOUR

@@ -7,10 +7,10 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.sandbox import generate, start
-from plugins.alarms import raise_alarms
-from plugins.organisations import Organisation
-from plugins.preflight import check_configuration
-from plugins.stella_connect.feedback import record_feedback
+from plugins.pipeline.alarms import raise_alarms
+from plugins.pipeline.feedback import record_feedback
+from plugins.pipeline.preflight import check_configuration
+from plugins.runtime.organisations import Organisation
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import Pipeline, environment, run_of
 

@@ -7,7 +7,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from include.ledger import Ledger, connect
-from plugins.notifier import CONNECTION
+from plugins.runtime.notifier import CONNECTION
 from scripts.waiting import wait_until
 from tests.support.installation import HOUR, SEARCH_ROLE, Installation, Runs
 from tests.support.ledger import closing

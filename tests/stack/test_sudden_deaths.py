@@ -17,7 +17,7 @@ from include.ledger import Ledger, connect
 from include.ledger.schema import interaction
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
-from plugins.stella_connect.release import LEASE, SENDERS, SENDING_LEASE
+from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
 from scripts.airflow_api import FINAL_STATES
 from scripts.demo import DAG_ID
 from scripts.waiting import wait_until

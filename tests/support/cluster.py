@@ -12,7 +12,7 @@ from include.ledger import Ledger, connect
 from include.sandbox import Sandbox, generate, start
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND
-from plugins.stella_connect.release import SENDERS
+from plugins.pipeline.release import SENDERS
 from scripts.airflow_api import AirflowApi
 from scripts.cluster import Cluster, Vendors
 from scripts.demo import DAG_ID

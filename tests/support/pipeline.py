@@ -13,10 +13,10 @@ from sqlalchemy import text
 
 from include.ledger import Ledger, connect
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET, Sandbox
-from plugins.kustomer.operator import ExtractClosedConversationsOperator
-from plugins.organisations import DEFAULT, Organisation
-from plugins.planning import plan_windows
-from plugins.stella_connect.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.extraction import ExtractClosedConversationsOperator
+from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.planning import plan_windows
+from plugins.runtime.organisations import DEFAULT, Organisation
 
 WEB_URL = "https://acme.kustomerapp.com"
 RETRIES = 3

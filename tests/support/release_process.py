@@ -20,10 +20,10 @@ import time_machine
 
 from include.ledger import Ledger, claiming
 from include.ledger import release as ledger_release
-from plugins.planning import plan_windows
-from plugins.stella_connect import release as release_module
+from plugins.pipeline import release as release_module
+from plugins.pipeline.operators import ReleaseInteractionsOperator
+from plugins.pipeline.planning import plan_windows
 from plugins.stella_connect.hook import StellaConnectHook
-from plugins.stella_connect.operators import ReleaseInteractionsOperator
 from plugins.vendor_api import waiting
 from tests.support.pipeline import Pipeline, run_of
 

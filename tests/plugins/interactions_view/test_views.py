@@ -180,7 +180,7 @@ def test_the_page_cannot_change_the_ledger(filled: Filled) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     from plugins.interactions_view.source import source
-    from plugins.organisations import DEFAULT
+    from plugins.runtime.organisations import DEFAULT
 
     with pytest.raises(SQLAlchemyError), source(DEFAULT).read() as connection:
         connection.exec_driver_sql("DELETE FROM survey_response")

@@ -9,9 +9,9 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
-from plugins import ledger_admin
-from plugins.ledger_admin import ACTS, admin_params, carry_out, check_form, in_words, retain
-from plugins.run_context import is_first_of_the_day
+from plugins.pipeline import admin as ledger_admin
+from plugins.pipeline.admin import ACTS, admin_params, carry_out, check_form, in_words, retain
+from plugins.runtime.run_context import is_first_of_the_day
 from tests.support.ledger import LEASE, closing
 
 ONE = closing(1).conversation_id

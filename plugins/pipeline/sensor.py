@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 from airflow.sdk import BaseSensorOperator, Context
 
-from plugins.run_context import canonical_line
-from plugins.stella_connect.trigger import DueTimeTrigger
+from plugins.pipeline.trigger import DueTimeTrigger
+from plugins.runtime.run_context import canonical_line
 
 SHORT_WAIT = timedelta(seconds=30)
 """Waited in the worker: Airflow 3.3.2 can fail a task whose trigger fires seconds after the deferral."""

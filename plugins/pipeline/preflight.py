@@ -2,10 +2,10 @@
 
 from airflow.sdk import Context
 
-from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import open_ledger, own_interval_of, settings_of
+from plugins.runtime.failures import fail_for_good
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import open_ledger, own_interval_of, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 

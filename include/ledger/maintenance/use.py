@@ -1,7 +1,7 @@
 """Who uses this ledger, and whether it is the one that was used last.
 
 Two organisations in one ledger would send each other's customers their surveys. A ledger restored from an older
-copy would send again what has been sent since. A file's copy is marked when it is made (`include.ledger.backup`).
+copy would send again what has been sent since. A file's copy is marked when it is made (`maintenance.backup`).
 On PostgreSQL, where others make copies, the ledger remembers the table in which it was used: a dump makes another.
 """
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, LedgerRefusedError, connect
-from include.ledger.__main__ import main
+from include.ledger.maintenance.command_line import main
 from include.ledger.schema import metadata
 from tests.support.ledger import LEASE, NOON, Clock, closing
 

@@ -1,4 +1,4 @@
-from include.ledger.__main__ import main
+from include.ledger.maintenance.command_line import main
 
 
 def test_migrating_creates_the_ledger_and_may_be_repeated(ledger_url, capsys):

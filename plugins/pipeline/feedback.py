@@ -12,10 +12,10 @@ from airflow.sdk import Asset, Context
 
 from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
 from include.ledger import Cursor, Ledger, UnknownOutcome
-from plugins.failures import fail_for_good
-from plugins.metrics import count, level
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
+from plugins.runtime.failures import fail_for_good
+from plugins.runtime.metrics import count, level
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 log = logging.getLogger(__name__)

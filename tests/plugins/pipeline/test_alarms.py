@@ -12,9 +12,9 @@ import time_machine
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports.overview import OVERDUE
-from plugins import alarms
-from plugins.alarms import LOOKED_FOR, NAMES, raise_alarms
-from plugins.stella_connect.feedback import GRACE
+from plugins.pipeline import alarms
+from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
+from plugins.pipeline.feedback import GRACE
 from tests.support.ledger import LEASE, NOON, closing
 
 NOW = NOON

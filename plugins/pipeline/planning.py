@@ -8,8 +8,8 @@ from airflow.sdk import Context
 
 from include.interactions.release_windows import release_windows
 from include.interactions.span import span_of
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import (
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
     open_ledger,

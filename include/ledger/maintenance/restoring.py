@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, true, update
 
 from include.interactions.states import State
+from include.ledger.maintenance.use import admit
 from include.ledger.schema import interaction, ledger_restore
 from include.ledger.transition import Transition
-from include.ledger.use import admit
 
 DOUBT = "may have been sent before the ledger was restored"
 

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from include.interactions.settings import Settings, SettingsError, load_settings
 from include.interactions.span import Origin, own_interval
 from include.ledger import Ledger, LedgerRefusedError, connect
-from plugins.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import DEFAULT, Organisation
 
 QUARTER = timedelta(minutes=15)
 """The interval of the DAG that asks `is_first_of_the_day`."""

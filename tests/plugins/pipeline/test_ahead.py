@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from plugins.kustomer.ahead import one_ahead
+from plugins.pipeline.ahead import one_ahead
 
 SECONDS = 10
 

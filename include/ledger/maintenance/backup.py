@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, inspect
 
-from include.ledger.use import RESTORE, retire
+from include.ledger.maintenance.use import RESTORE, retire
 
 
 class BackupFailedError(Exception):

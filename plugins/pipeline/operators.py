@@ -7,13 +7,13 @@ from typing import Any
 from airflow.sdk import BaseOperator, Context
 
 from include.interactions.addresses import same_address
-from plugins.failures import fail_for_good
 from plugins.kustomer.hook import KustomerHook
-from plugins.metrics import count_interactions
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
+from plugins.pipeline.release import Release
+from plugins.runtime.failures import fail_for_good
+from plugins.runtime.metrics import count_interactions
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
-from plugins.stella_connect.release import Release
 
 
 class CheckAgentProfilesOperator(BaseOperator):

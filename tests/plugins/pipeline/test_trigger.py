@@ -5,7 +5,7 @@ import pytest
 import time_machine
 from airflow.sdk.module_loading import import_string
 
-from plugins.stella_connect.trigger import DueTimeTrigger
+from plugins.pipeline.trigger import DueTimeTrigger
 
 DUE = datetime(2026, 1, 5, 14, tzinfo=UTC)
 

@@ -13,10 +13,11 @@ from airflow.sdk import Context
 
 from include.ledger import Ledger
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
-from plugins.metrics import level
-from plugins.notifier import tell
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import (
+from plugins.pipeline.feedback import GRACE, REREAD_SPAN
+from plugins.runtime.metrics import level
+from plugins.runtime.notifier import tell
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
     is_first_of_the_day,
@@ -24,7 +25,6 @@ from plugins.run_context import (
     origin_of,
     settings_of,
 )
-from plugins.stella_connect.feedback import GRACE, REREAD_SPAN
 
 log = logging.getLogger(__name__)
 

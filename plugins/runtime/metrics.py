@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow.sdk.observability import stats
 
-from plugins.organisations import Organisation
+from plugins.runtime.organisations import Organisation
 
 
 def count(name: str, number: int, organisation: Organisation) -> None:

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from plugins.organisations import ENVIRONMENT, SCHEDULE, Organisation, OrganisationsError, of_dag, organisations
+from plugins.runtime.organisations import (
+    ENVIRONMENT,
+    SCHEDULE,
+    Organisation,
+    OrganisationsError,
+    of_dag,
+    organisations,
+)
 
 
 @pytest.fixture(autouse=True)

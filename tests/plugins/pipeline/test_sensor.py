@@ -4,7 +4,7 @@ import pytest
 import time_machine
 from airflow.sdk.exceptions import TaskDeferred
 
-from plugins.stella_connect.sensor import SHORT_WAIT, SendDelaySensor
+from plugins.pipeline.sensor import SHORT_WAIT, SendDelaySensor
 
 DUE = datetime(2026, 1, 5, 14, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Response
 
-from plugins.notifier import ATTEMPTS, CONNECTION, notify_failure, tell
+from plugins.runtime.notifier import ATTEMPTS, CONNECTION, notify_failure, tell
 
 FAILED_RUN: Any = {"dag": SimpleNamespace(dag_id="kustomer_stella_connect"), "run_id": "scheduled__1"}
 
@@ -67,7 +67,7 @@ def test_a_broken_webhook_is_logged_without_its_address_and_fails_nothing(
     tell("ALARM: 3 of 4")
 
     assert gone or len(webhook.log) == ATTEMPTS
-    (error,) = [one.getMessage() for one in caplog.records if one.name == "plugins.notifier"]
+    (error,) = [one.getMessage() for one in caplog.records if one.name == "plugins.runtime.notifier"]
     assert "s3cret" not in error
     assert f"the webhook of connection '{CONNECTION}' failed" in error
     if gone:

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.ledger import Ledger, connect
-from plugins.reporting import interactions_released, report_run
+from plugins.pipeline.reporting import interactions_released, report_run
 from tests.support.ledger import closing
 from tests.support.pipeline import run_of
 
@@ -97,11 +97,11 @@ def test_the_backlog_is_what_the_ledger_holds(ledger: Ledger) -> None:
 
 
 def test_it_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "plugins.reporting")
+    caplog.set_level("INFO", "plugins.pipeline.reporting")
 
     report_run(context_of(released(0.2, 3.5, sent=3)))
 
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "plugins.reporting"]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "plugins.pipeline.reporting"]
     assert line.startswith("run extracted.found=5 ")
     assert "released.sent=3" in line
     assert "\n" not in line

@@ -8,9 +8,9 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, Table, func, select, text
 
+from include.ledger.maintenance.use import retire
 from include.ledger.migrate import migrate, revisions, version
 from include.ledger.schema import interaction, metadata
-from include.ledger.use import retire
 
 BATCH = 10_000
 """Rows read at once."""

@@ -18,12 +18,12 @@ from include.interactions.settings import Settings
 from include.interactions.span import OLDEST, Span, span_of
 from include.interactions.states import Reason
 from include.ledger import Recorded
-from plugins.failures import fail_for_good
-from plugins.kustomer.ahead import one_ahead
 from plugins.kustomer.hook import KustomerHook
-from plugins.metrics import count_interactions
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import (
+from plugins.pipeline.ahead import one_ahead
+from plugins.runtime.failures import fail_for_good
+from plugins.runtime.metrics import count_interactions
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
     open_ledger,

@@ -11,8 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.states import State
 from include.ledger import ActRefusedError, Ledger
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import actor_of, canonical_line, open_ledger, settings_of
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from typing import Any
 from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from plugins.alarms import measure_backlog, refusals, sound
-from plugins.metrics import level
-from plugins.organisations import DEFAULT, Organisation
-from plugins.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
+from plugins.pipeline.alarms import measure_backlog, refusals, sound
+from plugins.runtime.metrics import level
+from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The tasks of the DAGs: what joins the two vendors and the ledger."""

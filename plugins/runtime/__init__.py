@@ -1,0 +1,1 @@
+"""What every task needs of Airflow: the run, its organisation, settings, metrics and messages."""
