@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from include.sandbox import changes
-from include.sandbox.kustomer_records import conversation_record, customer_record, user_record
+from include.sandbox.kustomer.records import conversation_record, customer_record, user_record
 from include.sandbox.model import Json
 from include.sandbox.page import page
 from include.sandbox.state import State

@@ -10,11 +10,11 @@ from typing import Any
 
 import uvicorn
 
-from include.sandbox.kustomer_app import kustomer_app
+from include.sandbox.kustomer.app import kustomer_app
 from include.sandbox.model import Organisation
 from include.sandbox.options import Options
 from include.sandbox.state import State
-from include.sandbox.stella_app import stella_app
+from include.sandbox.stella_connect.app import stella_app
 from include.sandbox.transport import App, FaultyApp, SandboxProtocol
 
 

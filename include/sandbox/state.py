@@ -3,11 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from include.sandbox.data_return import DataReturn
 from include.sandbox.faults import Faults
 from include.sandbox.limits import Budget
 from include.sandbox.model import Json, Organisation
 from include.sandbox.options import EXPIRED_KUSTOMER_KEY, KUSTOMER_KEY, Options
+from include.sandbox.stella_connect.data_return import DataReturn
 
 
 @dataclass(slots=True)

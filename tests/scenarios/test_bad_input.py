@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY
-from include.sandbox import kustomer_records as records
 from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
+from include.sandbox.kustomer import records
 from plugins.pipeline.preflight import check_configuration
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of

@@ -13,12 +13,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from include.sandbox import data_return
 from include.sandbox.control import add_control
 from include.sandbox.model import PROFILE_STATUSES, Employee, Json
 from include.sandbox.options import STELLA_KEY, STELLA_SECRET
 from include.sandbox.state import Received, Refused, State
-from include.sandbox.stella_requests import RefusedRequest, check
+from include.sandbox.stella_connect import data_return
+from include.sandbox.stella_connect.requests import RefusedRequest, check
 
 CLOCK_SKEW = 300
 """Seconds by which a JWT's `iat` may differ from our clock; the vendor's own figure is unknown."""

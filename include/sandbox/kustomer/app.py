@@ -9,10 +9,9 @@ from fastapi import FastAPI, Request, Response
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from include.sandbox import kustomer_records as records
-from include.sandbox import kustomer_search as search
 from include.sandbox.control import add_control
-from include.sandbox.kustomer_errors import KustomerError
+from include.sandbox.kustomer import records, search
+from include.sandbox.kustomer.errors import KustomerError
 from include.sandbox.limits import Standing
 from include.sandbox.model import Customer, Json, User
 from include.sandbox.state import State

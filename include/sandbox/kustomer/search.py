@@ -12,7 +12,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from include.sandbox.clock import day_to_ms, now_ms, to_ms
-from include.sandbox.kustomer_errors import KustomerError
+from include.sandbox.kustomer.errors import KustomerError
 from include.sandbox.model import Conversation, Customer, Json
 from include.sandbox.state import State
 

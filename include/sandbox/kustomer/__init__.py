@@ -1,0 +1,1 @@
+"""The simulator of Kustomer's REST API: records, searches, refusals, and the app that serves them."""
