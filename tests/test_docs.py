@@ -131,6 +131,14 @@ def test_nothing_more_is_promised(path):
     assert not re.search(r"exactly[\s-]+once", path.read_text(), re.IGNORECASE)
 
 
+def words_before(path: Path, heading: str) -> int:
+    return len(prose(path).partition(heading)[0].split())
+
+
+def test_a_reader_in_a_hurry_reads_at_most_a_thousand_words_before_the_reference():
+    assert words_before(README, "\n# Reference") <= 1_000
+
+
 def test_the_connections_in_the_readme_are_json():
     connections = re.findall(r"^(?:export )?AIRFLOW_CONN_\w+='(.*)'$", README.read_text(), re.MULTILINE)
 
