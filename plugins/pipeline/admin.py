@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.states import State
 from include.ledger import ActRefusedError, Ledger
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 
 log = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def check_form(context: Context) -> None:
     log.info(canonical_line("admin.asked", {"act": request.act, "dry_run": request.dry_run}))
 
 
-def carry_out(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
+def carry_out(context: Context, organisation: Organisation) -> dict[str, Any]:
     """Do what the form asks, or say what would change.
 
     Returns:
@@ -163,7 +163,7 @@ def carry_out(context: Context, organisation: Organisation = DEFAULT) -> dict[st
 
 
 def retain(
-    context: Context, organisation: Organisation = DEFAULT, *, dry_run: bool = False, why: str | None = None
+    context: Context, organisation: Organisation, *, dry_run: bool = False, why: str | None = None
 ) -> dict[str, Any]:
     """Erase names, addresses and comments of interactions settled more than `personal_data_retention_days` ago.
 
@@ -184,7 +184,7 @@ def _told(facts: dict[str, Any], organisation: Organisation) -> dict[str, Any]:
     return {**facts, "outcome": outcome}
 
 
-def in_words(facts: Mapping[str, Any], organisation: Organisation = DEFAULT) -> str:
+def in_words(facts: Mapping[str, Any], organisation: Organisation) -> str:
     """What an act did, or would do, for the person who started it."""
     told = [f"{facts[name]:,} {words}" for name, words in _OUTCOMES.items() if facts.get(name)]
     outcome = ", ".join(told) or "there is nothing to do"

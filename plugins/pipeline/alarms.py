@@ -16,7 +16,7 @@ from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN
 from plugins.runtime.metrics import level
 from plugins.runtime.notifier import tell
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
@@ -41,7 +41,7 @@ class Alarm:
     text: str
 
 
-def raise_alarms(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
+def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]:
     """Look at the ledger alone, whatever vendors and the pipeline are doing, and raise what stands.
 
     Each alarm is logged as long as it stands; people are told when it begins, and again once a day.
@@ -74,7 +74,7 @@ def sound(alarm: Alarm, *, tell_people: bool = True) -> None:
 
 
 def measure_backlog(
-    ledger: Ledger, now: datetime, organisation: Organisation = DEFAULT, grace: timedelta = OVERDUE
+    ledger: Ledger, now: datetime, organisation: Organisation, grace: timedelta = OVERDUE
 ) -> dict[str, Any]:
     """What has not come to an end, also as metrics; `oldest_overdue_seconds` counts from the due time."""
     left = ledger.backlog(grace=grace)

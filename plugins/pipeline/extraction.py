@@ -22,7 +22,7 @@ from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.ahead import one_ahead
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count_interactions
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
@@ -47,7 +47,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
     the search without being one.
     """
 
-    def __init__(self, *, organisation: Organisation = DEFAULT, **kwargs: Any) -> None:
+    def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.organisation = organisation
 

@@ -14,7 +14,7 @@ from include.interactions.survey_response import CLOCK_SLACK, read_survey_respon
 from include.ledger import Cursor, Ledger, UnknownOutcome
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count, level
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
@@ -30,7 +30,7 @@ LONGEST_REREAD = timedelta(days=30)
 """By then Stella Connect may have expunged what it held (4.5)."""
 
 
-def survey_responses_read(organisation: Organisation = DEFAULT) -> Asset:
+def survey_responses_read(organisation: Organisation) -> Asset:
     """Emitted once a run, with the run's counts."""
     return Asset(
         name=organisation.own("survey_responses_read"),
@@ -38,7 +38,7 @@ def survey_responses_read(organisation: Organisation = DEFAULT) -> Asset:
     )
 
 
-def record_feedback(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
+def record_feedback(context: Context, organisation: Organisation) -> dict[str, Any]:
     """Read what is new, settle what can be settled, and tell in one log line, metrics and an asset event.
 
     Raises:

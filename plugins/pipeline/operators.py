@@ -11,7 +11,7 @@ from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.release import Release
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count_interactions
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
@@ -25,7 +25,7 @@ class CheckAgentProfilesOperator(BaseOperator):
     Returns counts: `agents` with planned interactions, of them `not_approved`, and their `interactions_at_risk`.
     """
 
-    def __init__(self, *, organisation: Organisation = DEFAULT, **kwargs: Any) -> None:
+    def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.organisation = organisation
 
@@ -64,7 +64,7 @@ class ReleaseInteractionsOperator(BaseOperator):
 
     template_fields = ("window",)
 
-    def __init__(self, *, window: Mapping[str, Any], organisation: Organisation = DEFAULT, **kwargs: Any) -> None:
+    def __init__(self, *, window: Mapping[str, Any], organisation: Organisation, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = window
         self.organisation = organisation

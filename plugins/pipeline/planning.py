@@ -8,7 +8,7 @@ from airflow.sdk import Context
 
 from include.interactions.release_windows import release_windows
 from include.interactions.span import span_of
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
@@ -21,7 +21,7 @@ from plugins.runtime.run_context import (
 log = logging.getLogger(__name__)
 
 
-def plan_windows(context: Context, organisation: Organisation = DEFAULT) -> list[dict[str, Any]]:
+def plan_windows(context: Context, organisation: Organisation) -> list[dict[str, Any]]:
     """What falls due before the next run has taken over, grouped into release windows, overdue ones first.
 
     It does not matter which run found an interaction. Interactions whose release died before sending are planned

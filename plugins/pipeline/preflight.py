@@ -4,12 +4,12 @@ from airflow.sdk import Context
 
 from plugins.kustomer.hook import KustomerHook
 from plugins.runtime.failures import fail_for_good
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import open_ledger, own_interval_of, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 
-def check_configuration(context: Context, organisation: Organisation = DEFAULT) -> None:
+def check_configuration(context: Context, organisation: Organisation) -> None:
     """Read the settings and the three connections, without a request to a vendor.
 
     Raises:

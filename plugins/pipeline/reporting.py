@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from plugins.pipeline.alarms import measure_backlog, refusals, sound
 from plugins.runtime.metrics import level
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FAILED = ("failed", "upstream_failed")
 
 
-def interactions_released(organisation: Organisation = DEFAULT) -> Asset:
+def interactions_released(organisation: Organisation) -> Asset:
     """Emitted once a run, with the run's counts."""
     return Asset(
         name=organisation.own("interactions_released"),
@@ -27,7 +27,7 @@ def interactions_released(organisation: Organisation = DEFAULT) -> Asset:
     )
 
 
-def report_run(context: Context, organisation: Organisation = DEFAULT) -> dict[str, Any]:
+def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
     """Sum up the run in one log line, metrics and an asset event; fail it if anything before failed.
 
     Raises:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseSensorOperator, Context
 
-from plugins.pipeline.trigger import DueTimeTrigger
 from plugins.runtime.run_context import canonical_line
 
 SHORT_WAIT = timedelta(seconds=30)
@@ -49,4 +49,4 @@ class SendDelaySensor(BaseSensorOperator):
 
     def _defer(self, due_until: datetime) -> NoReturn:
         self.log.info("waiting until %s", due_until.isoformat())
-        self.defer(trigger=DueTimeTrigger(due_until), method_name="execute_complete")
+        self.defer(trigger=DateTimeTrigger(due_until), method_name="execute_complete")

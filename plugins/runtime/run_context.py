@@ -12,13 +12,13 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 from include.interactions.settings import Settings, SettingsError, load_settings
 from include.interactions.span import Origin, own_interval
 from include.ledger import Ledger, LedgerRefusedError, connect
-from plugins.runtime.organisations import DEFAULT, Organisation
+from plugins.runtime.organisations import Organisation
 
 QUARTER = timedelta(minutes=15)
 """The interval of the DAG that asks `is_first_of_the_day`."""
 
 
-def settings_of(context: Context, organisation: Organisation = DEFAULT) -> Settings:
+def settings_of(context: Context, organisation: Organisation) -> Settings:
     """The settings of this run: trigger form, else Variable, else default.
 
     Raises:
@@ -36,7 +36,7 @@ def settings_of(context: Context, organisation: Organisation = DEFAULT) -> Setti
         raise AirflowFailException(msg) from None
 
 
-def open_ledger(organisation: Organisation = DEFAULT) -> Ledger:
+def open_ledger(organisation: Organisation) -> Ledger:
     """The organisation's ledger, its schema up to date.
 
     Raises:

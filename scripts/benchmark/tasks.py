@@ -15,6 +15,7 @@ from include.interactions.span import Span
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.extraction import ExtractClosedConversationsOperator, Extraction
 from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.runtime.organisations import DEFAULT
 from plugins.runtime.run_context import open_ledger
 
 WINDOW_SECONDS = Settings().release_window_seconds
@@ -24,9 +25,9 @@ EVER = datetime.max.replace(tzinfo=UTC)
 def whole_run(closed_from: str, closed_to: str) -> dict[str, Any]:
     """Extract, check and release, in the windows that the hourly run would have made of these due times."""
     context = _context(closed_from, closed_to)
-    ExtractClosedConversationsOperator(task_id="extract").execute(context)
-    CheckAgentProfilesOperator(task_id="check").execute(context)
-    due_times = open_ledger().due(EVER)
+    ExtractClosedConversationsOperator(task_id="extract", organisation=DEFAULT).execute(context)
+    CheckAgentProfilesOperator(task_id="check", organisation=DEFAULT).execute(context)
+    due_times = open_ledger(DEFAULT).due(EVER)
     windows = list(release_windows(due_times, due_times[0] - timedelta(seconds=1), WINDOW_SECONDS))
     for window in windows:
         _release(context, window.due_from, window.due_until)
@@ -37,7 +38,7 @@ def extract(
     closed_from: str, closed_to: str, seconds_until_send: int = 60, *, throttled: bool = False
 ) -> dict[str, Any]:
     """Extract; seconds, and the memory in MiB that came on top of the imports."""
-    settings, ledger = Settings(seconds_until_send=seconds_until_send), open_ledger()
+    settings, ledger = Settings(seconds_until_send=seconds_until_send), open_ledger(DEFAULT)
     ledger.migrate()
     imported = psutil.Process().memory_info().rss
     start, end = datetime.fromisoformat(closed_from), datetime.fromisoformat(closed_to)
@@ -58,7 +59,7 @@ def extract(
 def release_planned(closed_from: str, closed_to: str) -> dict[str, Any]:
     """Release everything planned, window by window, each when its last interaction is due; seconds of the tasks."""
     context = _context(closed_from, closed_to)
-    due_times = open_ledger().due(EVER)
+    due_times = open_ledger(DEFAULT).due(EVER)
     seconds = 0.0
     windows = list(release_windows(due_times, datetime.now(UTC), WINDOW_SECONDS))
     for window in windows:
@@ -78,7 +79,7 @@ def _peak_memory() -> int:
 
 def _release(context: Context, due_from: datetime, due_until: datetime) -> None:
     window = {"due_from": due_from.isoformat(), "due_until": due_until.isoformat()}
-    ReleaseInteractionsOperator(task_id="release", window=window).execute(context)
+    ReleaseInteractionsOperator(task_id="release", window=window, organisation=DEFAULT).execute(context)
 
 
 def _context(closed_from: str, closed_to: str) -> Context:

@@ -13,6 +13,7 @@ from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline import release
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.release import LEASE, SENDING_LEASE
+from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from tests.support.pipeline import run_of
 
@@ -105,7 +106,7 @@ def test_a_release_whose_wait_ended_early_sends_nothing_and_one_resumed_twice_se
     settings(seconds_until_send=4 * 3600)
     conversation = close()
     pipeline.extract(run_of(hour))
-    (window,) = plan_windows(run_of(hour + 3 * HOUR))
+    (window,) = plan_windows(run_of(hour + 3 * HOUR), DEFAULT)
 
     early = pipeline.release(run_of(hour), window)
     assert (early["sent"], pipeline.states()) == (0, {conversation: "planned"})

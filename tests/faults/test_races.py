@@ -12,6 +12,7 @@ from include.ledger import Ledger
 from include.sandbox.faults import Fault
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
+from plugins.runtime.organisations import DEFAULT
 from tests.support import release_process as work
 from tests.support.pipeline import run_of
 from tests.support.release_process import POINTS, DiskFull, Hit, context, is_stopped, started
@@ -36,7 +37,7 @@ def planned(pipeline, close, hour):
     def plan(number: int) -> tuple[list[str], dict[str, object]]:
         conversations = [close(minute=one / 1000) for one in range(number)]
         pipeline.extract(run_of(hour))
-        (window,) = plan_windows(run_of(hour))
+        (window,) = plan_windows(run_of(hour), DEFAULT)
         assert window["count"] == number
         return conversations, window
 

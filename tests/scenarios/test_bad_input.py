@@ -13,6 +13,7 @@ from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
 from include.sandbox.kustomer import records
 from plugins.pipeline.preflight import check_configuration
+from plugins.runtime.organisations import DEFAULT
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of
 
@@ -134,7 +135,7 @@ class TestARunThatCannotBeConfigured:
     def test_fails_when_a_connection_is_missing(self, hour, connection, conn_id):
         connection(conn_id, None)
 
-        assert conn_id in for_good(check_configuration, run_of(hour))
+        assert conn_id in for_good(check_configuration, run_of(hour), DEFAULT)
 
     @pytest.mark.parametrize(
         ("conn_id", "changes", "said"),
@@ -153,7 +154,7 @@ class TestARunThatCannotBeConfigured:
     def test_fails_when_a_connection_is_incomplete_or_unsafe(self, hour, connection, conn_id, changes, said):
         connection(conn_id, changes)
 
-        told = for_good(check_configuration, run_of(hour))
+        told = for_good(check_configuration, run_of(hour), DEFAULT)
 
         assert [word for word in [conn_id, *said] if word not in told] == []
 
@@ -173,19 +174,19 @@ class TestARunThatCannotBeConfigured:
     def test_fails_by_a_setting_that_is_unknown_or_not_allowed(self, hour, settings, setting, value, allowed):
         settings(**{setting: value})
 
-        told = for_good(check_configuration, run_of(hour))
+        told = for_good(check_configuration, run_of(hour), DEFAULT)
 
         assert repr(setting) in told
         assert allowed in told
 
     def test_fails_by_a_setting_of_the_trigger_form(self, hour):
-        assert "'seconds_until_send'" in for_good(check_configuration, run_of(hour, seconds_until_send=-5))
+        assert "'seconds_until_send'" in for_good(check_configuration, run_of(hour, seconds_until_send=-5), DEFAULT)
 
     @pytest.mark.parametrize("variable", ["{seconds_until_send: 60}", "[]", '"60"'])
     def test_fails_by_a_variable_that_is_no_object_of_settings(self, hour, monkeypatch, variable):
         monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", variable)
 
-        told = for_good(check_configuration, run_of(hour))
+        told = for_good(check_configuration, run_of(hour), DEFAULT)
 
         assert "kustomer_stella_connect" in told
         assert "JSON" in told
@@ -195,10 +196,10 @@ class TestARunThatCannotBeConfigured:
         run["params"] = {"start": "yesterday"}
         run["dag_run"].data_interval_start = run["dag_run"].data_interval_end = None
 
-        assert "'start'" in for_good(check_configuration, run)
+        assert "'start'" in for_good(check_configuration, run, DEFAULT)
 
     def test_passes_otherwise(self, hour):
-        check_configuration(run_of(hour))
+        check_configuration(run_of(hour), DEFAULT)
 
 
 class TestRecords:

@@ -11,6 +11,7 @@ import pytest
 from werkzeug import Response
 
 from plugins.pipeline.feedback import GRACE, LONGEST_REREAD, Feedback, record_feedback
+from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.pipeline import run_of
@@ -234,7 +235,7 @@ class TestAnOrganisation:
         pipeline.run(run_of(hour))
         outlets = defaultdict(SimpleNamespace)
 
-        facts = record_feedback({**run_of(hour), "outlet_events": outlets})
+        facts = record_feedback({**run_of(hour), "outlet_events": outlets}, DEFAULT)
 
         assert facts["answered"] > 50
         assert [event.extra for event in outlets.values()] == [facts]

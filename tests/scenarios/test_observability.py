@@ -21,6 +21,7 @@ from plugins.pipeline.feedback import record_feedback
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.reporting import report_run
 from plugins.pipeline.sensor import SendDelaySensor
+from plugins.runtime.organisations import DEFAULT
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -92,15 +93,15 @@ def test_each_task_of_each_dag_logs_one_line_of_counts(pipeline, context, close,
 
     did("extract_closed_conversations", lambda: pipeline.extract(context))
     did("check_agent_profiles", lambda: pipeline.check(context))
-    windows = did("plan_release_windows", lambda: plan_windows(context))
+    windows = did("plan_release_windows", lambda: plan_windows(context, DEFAULT))
     did("release_window.wait_until_due", lambda: SendDelaySensor(task_id="wait", window=due).execute({}))
     releases = did("release_window.release_interactions", lambda: [pipeline.release(context, windows[0])])
-    did("report", lambda: report_run(context))
-    did("record_survey_responses", lambda: record_feedback(context))
-    did("raise_alarms", lambda: raise_alarms(context))
-    did("retain_personal_data", lambda: retain(context))
+    did("report", lambda: report_run(context, DEFAULT))
+    did("record_survey_responses", lambda: record_feedback(context, DEFAULT))
+    did("raise_alarms", lambda: raise_alarms(context, DEFAULT))
+    did("retain_personal_data", lambda: retain(context, DEFAULT))
     did("check_form", lambda: check_form(form(act="show_history", conversation_id=known)))
-    did("carry_out", lambda: carry_out(form(act="show_history", conversation_id=known)))
+    did("carry_out", lambda: carry_out(form(act="show_history", conversation_id=known), DEFAULT))
 
     history = lines.pop("carry_out")
     assert {task: len(said) for task, said in lines.items()} == dict.fromkeys(lines, 1)
@@ -117,8 +118,8 @@ def test_airflows_metrics_tell_what_happened(pipeline, context, measured):
         "plan_release_windows": [{}],
         "release_window.release_interactions": [release],
     }
-    report_run(context)
-    raise_alarms(context)
+    report_run(context, DEFAULT)
+    raise_alarms(context, DEFAULT)
 
     metrics, states = measured(), list(pipeline.states().values())
 
@@ -143,9 +144,9 @@ def test_what_nobody_releases_is_an_alarm_that_reaches_a_person(
     planned = list(pipeline.states().values()).count("planned")
     pipeline.sandbox.state.faults.replace([{"match": {"path_prefix": "/"}, "kind": "500"}])
 
-    facts = raise_alarms(context)
+    facts = raise_alarms(context, DEFAULT)
     context["results"]["raise_alarms"] = facts
-    raise_alarms(context)  # a quarter of an hour later it still stands
+    raise_alarms(context, DEFAULT)  # a quarter of an hour later it still stands
 
     assert (facts["overdue"], facts["alarms"]) == (planned, ["overdue"])
     assert facts["oldest_overdue_seconds"] >= timedelta(hours=1).total_seconds()

@@ -23,6 +23,7 @@ from include.ledger import release as ledger_release
 from plugins.pipeline import release as release_module
 from plugins.pipeline.operators import ReleaseInteractionsOperator
 from plugins.pipeline.planning import plan_windows
+from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api import waiting
 from tests.support.pipeline import Pipeline, run_of
@@ -99,7 +100,7 @@ def release(
     _prepare(environment)
     if hit:
         hit.prepare()
-    ReleaseInteractionsOperator(task_id="release", window=window).execute(run_of(start))
+    ReleaseInteractionsOperator(task_id="release", window=window, organisation=DEFAULT).execute(run_of(start))
 
 
 def release_under_a_short_lease(
@@ -116,7 +117,7 @@ def release_together(
     """Release the window in the same moment as the other processes."""
     _prepare(environment)
     gate.wait(60)
-    ReleaseInteractionsOperator(task_id="release", window=window).execute(run_of(start))
+    ReleaseInteractionsOperator(task_id="release", window=window, organisation=DEFAULT).execute(run_of(start))
 
 
 def run_together(
@@ -162,9 +163,11 @@ def release_for_ever(
     with time_machine.travel(datetime.now(UTC) - behind) if behind else nullcontext():
         while True:
             with suppress(Exception):  # a failed task; the next round is its retry
-                for window in plan_windows(run):
+                for window in plan_windows(run, DEFAULT):
                     if datetime.fromisoformat(window["due_until"]) <= datetime.now(UTC):
-                        ReleaseInteractionsOperator(task_id="release", window=window).execute(run)
+                        ReleaseInteractionsOperator(task_id="release", window=window, organisation=DEFAULT).execute(
+                            run
+                        )
 
 
 def _prepare(environment: Mapping[str, str], factor: float = 0) -> None:

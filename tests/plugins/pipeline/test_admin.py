@@ -1,6 +1,7 @@
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
 from plugins.pipeline import admin as ledger_admin
 from plugins.pipeline.admin import ACTS, admin_params, carry_out, check_form, in_words, retain
+from plugins.runtime.organisations import DEFAULT
 from plugins.runtime.run_context import is_first_of_the_day
 from tests.support.ledger import LEASE, closing
 
@@ -40,7 +42,7 @@ def done(act: str, **fields: Any) -> dict[str, Any]:
     """Both tasks, one after the other, not as a dry run."""
     context = form(act, dry_run=False, reason="ticket 12", **fields)
     check_form(context)
-    return carry_out(context)
+    return carry_out(context, DEFAULT)
 
 
 def last(ledger: Ledger) -> tuple[Any, ...]:
@@ -55,7 +57,7 @@ def recent(number: int = 1, **fields: Any) -> Any:
 def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
     ledger.record([recent()], "extraction")
     context = form("cancel", conversation_id=ONE, reason="ticket 12")
-    assert carry_out(context) == {
+    assert carry_out(context, DEFAULT) == {
         "act": "cancel",
         "dry_run": True,
         "cancelled": 1,
@@ -74,7 +76,7 @@ def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
 
 def test_without_a_user_the_event_names_the_run(ledger: Ledger) -> None:
     ledger.record([recent()], "extraction")
-    carry_out(form("release_now", user=None, conversation_id=ONE, reason="ticket 12", dry_run=False))
+    carry_out(form("release_now", user=None, conversation_id=ONE, reason="ticket 12", dry_run=False), DEFAULT)
     assert last(ledger)[-1] == "manual__1"
 
 
@@ -117,7 +119,7 @@ def test_a_conversations_history_is_printed_and_returned_without_personal_data(
     ledger.record([recent()], "extraction")
     done("cancel", conversation_id=ONE)
     with caplog.at_level(logging.INFO):
-        shown = carry_out(form("show_history", conversation_id=ONE))
+        shown = carry_out(form("show_history", conversation_id=ONE), DEFAULT)
     assert [(event["from"], event["to"], event["reason"]) for event in shown["events"]] == [
         (None, "planned", None),
         ("planned", "cancelled", "by_hand"),
@@ -132,7 +134,7 @@ def test_a_conversations_history_is_printed_and_returned_without_personal_data(
 def test_an_unknown_conversation_fails_the_task(ledger: Ledger, act: str) -> None:
     fields = {"settle_as": "sent"} if act == "settle_unknown" else {}
     with pytest.raises(AirflowFailException, match="knows no conversation 'nobody'"):
-        carry_out(form(act, conversation_id="nobody", reason="ticket 12", dry_run=False, **fields))
+        carry_out(form(act, conversation_id="nobody", reason="ticket 12", dry_run=False, **fields), DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], message: str
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_INTERACTION_LEDGER", raising=False)
-    for step in (check_form, carry_out):
+    for step in (check_form, partial(carry_out, organisation=DEFAULT)):
         with pytest.raises(AirflowFailException, match=message) as failure:
             step(form(**fields))
         assert "example.com" not in str(failure.value)
@@ -193,12 +195,12 @@ def test_retention_follows_the_setting_whoever_starts_it(
     long_ago = Ledger(connect(ledger_url), lambda: NOW - timedelta(days=11))
     long_ago.record([recent(1, skip=Reason.MERGED)], "extraction")
     ledger.record([recent(2, skip=Reason.MERGED)], "extraction")
-    facts = carry_out(form("apply_retention"))
+    facts = carry_out(form("apply_retention"), DEFAULT)
     assert "With it switched off: 1 erased." in facts.pop("outcome")
     assert facts == {"act": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
-    assert retain(form("show_history"))["erased"] == 1
+    assert retain(form("show_history"), DEFAULT)["erased"] == 1
     assert last(ledger) == (State.SKIPPED, State.SKIPPED, Reason.ERASED, "retention of 10 days", "ada (manual__1)")
-    assert retain(form("show_history"))["erased"] == 0
+    assert retain(form("show_history"), DEFAULT)["erased"] == 0
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_retention_follows_the_setting_whoever_starts_it(
     ],
 )
 def test_an_act_tells_in_words_what_it_did(facts: dict[str, Any], words: str) -> None:
-    assert in_words(facts) == words
+    assert in_words(facts, DEFAULT) == words
 
 
 @pytest.mark.parametrize(

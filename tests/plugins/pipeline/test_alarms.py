@@ -15,6 +15,7 @@ from include.ledger.reports.overview import OVERDUE
 from plugins.pipeline import alarms
 from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.pipeline.feedback import GRACE
+from plugins.runtime.organisations import DEFAULT
 from tests.support.ledger import LEASE, NOON, closing
 
 NOW = NOON
@@ -70,7 +71,7 @@ def posted(ledger: Ledger, number: int) -> Any:
 def test_a_quiet_ledger_raises_nothing(at: Any, told: list[str]) -> None:
     due(at(), 1, -MINUTE)
 
-    facts = raise_alarms(run())
+    facts = raise_alarms(run(), DEFAULT)
 
     assert (facts["planned"], facts["alarms"], told) == (1, [], [])
 
@@ -79,21 +80,21 @@ def test_a_quiet_ledger_raises_nothing(at: Any, told: list[str]) -> None:
 def test_overdue_by_more_than_ten_minutes_is_an_alarm(at: Any, ago: timedelta, expected: list[str]) -> None:
     due(at(), 1, ago)
 
-    assert raise_alarms(run())["alarms"] == expected
+    assert raise_alarms(run(), DEFAULT)["alarms"] == expected
 
 
 def test_what_waits_for_a_wide_window_is_not_overdue(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"release_window_seconds": 1800}))
     due(at(), 1, timedelta(minutes=50))
 
-    assert raise_alarms(run())["alarms"] == []
+    assert raise_alarms(run(), DEFAULT)["alarms"] == []
 
 
 def test_what_a_dead_release_holds_is_overdue_too(at: Any) -> None:
     due(at(), 1, timedelta(hours=1))
     at(LEASE * 2).claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
 
-    assert raise_alarms(run())["alarms"] == ["overdue"]
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["overdue"]
 
 
 @pytest.mark.parametrize(("later", "expected"), [(-MINUTE, []), (LOOKED_FOR + MINUTE, ["unknown"])])
@@ -103,7 +104,7 @@ def test_an_outcome_that_stays_unknown_past_the_grace_is_an_alarm(
     then = at(GRACE + later)
     then.unknown(posted(then, 1), None, "read timeout")
 
-    assert raise_alarms(run())["alarms"] == expected
+    assert raise_alarms(run(), DEFAULT)["alarms"] == expected
     assert ["interaction_ledger_admin" in text for text in told] == [True] * len(expected)
 
 
@@ -111,7 +112,7 @@ def test_what_is_sent_and_not_shown_is_an_alarm(at: Any) -> None:
     then = at(GRACE + MINUTE)
     then.sent(posted(then, 1), 201)
 
-    assert raise_alarms(run())["alarms"] == ["not_shown"]
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["not_shown"]
 
 
 def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
@@ -120,7 +121,7 @@ def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
     shown = [SurveyResponse(uuid=f"u{n}", sequence_id=n, requested_via="API", **one) for n in (1, 2)]
     at().record_responses(shown)
 
-    assert raise_alarms(run())["alarms"] == ["shown_twice"]
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["shown_twice"]
 
 
 @pytest.mark.parametrize(("sent", "expected"), [(19, []), (18, ["refused"])])
@@ -129,7 +130,7 @@ def test_more_than_five_per_cent_refusals_are_an_alarm(at: Any, sent: int, expec
         at().sent(posted(at(), number), 201)
     at().rejected(posted(at(), 99), 400, "no such channel")
 
-    assert raise_alarms(run())["alarms"] == expected
+    assert raise_alarms(run(), DEFAULT)["alarms"] == expected
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_people_are_told_when_it_begins_and_once_a_day_and_the_log_each_time(
 ) -> None:
     due(at(), 1, timedelta(days=1))
 
-    raise_alarms(run(before, clock, kind))
+    raise_alarms(run(before, clock, kind), DEFAULT)
 
     assert len(told) == messages
     (line,) = [one for one in caplog.records if one.levelname == "ERROR"]
@@ -163,5 +164,5 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     due(at(), 3, timedelta(days=1))
     at().rejected(posted(at(), 4), 400, "customer4@example.com is unknown")
 
-    assert set(raise_alarms(run())["alarms"]) == set(NAMES) - {"shown_twice"}
+    assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice"}
     assert not [text for text in told if "@" in text or "customer" in text.lower()]

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.ledger import Ledger, connect
 from plugins.pipeline.reporting import interactions_released, report_run
+from plugins.runtime.organisations import DEFAULT
 from tests.support.ledger import closing
 from tests.support.pipeline import run_of
 
@@ -69,17 +70,17 @@ def context_of(*releases: object, extracted: object = EXTRACTED, failed: int = 0
 def test_the_windows_are_summed_up_with_the_least_and_the_most_lateness() -> None:
     context = context_of(released(0.2, 3.5, sent=3, rejected=1), None, released(1.0, 41.0, sent=2), released())
 
-    facts = report_run(context)
+    facts = report_run(context, DEFAULT)
 
     assert facts["windows"] == 4
     assert facts["released"] == {"sent": 5, "rejected": 1, "late_seconds": {"least": 0.2, "most": 41.0}}
     assert facts["extracted"] == {"found": 5, "planned": 4, "skipped": {"merged": 1}}
     assert facts["profiles"] == PROFILES
-    assert context["outlet_events"][interactions_released()].extra == facts
+    assert context["outlet_events"][interactions_released(DEFAULT)].extra == facts
 
 
 def test_a_run_without_anything_due_is_an_honest_zero() -> None:
-    facts = report_run(context_of())
+    facts = report_run(context_of(), DEFAULT)
 
     assert facts["windows"] == 0
     assert facts["released"] == {"late_seconds": {"least": None, "most": None}}
@@ -89,7 +90,7 @@ def test_a_run_without_anything_due_is_an_honest_zero() -> None:
 def test_the_backlog_is_what_the_ledger_holds(ledger: Ledger) -> None:
     ledger.record([closing(1), closing(2, closed_at=datetime.now(UTC))], "run")
 
-    backlog = report_run(context_of())["backlog"]
+    backlog = report_run(context_of(), DEFAULT)["backlog"]
 
     since = (datetime.now(UTC) - closing(1).due_at).total_seconds()
     assert backlog.pop("oldest_overdue_seconds") == pytest.approx(since, abs=60)
@@ -99,7 +100,7 @@ def test_the_backlog_is_what_the_ledger_holds(ledger: Ledger) -> None:
 def test_it_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "plugins.pipeline.reporting")
 
-    report_run(context_of(released(0.2, 3.5, sent=3)))
+    report_run(context_of(released(0.2, 3.5, sent=3)), DEFAULT)
 
     (line,) = [record.getMessage() for record in caplog.records if record.name == "plugins.pipeline.reporting"]
     assert line.startswith("run extracted.found=5 ")
@@ -111,9 +112,9 @@ def test_a_run_with_a_failed_task_fails_and_still_says_what_it_did() -> None:
     context = context_of(released(0.2, 3.5, sent=3), extracted=None, failed=2)
 
     with pytest.raises(AirflowFailException, match="2 task instances of this run failed or never ran"):
-        report_run(context)
+        report_run(context, DEFAULT)
 
-    assert context["outlet_events"][interactions_released()].extra["released"]["sent"] == 3
+    assert context["outlet_events"][interactions_released(DEFAULT)].extra["released"]["sent"] == 3
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_an_extraction_that_outlasted_the_handover_is_warned_of(
 ) -> None:
     finished = {**EXTRACTED, "finished_at": (END + timedelta(minutes=minutes)).isoformat()}
 
-    report_run(context_of(extracted=finished, origin=origin))
+    report_run(context_of(extracted=finished, origin=origin), DEFAULT)
 
     assert ("after the handover ended" in caplog.text) is warned
 
@@ -139,7 +140,7 @@ def test_an_extraction_that_outlasted_the_handover_is_warned_of(
 def test_more_than_five_per_cent_refusals_are_an_alarm(
     caplog: pytest.LogCaptureFixture, rejected: int, alarmed: bool
 ) -> None:
-    report_run(context_of(released(0.2, 3.5, sent=100 - rejected, rejected=rejected)))
+    report_run(context_of(released(0.2, 3.5, sent=100 - rejected, rejected=rejected)), DEFAULT)
 
     alarms = [one.levelname for one in caplog.records if "ALARM: Stella Connect refused" in one.getMessage()]
     assert alarms == ["ERROR"] * alarmed
