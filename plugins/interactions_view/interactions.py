@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,7 +27,6 @@ from plugins.interactions_view.words import answer, step_title
 
 router = APIRouter()
 
-_BY_HAND = re.compile(r"^(?P<person>.+) \((?P<run>.+)\)$")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 COLUMNS = (
     "conversation_id",
@@ -156,9 +154,10 @@ class ToldStep:
 def told(step: Step, visitor: Visitor) -> ToldStep:
     """The step as the timeline shows it."""
     title, dags = step_title(step), visitor.organisation
-    if by_hand := _BY_HAND.match(step.actor or ""):
-        person = by_hand["person"] if visitor.sees_personal_data else "a person"
-        return ToldStep(step, title, dags.admin_dag_id, by_hand["run"], "by hand", person)
+    person, _, run = (step.actor or "").removesuffix(")").rpartition(" (")
+    if person and run and (step.actor or "").endswith(")"):
+        shown = person if visitor.sees_personal_data else "a person"
+        return ToldStep(step, title, dags.admin_dag_id, run, "by hand", shown)
     # The ledger names runs, not DAGs. Besides people (above) only the feedback DAG settles what is unknown, and
     # only its daily retention leaves a note.
     if step.from_state in (State.UNKNOWN, step.to_state):

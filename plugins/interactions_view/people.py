@@ -8,7 +8,8 @@ from include.ledger.reports.people import Agent, Customer
 from include.ledger.reports.responses import Card
 from plugins.interactions_view.access import Visitor
 
-_ADDRESS = re.compile(r"[^\s@<>()\[\]\",;:]+@[^\s@<>()\[\]\",;:]+")
+# The lookbehind starts a match only where a run of characters starts: a comment is read once, however long it is.
+_ADDRESS = re.compile(r"(?<![^\s@<>()\[\]\",;:])[^\s@<>()\[\]\",;:]+@[^\s@<>()\[\]\",;:]+")
 
 
 def masked_address(address: str) -> str:

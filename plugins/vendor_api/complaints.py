@@ -8,10 +8,17 @@ from collections.abc import Iterable
 from typing import Any
 
 _LONGEST_TEXT = 160
+MAX_SEARCHED_CHARACTERS = 1000
+"""Vendor text beyond this is dropped before any regular expression sees it: their cost must not grow with it."""
 _CODE = re.compile(r"[\w.\-]{1,60}")
-_EMAIL = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
+# The lookbehind starts a match only where a run of characters starts, so that each run is read once.
+_EMAIL = re.compile(r"(?<![^\s@<>\"'(),;:])[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
 # Vendors quote the offending value; inside words an apostrophe is no quotation mark.
 _QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]*\"|'[^']*'|“[^”]*”|‘[^’]*’|`[^`]*`)(?!\w)")
+# The same, and a quotation that a cut has left open.
+_QUOTED_OR_OPEN = re.compile(
+    r"(?<!\w)(?:\"[^\"]*(?:\"|$)|'[^']*(?:'|$)|“[^”]*(?:”|$)|‘[^’]*(?:’|$)|`[^`]*(?:`|$))(?!\w)"
+)
 
 
 def complaint(body: bytes, private: Iterable[str] = ()) -> tuple[str | None, str | None]:
@@ -26,7 +33,7 @@ def complaint(body: bytes, private: Iterable[str] = ()) -> tuple[str | None, str
     """
     try:
         parsed = json.loads(body)
-    except ValueError:  # not JSON, or not text
+    except (ValueError, RecursionError):  # not JSON, not text, or nested without end
         return None, None
     fault: Any = parsed
     if isinstance(parsed, dict):
@@ -53,9 +60,20 @@ def without_personal_data(text: str, private: Iterable[str] = ()) -> str:
     >>> without_personal_data("Ann isn't known", ["Ann Lee"])
     "[…] isn't known"
     """
-    text = " ".join(text.split())
+    text, quoted = _cut(text)
     words = {word for value in private for word in (value, *value.split()) if len(word) > 2}
     for word in sorted(words, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "[…]", text, flags=re.IGNORECASE)
-    text = _QUOTED.sub("[…]", _EMAIL.sub("[…]", text))
+    text = quoted.sub("[…]", _EMAIL.sub("[…]", text))
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def _cut(text: str) -> tuple[str, re.Pattern[str]]:
+    """The text on one line, cut to `MAX_SEARCHED_CHARACTERS`, and what finds the quotations in it.
+
+    The cut drops the word that it would divide: half an address or half a name would not be recognised.
+    """
+    line = " ".join(text[: MAX_SEARCHED_CHARACTERS + 1].split())
+    if len(text) <= MAX_SEARCHED_CHARACTERS:
+        return line, _QUOTED
+    return f"{line.rpartition(' ')[0]} …".strip(), _QUOTED_OR_OPEN

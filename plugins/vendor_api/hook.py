@@ -165,7 +165,7 @@ class VendorApiHook(BaseHook):
                     self.asked_at = min(asked_at, self.asked_at or asked_at)
             try:
                 answer = _parsed(response.content)
-            except ValueError:
+            except (ValueError, RecursionError):  # the second: nested without end
                 # `from None`: the parser's exception carries the whole body.
                 raise self._error(BrokenAnswer, call, "answered something that is not JSON") from None
             if lack := complete(answer):

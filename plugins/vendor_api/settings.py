@@ -37,7 +37,7 @@ class HttpSettings:
     """How to reach one vendor.
 
     Attributes:
-        base_url: scheme, host, port and perhaps a path; no trailing slash.
+        base_url: scheme, host and perhaps a port; never a path, for every call brings its own.
         key: the API key.
         extra: the connection's extra.
         timeout: seconds to connect, and between two reads.
@@ -111,11 +111,15 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_url(connection_id: str, name: str, url: str) -> str:
-    """`url` without trailing slash, if it is https (or http to loopback) and nothing but an address.
+    """`url` without trailing slash, if it is https (or http to loopback) and names a host and nothing else.
+
+    A path that belongs to our calls, such as `/v1`, would turn every read by id into "not found".
 
     Raises:
-        ConfigurationError: otherwise.
+        ConfigurationError: otherwise; the message names the connection, the key in it and the cure.
     """
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise fault(connection_id, f"has spaces or characters that no address has in {name}; type it anew")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # a port that is none raises as well
@@ -123,15 +127,22 @@ def checked_url(connection_id: str, name: str, url: str) -> str:
         host = None
     if not host or parts.scheme not in ("http", "https"):
         raise fault(connection_id, f"has no usable address in {name}; it looks like https://example.com")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise fault(connection_id, f"has more than an address in {name}: no user, password, ? or # there")
+    if parts.username is not None:
+        raise fault(connection_id, f"has more than an address in {name}: no user or password there")
+    for what, found in (("path", parts.path.rstrip("/")), ("query", parts.query), ("fragment", parts.fragment)):
+        if found:
+            shown = f" ({found:.40})" if what == "path" else ""  # a query may hold a key
+            raise fault(
+                connection_id,
+                f"has a {what}{shown} behind the host in {name}; write only {parts.scheme}://{parts.netloc} there",
+            )
     if parts.scheme == "http" and not is_loopback(host):
         raise fault(
             connection_id,
             f"uses plain http:// to {host} in {name}, which would show the key to the network; use https:// "
             "(http:// is for loopback hosts only)",
         )
-    return url.rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _extra(connection: Connection) -> dict[str, Any]:
@@ -151,7 +162,7 @@ def _base_url(connection: Connection, default_host: str) -> str:
         bare = urlsplit(f"//{host}").hostname or ""
         scheme = connection.schema or ("http" if is_loopback(bare) else "https")
         host = f"{scheme}://{host}"
-    base_url = checked_url(connection.conn_id, "host", host)
+    base_url = checked_url(connection.conn_id, "host (the API URL)", host)
     if connection.port:
         parts = urlsplit(base_url)
         if parts.port and parts.port != connection.port:

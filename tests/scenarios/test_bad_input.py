@@ -120,6 +120,27 @@ class TestAKeyThatIsRefused:
         assert STELLA in for_good(pipeline.release_due, run_of(hour))
 
 
+class TestAHostWithAPath:
+    @pytest.mark.parametrize("conn_id", [KUSTOMER, STELLA])
+    @pytest.mark.parametrize("ending", ["/v1", "/v1/", "/?page=1", "#top"])
+    def test_ends_nothing_and_all_goes_out_once_it_is_corrected(
+        self, pipeline, close, hour, connection, conn_id, ending
+    ):
+        conversations = [close() for _ in range(5)]
+        pipeline.extract(run_of(hour))
+        right = json.loads(os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"])["host"]
+        connection(conn_id, {"host": right + ending})
+
+        told = for_good(pipeline.release_due, run_of(hour))
+
+        assert conn_id in told
+        assert f"write only {right}" in told
+        assert pipeline.states() == dict.fromkeys(conversations, "planned")
+        connection(conn_id, {"host": right})
+        pipeline.release_due(run_of(hour))
+        assert pipeline.states() == dict.fromkeys(conversations, "sent")
+
+
 class TestARunThatCannotBeConfigured:
     """Found before anything is asked of anybody: nobody is there to be asked."""
 
@@ -148,6 +169,13 @@ class TestARunThatCannotBeConfigured:
             (KUSTOMER, {"extra": {"web_url": "http://acme.kustomerapp.com"}}, ["web_url", "https://"]),
             (STELLA, {"extra": {"api_secret": "secret", "timeout": "soon"}}, ["timeout", "seconds"]),
             (LEDGER, {"conn_type": "mysql"}, ["mysql", "'sqlite' | 'postgres'"]),
+            (KUSTOMER, {"host": "https://acme.api.kustomerapp.com/v1"}, ["host", "/v1", "write only https://"]),
+            (STELLA, {"host": "https://acme.api.stellaconnect.net/v1"}, ["host", "/v1", "write only https://"]),
+            (
+                KUSTOMER,
+                {"extra": {"web_url": "https://acme.kustomerapp.com/app"}},
+                ["web_url", "/app", "write only https://acme.kustomerapp.com"],
+            ),
             (LEDGER, {"host": "ledger.db"}, ["absolute path"]),
         ],
     )

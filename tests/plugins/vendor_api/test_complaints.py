@@ -1,7 +1,10 @@
 import json
+import time
+from collections.abc import Callable
 
 import pytest
 
+from plugins.interactions_view.people import without_addresses
 from plugins.vendor_api.complaints import complaint, without_personal_data
 
 
@@ -51,3 +54,29 @@ def test_personal_data_is_left_out(text: str, private: list[str], expected: str)
 
 def test_a_text_stays_short() -> None:
     assert len(without_personal_data("word " * 1000)) == 160
+
+
+@pytest.mark.parametrize("find", [without_personal_data, without_addresses])
+@pytest.mark.parametrize(
+    "text", ["x" * 40_000, "“ " * 20_000, '"x' * 20_000, "' " * 20_000, "x@" * 20_000, "@" * 40_000]
+)
+def test_a_long_text_costs_no_more_than_its_length(find: Callable[[str], str], text: str) -> None:
+    began = time.process_time()
+    find(text)
+    assert time.process_time() - began < 0.5  # a quadratic search took 15 s and more
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "word " * 199 + "jane.doe@example.com",  # the cut falls into the address
+        "x" * 1000 + " Jane Doe",
+        'no "' + "Jane Doe " * 200 + '"',  # or into the quotation
+    ],
+)
+def test_a_cut_leaves_no_half_of_a_person(text: str) -> None:
+    assert "jane" not in without_personal_data(text, ["Jane Doe"]).lower()
+
+
+def test_a_body_nested_without_end_yields_nothing() -> None:
+    assert complaint(b"[" * 200_000) == (None, None)

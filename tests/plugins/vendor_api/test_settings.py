@@ -52,7 +52,7 @@ def test_host_schema_and_port_mean_what_they_mean_to_the_http_hook(
         ({"host": " "}, "https://api.kustomerapp.com"),
         ({"host": "acme.example.com"}, "https://acme.example.com"),
         ({"host": "https://acme.example.com/"}, "https://acme.example.com"),
-        ({"host": "https://gate.example.com/kustomer", "port": 444}, "https://gate.example.com:444/kustomer"),
+        ({"host": "https://gate.example.com/", "port": 444}, "https://gate.example.com:444"),
         ({"host": "https://acme.example.com:444", "port": 444}, "https://acme.example.com:444"),
         ({"host": "http://[::1]:8101"}, "http://[::1]:8101"),
     ],
@@ -73,7 +73,14 @@ def test_the_address_is_put_together(settings: Any, fields: dict[str, Any], expe
         ({"host": "https://acme.example.com:port"}, "no usable address"),
         ({"host": "https://[bad"}, "no usable address"),
         ({"host": "https://user:word@acme.example.com"}, "more than an address"),
-        ({"host": "https://acme.example.com?key=1"}, "more than an address"),
+        ({"host": "https://acme.example.com/v1"}, "path (/v1) behind the host in host (the API URL)"),
+        ({"host": "https://acme.example.com/v1/"}, "write only https://acme.example.com there"),
+        ({"host": "acme.example.com/v1"}, "write only https://acme.example.com there"),
+        ({"host": "https://gate.example.com/kustomer", "port": 444}, "path (/kustomer)"),
+        ({"host": "https://acme.example.com?key=1"}, "query behind the host"),
+        ({"host": "https://acme.example.com/#key"}, "fragment behind the host"),
+        ({"host": "https://acme.example.com\u200b"}, "characters that no address has"),
+        ({"host": "https://acme.example.com /v1"}, "characters that no address has"),
         ({"host": "https://acme.example.com:1", "port": 2}, "two ports"),
         ({"password": ""}, "lacks password (the API key)"),
         ({"password": None, "extra": {}}, 'lacks password (the API key) and "web_url" in the extra'),
@@ -181,7 +188,18 @@ def test_the_link_address_has_no_trailing_slash(settings: Any, monkeypatch: pyte
     assert KustomerHook().web_url == "https://acme.kustomerapp.com"
 
 
-@pytest.mark.parametrize("web_url", ["acme", "javascript:alert(1)", "http://acme.kustomerapp.com", 7])
+@pytest.mark.parametrize(
+    "web_url",
+    [
+        "acme",
+        "javascript:alert(1)",
+        "http://acme.kustomerapp.com",
+        7,
+        "https://acme.kustomerapp.com/app",  # our links bring /app themselves
+        "https://acme.kustomerapp.com/app/",
+        "https://acme.kustomerapp.com/?tab=1",
+    ],
+)
 def test_a_link_address_that_is_none_is_refused(settings: Any, web_url: object) -> None:
     settings({"web_url": web_url})
     with pytest.raises(ConfigurationError, match="web_url"):
