@@ -9,16 +9,25 @@ from include.ledger.engine import reading
 
 SCRIPTS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "interaction_ledger_version"
-"""Not Alembic's own name for it: a ledger put into Airflow's database must not take Airflow's place there."""
+"""Not Alembic's default name: a ledger in Airflow's database must leave Airflow's version table alone."""
 
-NEWEST = "0007"
-"""The version that this code needs. To ask Alembic takes each task a quarter of a second."""
+
+def revisions(scripts: Path = SCRIPTS) -> tuple[str, ...]:
+    """Return every version of the schema that this code knows, newest first.
+
+    Read from the names of the files, `ledger_<revision>_<name>.py`: importing Alembic costs each task 0.25 seconds.
+    """
+    return tuple(sorted((file.stem.split("_")[1] for file in scripts.glob("versions/ledger_*.py")), reverse=True))
+
+
+NEWEST = revisions()[0]
+"""The version that this code needs."""
 
 _ADVISORY_LOCK = 0x6B757374  # any number that nobody else uses
 
 
-def migrate(engine: Engine) -> None:
-    """Bring an empty or older schema to this code's version; several processes may call it at once.
+def migrate(engine: Engine, scripts: Path = SCRIPTS) -> None:
+    """Bring an empty or older schema to the newest version in `scripts`; several processes may call it at once.
 
     Raises:
         alembic.util.CommandError: the schema is newer than this code.
@@ -26,11 +35,10 @@ def migrate(engine: Engine) -> None:
     # Here, because it takes a quarter of a second, which every parsing of a DAG file would pay.
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    head = revisions(scripts)[0]
     with reading(engine).connect() as connection:
         if version(connection) == head:
             return
@@ -61,13 +69,6 @@ def _its_turn(connection: Connection) -> bool:
         text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
     ).scalar_one()
     return taken
-
-
-def revisions() -> tuple[str, ...]:
-    """Every revision of the schema that this code knows, newest first."""
-    from alembic.script import ScriptDirectory
-
-    return tuple(script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions())
 
 
 def is_older(connection: Connection) -> bool:

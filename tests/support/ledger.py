@@ -5,25 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection
-
 from include.interactions.interaction import Interaction
 from include.interactions.states import Reason
 from include.ledger import Ledger, connect
-from include.ledger.migrate import SCRIPTS
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
-
-
-def upgrade(connection: Connection, revision: str) -> None:
-    """Bring an empty or older database to a version of the schema that need not be the newest."""
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
 
 
 def closing(

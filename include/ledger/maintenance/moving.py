@@ -9,7 +9,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, Table, func, select, text
 
 from include.ledger.maintenance.use import retire
-from include.ledger.migrate import migrate, revisions, version
+from include.ledger.migrate import NEWEST, migrate, version
 from include.ledger.schema import interaction, metadata
 
 BATCH = 10_000
@@ -49,7 +49,7 @@ def move(source: Engine, target: Engine, now: datetime) -> dict[str, int]:
 
 
 def _check_source(old: Connection, now: datetime) -> None:
-    if version(old) != revisions()[0]:
+    if version(old) != NEWEST:
         raise MoveRefusedError("The old ledger has the schema of another version: run `migrate` on it first.")
     held = select(func.count()).where(interaction.c.lease_until > now)
     if number := old.execute(held).scalar_one():

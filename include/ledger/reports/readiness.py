@@ -1,12 +1,11 @@
 """Whether there is a ledger to read."""
 
 from enum import StrEnum
-from functools import cache
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.ledger.ledger import Ledger
-from include.ledger.migrate import revisions, version
+from include.ledger.migrate import NEWEST, version
 
 
 class Readiness(StrEnum):
@@ -30,12 +29,8 @@ def readiness(ledger: Ledger) -> Readiness:
             found = version(connection)
     except SQLAlchemyError:
         return Readiness.UNREACHABLE
-    head, *older = _revisions()
     if found is None:
         return Readiness.EMPTY
-    if found == head:
+    if found == NEWEST:
         return Readiness.READY
-    return Readiness.OLDER if found in older else Readiness.NEWER
-
-
-_revisions = cache(revisions)
+    return Readiness.OLDER if found < NEWEST else Readiness.NEWER

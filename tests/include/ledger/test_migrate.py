@@ -3,15 +3,14 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import IntegrityError
 
-from include.interactions.states import Reason
-from include.ledger import Ledger, Recorded, closings, connect
-from include.ledger.migrate import NEWEST, VERSION_TABLE, revisions, version
+from include.ledger import Ledger, connect
+from include.ledger.migrate import NEWEST, SCRIPTS, VERSION_TABLE, revisions, version
 from include.ledger.schema import metadata
-from tests.support.ledger import NOON, closing, upgrade
+from tests.support.ledger import closing
 
 
 def described(engine: Engine) -> dict[str, Any]:
@@ -61,6 +60,11 @@ def test_the_migrations_create_what_the_schema_says_to_the_last_check(url: str, 
     assert described(create_engine(url)) == migrated
 
 
+def test_the_names_of_the_files_say_what_alembic_reads_in_them() -> None:
+    read = [script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()]
+    assert tuple(read) == revisions()
+
+
 def test_migrating_again_changes_nothing_and_waits_for_nobody(url: str, ledger: Ledger) -> None:
     ledger.record([closing()], "run")
     statements: list[str] = []
@@ -106,33 +110,8 @@ def test_a_migration_that_breaks_off_leaves_nothing_behind(url: str) -> None:
     Ledger(connect(url)).migrate()
 
 
-def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str) -> None:
+def test_who_enters_an_empty_database_creates_the_ledger(url: str) -> None:
     engine = connect(url)
-    with engine.begin() as connection:
-        upgrade(connection, "0003")
-        # Not by the ledger, which reads tables that came later.
-        closings.record(connection, [closing(1), closing(2, skip=Reason.MERGED)], NOON, "run", Recorded())
-    ledger = Ledger(engine)
-    before = [ledger.history(closing(number).conversation_id) for number in (1, 2)]
-
-    ledger.migrate()
-
-    assert [ledger.history(closing(number).conversation_id) for number in (1, 2)] == before
-    rules = inspect(create_engine(url)).get_check_constraints("interaction_event")
-    assert rules
-    assert not [rule for rule in rules if "not_valid" in str(rule)], "they hold for the old rows too"
-    assert ledger.erase_customer("customer-2", "ada", "ticket 12", dry_run=False)["erased"] == 1
-    for forbidden in ("DELETE FROM interaction_event", "UPDATE interaction_event SET to_state = 'sent'"):
-        with pytest.raises(IntegrityError, match="an event of an interaction"), engine.begin() as connection:
-            connection.execute(text(forbidden))
-
-
-@pytest.mark.parametrize("older", [None, *revisions()[1:]])
-def test_who_enters_an_older_ledger_brings_it_up_to_date(url: str, older: str | None) -> None:
-    engine = connect(url)
-    if older:
-        with engine.begin() as connection:
-            upgrade(connection, older)
 
     Ledger(engine).enter("interaction_ledger")
 

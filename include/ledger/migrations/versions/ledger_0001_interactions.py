@@ -1,6 +1,6 @@
-"""The interactions, their events, the watermark, and what must never happen to them.
+"""Create the ledger: its tables, indexes, and the triggers that refuse what must never happen.
 
-A migration is history: it spells everything out and imports nothing of ours that may change.
+A migration is history: it spells everything out and imports none of our code, which may change.
 """
 
 import sqlalchemy as sa
@@ -20,10 +20,64 @@ TRANSITIONS = """
     'unknown>sent', 'unknown>rejected', 'unknown>planned', 'unknown>cancelled',
     'skipped>planned'
 """
+EVENTS = (
+    "'>planned', '>skipped', "
+    "'cancelled>cancelled', "
+    "'claimed>cancelled', 'claimed>planned', 'claimed>sending', 'claimed>skipped', "
+    "'planned>cancelled', 'planned>claimed', 'planned>skipped', "
+    "'rejected>rejected', "
+    "'sending>planned', 'sending>rejected', 'sending>sent', 'sending>unknown', "
+    "'sent>sent', "
+    "'skipped>planned', 'skipped>skipped', "
+    "'unknown>cancelled', 'unknown>planned', 'unknown>rejected', 'unknown>sent', 'unknown>unknown'"
+)
+"""Every transition, and the states in which an event may be recorded without a transition."""
+
+# Keeps `survey_response.agent_id` equal to the interaction's.
+SQLITE_AGENT_TRIGGERS = (
+    "CREATE TRIGGER survey_response_agent AFTER INSERT ON survey_response BEGIN UPDATE survey_response "
+    "SET agent_id = (SELECT agent_id FROM interaction WHERE id = NEW.interaction_id) WHERE uuid = NEW.uuid; END",
+    "CREATE TRIGGER survey_response_moved AFTER UPDATE OF interaction_id ON survey_response "
+    "WHEN NEW.interaction_id <> OLD.interaction_id BEGIN UPDATE survey_response "
+    "SET agent_id = (SELECT agent_id FROM interaction WHERE id = NEW.interaction_id) WHERE uuid = NEW.uuid; END",
+    "CREATE TRIGGER interaction_agent AFTER UPDATE OF agent_id ON interaction "
+    "WHEN NEW.agent_id IS NOT OLD.agent_id BEGIN UPDATE survey_response "
+    "SET agent_id = NEW.agent_id WHERE interaction_id = NEW.id; END",
+)
+POSTGRESQL_AGENT_TRIGGERS = (
+    "CREATE FUNCTION survey_response_agent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "SELECT agent_id INTO NEW.agent_id FROM interaction WHERE id = NEW.interaction_id; RETURN NEW; END $$",
+    "CREATE TRIGGER survey_response_agent BEFORE INSERT OR UPDATE OF interaction_id ON survey_response "
+    "FOR EACH ROW EXECUTE FUNCTION survey_response_agent()",
+    "CREATE FUNCTION interaction_agent() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "UPDATE survey_response SET agent_id = NEW.agent_id WHERE interaction_id = NEW.id; RETURN NULL; END $$",
+    "CREATE TRIGGER interaction_agent AFTER UPDATE OF agent_id ON interaction FOR EACH ROW "
+    "WHEN (OLD.agent_id IS DISTINCT FROM NEW.agent_id) EXECUTE FUNCTION interaction_agent()",
+)
 
 
 def upgrade() -> None:
     """Create tables, indexes and triggers."""
+    _create_interaction()
+    _create_interaction_event()
+    _create_watermark()
+    _create_survey_response()
+    _create_data_return_cursor()
+    _create_ledger_use()
+    _create_ledger_restore()
+    _create_interaction_indexes()
+    _create_survey_response_indexes()
+    _create_refusals()
+    for statement in SQLITE_AGENT_TRIGGERS if _is_sqlite() else POSTGRESQL_AGENT_TRIGGERS:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    """Refuse: the ledger is the only memory of what was sent."""
+    raise NotImplementedError("the ledger is not taken down by a migration")
+
+
+def _create_interaction() -> None:
     op.create_table(
         "interaction",
         sa.Column("id", ROW_ID, nullable=False),
@@ -49,49 +103,33 @@ def upgrade() -> None:
         sa.Column("http_status", sa.SmallInteger),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
-        sa.CheckConstraint(
-            "state IN ('cancelled', 'claimed', 'planned', 'rejected', 'sending', 'sent', 'skipped', 'unknown')",
-            name=op.f("ck_interaction_state"),
-        ),
-        sa.CheckConstraint(
-            "(state IN ('claimed', 'sending', 'unknown')) = (token IS NOT NULL)",
-            name=op.f("ck_interaction_token"),
-        ),
-        sa.CheckConstraint(
-            "(state IN ('claimed', 'sending')) = (lease_until IS NOT NULL)", name=op.f("ck_interaction_lease")
-        ),
-        sa.CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name=op.f("ck_interaction_sent")),
-        sa.CheckConstraint(
-            "(state IN ('cancelled', 'skipped')) = (reason IS NOT NULL)", name=op.f("ck_interaction_reason")
-        ),
-        sa.CheckConstraint(
-            "state NOT IN ('planned', 'claimed', 'sending') "
-            "OR (customer_email IS NOT NULL AND agent_email IS NOT NULL)",
-            name=op.f("ck_interaction_addresses"),
-        ),
-        sa.CheckConstraint(
-            "state NOT IN ('sending', 'sent', 'rejected', 'unknown') OR attempts > 0",
-            name=op.f("ck_interaction_attempts"),
-        ),
-        sa.CheckConstraint(
-            "agent_profile IN ('approved', 'not_approved')", name=op.f("ck_interaction_agent_profile")
-        ),
-        sa.CheckConstraint("due_at >= closed_at", name=op.f("ck_interaction_due")),
+        *_interaction_rules(),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_interaction")),
         sa.UniqueConstraint("conversation_id", "closed_at", name=op.f("uq_interaction_conversation_id_closed_at")),
     )
-    planned = sa.text("state = 'planned'")
-    op.create_index(
-        "ix_interaction_planned", "interaction", ["due_at"], postgresql_where=planned, sqlite_where=planned
-    )
-    held = sa.text("state = 'claimed' OR state = 'sending' OR state = 'unknown'")
-    op.create_index(
-        "ix_interaction_open",
-        "interaction",
-        ["state", "lease_until"],
-        postgresql_where=held,
-        sqlite_where=held,
-    )
+
+
+def _interaction_rules() -> list[sa.CheckConstraint]:
+    rules = {
+        "state": (
+            "state IN ('cancelled', 'claimed', 'planned', 'rejected', 'sending', 'sent', 'skipped', 'unknown')"
+        ),
+        "token": "(state IN ('claimed', 'sending', 'unknown')) = (token IS NOT NULL)",
+        "lease": "(state IN ('claimed', 'sending')) = (lease_until IS NOT NULL)",
+        "sent": "(state = 'sent') = (sent_at IS NOT NULL)",
+        "reason": "(state IN ('cancelled', 'skipped')) = (reason IS NOT NULL)",
+        "addresses": (
+            "state NOT IN ('planned', 'claimed', 'sending') "
+            "OR (customer_email IS NOT NULL AND agent_email IS NOT NULL)"
+        ),
+        "attempts": "state NOT IN ('sending', 'sent', 'rejected', 'unknown') OR attempts > 0",
+        "agent_profile": "agent_profile IN ('approved', 'not_approved')",
+        "due": "due_at >= closed_at",
+    }
+    return [sa.CheckConstraint(rule, name=op.f(f"ck_interaction_{name}")) for name, rule in rules.items()]
+
+
+def _create_interaction_event() -> None:
     op.create_table(
         "interaction_event",
         sa.Column("id", ROW_ID, nullable=False),
@@ -103,13 +141,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text),
         sa.Column("actor", sa.Text),
         sa.CheckConstraint(
-            "(coalesce(from_state, '') || '>' || to_state) IN ("
-            "'>planned', '>skipped', "
-            "'claimed>cancelled', 'claimed>planned', 'claimed>sending', 'claimed>skipped', "
-            "'planned>cancelled', 'planned>claimed', 'planned>skipped', "
-            "'sending>planned', 'sending>rejected', 'sending>sent', 'sending>unknown', "
-            "'skipped>planned', "
-            "'unknown>cancelled', 'unknown>planned', 'unknown>rejected', 'unknown>sent')",
+            f"(coalesce(from_state, '') || '>' || to_state) IN ({EVENTS})",
             name=op.f("ck_interaction_event_transition"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_interaction_event")),
@@ -118,6 +150,9 @@ def upgrade() -> None:
         ),
     )
     op.create_index("ix_interaction_event_interaction", "interaction_event", ["interaction_id"])
+
+
+def _create_watermark() -> None:
     op.create_table(
         "watermark",
         sa.Column("name", sa.Text, nullable=False),
@@ -126,6 +161,130 @@ def upgrade() -> None:
         sa.CheckConstraint("covered_until >= covered_from", name=op.f("ck_watermark_order")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_watermark")),
     )
+
+
+def _create_survey_response() -> None:
+    op.create_table(
+        "survey_response",
+        sa.Column("uuid", sa.Text, nullable=False),
+        sa.Column("sequence_id", sa.BigInteger, nullable=False),
+        sa.Column("interaction_id", sa.BigInteger, nullable=False),
+        sa.Column("delivery_status", sa.Text),
+        sa.Column("request_created_at", sa.BigInteger),
+        sa.Column("request_sent_at", sa.BigInteger),
+        sa.Column("response_received_at", sa.BigInteger),
+        sa.Column("rating", sa.SmallInteger),
+        sa.Column("comment", sa.Text),
+        sa.Column("reward", sa.Text),
+        sa.Column("channel", sa.Text),
+        sa.Column("brand", sa.Text),
+        sa.Column("read_at", sa.BigInteger, nullable=False),
+        sa.Column("agent_id", sa.Text),
+        sa.PrimaryKeyConstraint("uuid", name=op.f("pk_survey_response")),
+        sa.ForeignKeyConstraint(
+            ["interaction_id"], ["interaction.id"], name=op.f("fk_survey_response_interaction_id")
+        ),
+    )
+
+
+def _create_data_return_cursor() -> None:
+    op.create_table(
+        "data_return_cursor",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("sequence_id", sa.BigInteger),
+        sa.Column("reread_from", sa.BigInteger),
+        sa.Column("reread_at", sa.BigInteger),
+        sa.CheckConstraint(
+            "(reread_from IS NULL) = (reread_at IS NULL)", name=op.f("ck_data_return_cursor_reread")
+        ),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_data_return_cursor")),
+    )
+
+
+def _create_ledger_use() -> None:
+    op.create_table(
+        "ledger_use",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("used_by", sa.Text),
+        sa.Column("retired", sa.Text),
+        sa.Column("place", sa.Text),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_ledger_use")),
+    )
+
+
+def _create_ledger_restore() -> None:
+    op.create_table(
+        "ledger_restore",
+        sa.Column("restored_at", sa.BigInteger, nullable=False),
+        sa.Column("due_until", sa.BigInteger, nullable=False),
+        sa.Column("actor", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("restored_at", name=op.f("pk_ledger_restore")),
+    )
+
+
+def _create_interaction_indexes() -> None:
+    # The condition of a partial index is spelt with OR: SQLite does not use one with IN.
+    counted = ["id", "state", "reason"]
+    _index("planned", "interaction", ["due_at"], "state = 'planned'")
+    _index(
+        "open",
+        "interaction",
+        ["state", "lease_until"],
+        "state = 'claimed' OR state = 'sending' OR state = 'unknown'",
+    )
+    _index("sent_at", "interaction", ["sent_at"], "sent_at IS NOT NULL")
+    _index("rejected", "interaction", ["updated_at"], "state = 'rejected'")
+    _index("closed_at", "interaction", ["closed_at"], include=counted)
+    _index("due_at", "interaction", ["due_at"])
+    if not _is_sqlite():  # which would use it for claiming instead of ix_interaction_planned
+        _index("state", "interaction", ["state", "closed_at"], include=["id"])
+    _index("reason", "interaction", ["reason", "closed_at"], "reason IS NOT NULL")
+    _index("agent", "interaction", ["agent_id", "closed_at"], "agent_id IS NOT NULL", include=counted)
+    # text_pattern_ops finds by the beginning, whatever the server's locale.
+    address = sa.text("lower(customer_email)" if _is_sqlite() else "lower(customer_email) text_pattern_ops")
+    _index("customer_email", "interaction", [address], "customer_email IS NOT NULL")
+    # A hash is half the size; no query sorts by it.
+    _index("customer", "interaction", ["customer_id"], "customer_id IS NOT NULL", using="hash")
+
+
+def _create_survey_response_indexes() -> None:
+    _index(
+        "interaction", "survey_response", ["interaction_id"], include=["delivery_status", "response_received_at"]
+    )
+    _index("read_at", "survey_response", ["read_at"])
+    _index(
+        "answered",
+        "survey_response",
+        ["response_received_at"],
+        "response_received_at IS NOT NULL",
+        include=["interaction_id", "agent_id", "rating", "uuid"],
+    )
+    _index("channel", "survey_response", ["channel"])
+
+
+def _index(
+    name: str,
+    table: str,
+    columns: list[str | sa.TextClause],
+    where: str | None = None,
+    *,
+    using: str | None = None,
+    include: list[str] | None = None,
+) -> None:
+    """Create `ix_<table>_<name>`; `using` and `include` are PostgreSQL's."""
+    condition = sa.text(where) if where else None
+    op.create_index(
+        f"ix_{table}_{name}",
+        table,
+        columns,
+        postgresql_where=condition,
+        sqlite_where=condition,
+        postgresql_using=using,
+        postgresql_include=include,
+    )
+
+
+def _create_refusals() -> None:
     # Naming `state` in an UPDATE is a transition, even one to the same state.
     _refuse(
         "interaction_transition",
@@ -152,14 +311,9 @@ def upgrade() -> None:
     )
 
 
-def downgrade() -> None:
-    """Refuse: the ledger is the only memory of what was sent."""
-    raise NotImplementedError("the ledger is not taken down by a migration")
-
-
 def _refuse(name: str, occasion: str, message: str, when: str | None = None) -> None:
     condition = f"WHEN ({when})" if when else ""
-    if op.get_bind().dialect.name == "sqlite":
+    if _is_sqlite():
         op.execute(f"CREATE TRIGGER {name} {occasion} {condition} BEGIN SELECT RAISE(ABORT, '{message}'); END")
         return
     op.execute(
@@ -167,3 +321,7 @@ def _refuse(name: str, occasion: str, message: str, when: str | None = None) -> 
         f"AS $$ BEGIN RAISE check_violation USING MESSAGE = '{message}'; END $$"
     )
     op.execute(f"CREATE TRIGGER {name} {occasion} FOR EACH ROW {condition} EXECUTE FUNCTION {name}()")
+
+
+def _is_sqlite() -> bool:
+    return op.get_bind().dialect.name == "sqlite"

@@ -145,7 +145,7 @@ def test_a_ledger_is_ready_missing_older_newer_or_out_of_reach(url: str) -> None
     assert readiness(ledger) is Readiness.EMPTY
     ledger.migrate()
     assert readiness(ledger) is Readiness.READY
-    for version, expected in (("0002", Readiness.OLDER), ("tomorrow", Readiness.NEWER)):
+    for version, expected in (("0000", Readiness.OLDER), ("tomorrow", Readiness.NEWER)):
         with engine.begin() as connection:
             connection.execute(text("UPDATE interaction_ledger_version SET version_num = :v"), {"v": version})
         assert readiness(ledger) is expected
