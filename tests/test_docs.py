@@ -139,6 +139,21 @@ def test_a_reader_in_a_hurry_reads_at_most_a_thousand_words_before_the_reference
     assert words_before(README, "\n# Reference") <= 1_000
 
 
+def test_architecture_reads_in_ten_minutes():
+    assert words_before(ARCHITECTURE, "\n## Read on") <= 2_200
+
+
+def test_where_things_are_is_true():
+    table = ARCHITECTURE.read_text().partition("## Where things are")[2].partition("\n## ")[0]
+    answers = re.findall(r"^\| Where .*\? \| (.*) \|$", table, re.MULTILINE)
+    places = [re.findall(r"`(\w+)` in `([\w/]+\.py)`", answer) for answer in answers]
+
+    assert len(answers) >= 5
+    assert all(0 < len(found) <= 2 for found in places)
+    for name, path in (place for found in places for place in found):
+        assert re.search(rf"^ *(?:def )?{name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{name} in {path}"
+
+
 def test_the_connections_in_the_readme_are_json():
     connections = re.findall(r"^(?:export )?AIRFLOW_CONN_\w+='(.*)'$", README.read_text(), re.MULTILINE)
 

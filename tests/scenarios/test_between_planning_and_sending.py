@@ -1,4 +1,4 @@
-"""What happens between the plan and the send: docs/architecture.md has the same table for people."""
+"""What happens between the plan and the send: docs/reliability.md has the same table for readers."""
 
 from datetime import UTC, datetime
 
