@@ -9,6 +9,7 @@ from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
 from include.ledger.engine import connect
+from include.ledger.facts import Fact
 from include.ledger.ledger import Ledger, utc_now
 from include.ledger.maintenance.use import LedgerRefusedError
 from include.ledger.queries import Backlog, Event
@@ -20,6 +21,7 @@ __all__ = [
     "Backlog",
     "Cursor",
     "Event",
+    "Fact",
     "Learnt",
     "Ledger",
     "LedgerRefusedError",

@@ -16,6 +16,7 @@ from include.ledger import (
     claiming,
     closings,
     data_return,
+    facts,
     profiles,
     queries,
     release,
@@ -27,6 +28,7 @@ from include.ledger.claiming import Recovered
 from include.ledger.closings import Recorded
 from include.ledger.data_return import Cursor
 from include.ledger.engine import read_only, reading, stepping
+from include.ledger.facts import Fact
 from include.ledger.maintenance import restoring, use
 from include.ledger.migrate import is_older, migrate
 from include.ledger.queries import Backlog, Counts, Event
@@ -76,6 +78,23 @@ class Ledger:
             self.migrate()
         with self._engine.begin() as connection:
             use.enter(connection, user)
+
+    # --- facts, one short text by name
+
+    def get_fact(self, name: str) -> Fact | None:
+        """The value of that name and when it last changed; None if it was never set."""
+        with self._reader.begin() as connection:
+            return facts.read(connection, name)
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Remember a value, whatever stood there before."""
+        with self._engine.begin() as connection:
+            facts.write(connection, name, value, self._now())
+
+    def replace_fact(self, name: str, before: str | None, after: str) -> bool:
+        """Remember `after` only if `before` (None: nothing) still stands there; True for one process of several."""
+        with self._engine.begin() as connection:
+            return facts.replace(connection, name, before, after, self._now())
 
     # --- extraction
 

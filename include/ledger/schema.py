@@ -70,7 +70,8 @@ interaction = Table(
     # The early warning, hours before the release looks itself: NULL until somebody has looked.
     Column("agent_profile", Text),
     Column("tags", TagNames),
-    Column("do_not_send", Boolean, nullable=False),
+    # The customer's opt-out as the conversation showed it; NULL: it could not be read.
+    Column("do_not_send", Boolean),
     # Fencing token of the claim: a row that is unknown keeps it, so that its holder, and no other
     # process, may still come back with the true outcome.
     Column("token", Text),
@@ -174,6 +175,15 @@ ledger_restore = Table(
     # What was due until then may have been sent by the ledger that was lost.
     Column("due_until", Instant, nullable=False),
     Column("actor", StorableText, nullable=False),
+)
+
+# What the ledger remembers besides interactions, one value for each name: `include/ledger/facts.py`.
+ledger_fact = Table(
+    "ledger_fact",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", StorableText, nullable=False),
+    Column("changed_at", Instant, nullable=False),
 )
 
 

@@ -65,6 +65,7 @@ def upgrade() -> None:
     _create_data_return_cursor()
     _create_ledger_use()
     _create_ledger_restore()
+    _create_ledger_fact()
     _create_interaction_indexes()
     _create_survey_response_indexes()
     _create_refusals()
@@ -95,7 +96,7 @@ def _create_interaction() -> None:
         sa.Column("agent_name", sa.Text),
         sa.Column("agent_profile", sa.Text),
         sa.Column("tags", sa.Text),
-        sa.Column("do_not_send", sa.Boolean, nullable=False),
+        sa.Column("do_not_send", sa.Boolean),
         sa.Column("token", sa.Text),
         sa.Column("lease_until", sa.BigInteger),
         sa.Column("attempts", sa.SmallInteger, nullable=False),
@@ -219,6 +220,16 @@ def _create_ledger_restore() -> None:
         sa.Column("due_until", sa.BigInteger, nullable=False),
         sa.Column("actor", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("restored_at", name=op.f("pk_ledger_restore")),
+    )
+
+
+def _create_ledger_fact() -> None:
+    op.create_table(
+        "ledger_fact",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("value", sa.Text, nullable=False),
+        sa.Column("changed_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_ledger_fact")),
     )
 
 

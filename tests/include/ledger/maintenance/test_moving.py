@@ -30,6 +30,7 @@ def old(tmp_path: Path) -> Iterator[Engine]:
     ledger.record([closing(8, skip=Reason.MERGED)], "run")
     ledger.advance_watermark(NOON, LATER)
     ledger.note_reread(NOON, LATER)
+    ledger.set_fact("organisation", "acme")
     clock.forward(hours=2)
     sent, refused, lost, vetoed, *held = ledger.claim(NOON, LATER, 6, LEASE, "release")
     for one in (sent, refused, lost):
