@@ -1,0 +1,220 @@
+"""What an interaction is filed under at Stella Connect: channel, brand, language, country, custom properties."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+
+from include.interactions.facts import MAX_TEXT, Facts, Source, comparable, is_custom, stella_language
+from include.interactions.names import Mention, Names
+
+FieldName = Literal["channel", "brand", "language", "country"]
+FIELDS: tuple[FieldName, ...] = get_args(FieldName)
+RESERVED_PROPERTY = "closed_at"
+"""Our own custom property, by which an answer finds its closing."""
+MAX_PROPERTIES = 50
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+_COUNTRY = re.compile("[A-Z]{2}")
+_MASKED = re.compile(r"[*•●]{2,}|\A[*•●…]+\Z")
+"""How a masked value looks (fact sheet kustomer.md, section 1): a run of marks, or nothing else."""
+
+
+class Lookup(BaseModel):
+    """A field that follows a value of the closing: `{"from": "brand", "map": {...}, "default": ...}`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Source = Field(alias="from")
+    map: dict[Text, Text] | None = Field(None, min_length=1)
+    """Without a map the value itself is sent, by its name."""
+    default: Text | None = None
+    """What is sent without a match; null, if it is given: the request goes without the field."""
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether `"default": null` was written."""
+        return self.default is None and "default" in self.model_fields_set
+
+
+def _kind_of_field(value: Any) -> str:
+    return "mapping" if isinstance(value, Mapping | Lookup) else "text"
+
+
+Filed = Annotated[Annotated[Text, Tag("text")] | Annotated[Lookup, Tag("mapping")], Discriminator(_kind_of_field)]
+"""A text for all, or a lookup."""
+
+
+def spelling_of(name: FieldName, text: str) -> str | None:
+    """The text as Stella Connect spells it in that field; None if it would refuse it."""
+    if name == "language":
+        return stella_language(text)
+    if name == "country":
+        return text.strip().upper() if _COUNTRY.fullmatch(text.strip().upper()) else None
+    return text.strip()
+
+
+def _check_spelling(name: FieldName, filed: str | Lookup) -> str | Lookup:
+    texts = [filed] if isinstance(filed, str) else [*(filed.map or {}).values(), filed.default]
+    for text in texts:
+        if text is not None and spelling_of(name, text) is None:
+            form = "a language such as 'fr' or 'fr-CA'" if name == "language" else "two letters such as 'FR'"
+            msg = f"{text!r} must be {form}"
+            raise ValueError(msg)
+    if isinstance(filed, str):
+        return spelling_of(name, filed) or filed
+    return filed
+
+
+def _channel_is_always_sent(filed: str | Lookup) -> str | Lookup:
+    if isinstance(filed, Lookup) and filed.may_be_left_out:
+        msg = "default must be a text: Stella Connect refuses a request without a channel"
+        raise ValueError(msg)
+    return filed
+
+
+Channel = Annotated[Filed, AfterValidator(_channel_is_always_sent)]
+Brand = Filed
+Language = Annotated[Filed, AfterValidator(lambda filed: _check_spelling("language", filed))]
+Country = Annotated[Filed, AfterValidator(lambda filed: _check_spelling("country", filed))]
+
+
+def _check_properties(properties: dict[str, str]) -> dict[str, str]:
+    if RESERVED_PROPERTY in properties:
+        msg = f"{RESERVED_PROPERTY!r} is the pipeline's own property; choose another name"
+        raise ValueError(msg)
+    return properties
+
+
+Properties = Annotated[dict[Text, Source], Field(max_length=MAX_PROPERTIES), AfterValidator(_check_properties)]
+"""Custom properties: by name, the source of the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filing:
+    """What one interaction is filed under. A field that is None is not sent."""
+
+    channel: str
+    brand: str | None = None
+    language: str | None = None
+    country: str | None = None
+    custom_properties: Mapping[str, str] = field(default_factory=dict, repr=False)
+    cut: int = 0
+    """Custom properties that were longer than Stella Connect takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unmapped:
+    """A field for whose value the settings have no entry."""
+
+    name: FieldName
+    detail: str
+    """For people; never the value of a custom attribute."""
+
+
+class Filer:
+    """Files closings: the settings' mapping, with Kustomer's names already looked up.
+
+    Args:
+        fields: by name, a text, a lookup, or None for what is not sent.
+        properties: custom properties, by name the source.
+        names: what this run has read of Kustomer's names.
+    """
+
+    def __init__(
+        self, fields: Mapping[FieldName, str | Lookup | None], properties: Mapping[str, str], names: Names
+    ) -> None:
+        self._fields = dict(fields)
+        self._properties = dict(properties)
+        self._names = names
+        self._maps: dict[FieldName, dict[str, str]] = {
+            name: {
+                accepted: text for key, text in filed.map.items() for accepted in names.accepted(filed.source, key)
+            }
+            for name, filed in self._fields.items()
+            if isinstance(filed, Lookup) and filed.map is not None
+        }
+
+    def file(self, facts: Facts) -> Filing | Unmapped:
+        """What the closing is filed under, or the first field for which the settings have no entry."""
+        found: dict[FieldName, str | None] = {}
+        for name, filed in self._fields.items():
+            text = self._text_of(name, filed, facts) if isinstance(filed, Lookup) else filed
+            if text is None and isinstance(filed, Lookup) and not filed.may_be_left_out:
+                return Unmapped(name, _explain(name, filed, facts, self._names))
+            found[name] = None if text is None else spelling_of(name, text)
+        properties, cut = self._custom_properties(facts)
+        return Filing(
+            channel=str(found["channel"]),  # a channel cannot be left out
+            brand=found.get("brand"),
+            language=found.get("language"),
+            country=found.get("country"),
+            custom_properties=properties,
+            cut=cut,
+        )
+
+    def _text_of(self, name: FieldName, lookup: Lookup, facts: Facts) -> str | None:
+        values = facts.of(lookup.source)
+        if lookup.map is not None:
+            entries = self._maps[name]
+            found = next((entries[key] for value in values if (key := comparable(value)) in entries), None)
+        else:
+            shown = (self._names.name_of(lookup.source, value) for value in values)
+            found = next((text for value in shown if (text := _sendable(name, value))), None)
+        return lookup.default if found is None else found
+
+    def _custom_properties(self, facts: Facts) -> tuple[dict[str, str], int]:
+        sent, cut = {}, 0
+        for name, source in self._properties.items():
+            values = facts.of(source)[-1:] if source == "language" else facts.of(source)
+            shown = [text for value in values if not is_masked(text := self._names.name_of(source, value))]
+            if shown:
+                text = ", ".join(shown)
+                sent[name] = text[:MAX_TEXT]
+                cut += len(text) > MAX_TEXT
+        return sent, cut
+
+
+def is_masked(text: str) -> bool:
+    """Whether Kustomer hid the value because the key lacks "Read Sensitive".
+
+    >>> is_masked("****1234"), is_masked("•"), is_masked("a 5* hotel")
+    (True, True, False)
+    """
+    return _MASKED.search(text) is not None
+
+
+def _sendable(name: FieldName, value: str) -> str | None:
+    return None if is_masked(value) or len(value) > MAX_TEXT else spelling_of(name, value)
+
+
+def _explain(name: FieldName, lookup: Lookup, facts: Facts, names: Names) -> str:
+    values = facts.of(lookup.source)
+    if not values:
+        return f"{name}: the closing has no value of {lookup.source}"
+    if is_custom(lookup.source):
+        return f"{name}: no entry for this value of {lookup.source}"
+    shown = ", ".join(repr(names.name_of(lookup.source, value)) for value in values[:3])
+    return f"{name}: no entry for {lookup.source} {shown}"
+
+
+def mentions_of(
+    place: str, fields: Mapping[FieldName, str | Lookup | None], properties: Mapping[str, str]
+) -> Iterator[Mention]:
+    """Where a mapping mentions sources.
+
+    Args:
+        place: empty for the settings' own mapping, "rule 'fraud', then." for that of a rule.
+        fields: the mapping.
+        properties: the custom properties.
+    """
+    for name, filed in fields.items():
+        if isinstance(filed, Lookup) and filed.map is None:
+            yield Mention(f"{place}{name}.from", filed.source, shown=True)
+        elif isinstance(filed, Lookup):
+            yield Mention(f"{place}{name}.map", filed.source, tuple(filed.map or ()))
+    for key, source in properties.items():
+        yield Mention(f"{place}custom_properties.{key}", source, shown=True)

@@ -1,0 +1,20 @@
+"""A stable place between 0 and 1 for each closing, so that retries and backfills decide alike."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Purpose = Literal["sample", "spread"]
+"""Each purpose has places of its own: who is in a small sample must not also be the first in the morning."""
+
+
+def stable_fraction(purpose: Purpose, conversation_id: str, closed_at: datetime) -> float:
+    """The closing's place in [0, 1): evenly distributed over closings, always the same for one of them.
+
+    The ledger keeps a closing's time in milliseconds, so anything finer is not looked at.
+    """
+    milliseconds = (closed_at - _EPOCH) // timedelta(milliseconds=1)
+    digest = hashlib.sha256(f"{purpose}\n{conversation_id}\n{milliseconds}".encode()).digest()
+    return int.from_bytes(digest[:6]) / 2**48
