@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## start Airflow with stand-ins for both vendors and watch a 
 
 cluster: $(INSTALLED) ## the stack of docker-compose.yaml without containers, two of each part, with stand-ins (Ctrl-C ends)
 	@scripts/system-packages postgresql redis-server docker-compose
-	@$(BIN)/python -m scripts.cluster
+	@$(BIN)/python -m scripts.stack.cluster
 
 test: $(INSTALLED) ## run every test (TESTS="tests/include -k ledger" for some)
 	@scripts/system-packages postgresql redis-server chromium docker-compose

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
-from scripts.postgres import PostgresServer, running
+from scripts.stack.postgres import PostgresServer, running
 from tests.support import airflow_home
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ LONGEST = (
     "tests/browser/",
     "tests/stack/",
     "tests/cluster/",
-    "tests/scripts/test_demo.py",
+    "tests/scripts/demo/test_demo.py",
     "tests/faults/",
     "tests/model/",
 )

@@ -5,7 +5,6 @@ import sys
 
 from rich.console import Console
 
-from scripts import processes
 from scripts.benchmark import (
     cpu,
     extraction,
@@ -21,7 +20,8 @@ from scripts.benchmark import (
     views,
 )
 from scripts.benchmark.figure import KEPT_IN, keep, show
-from scripts.stack import ROOT
+from scripts.stack import processes
+from scripts.stack.stack import ROOT
 
 # The row that takes longest comes last.
 ROWS = {

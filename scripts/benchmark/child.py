@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.stack import ROOT
+from scripts.stack.stack import ROOT
 
 LONGEST_SECONDS = 900
 

@@ -13,9 +13,9 @@ from scripts.benchmark import plain
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import Installation, installation
 from scripts.benchmark.usage import cpu_seconds
-from scripts.cluster import Cluster
-from scripts.demo import DAG_ID
-from scripts.stack import ROOT, Stack
+from scripts.stack.cluster import Cluster
+from scripts.stack.connections import DAG_ID
+from scripts.stack.stack import ROOT, Stack
 
 TIMES_CHEAPER = 30
 SPREAD = timedelta(seconds=60)

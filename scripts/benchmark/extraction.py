@@ -7,7 +7,7 @@ from typing import Any
 from scripts.benchmark import child, plain
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import installation
-from scripts.ports import loopback_session
+from scripts.stack.ports import loopback_session
 
 MOST_MEBIBYTES = 250
 TIMES_FASTER = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from scripts.stack import ROOT
+from scripts.stack.stack import ROOT
 
 KEPT_IN = ROOT / "docs" / "performance.md"
 _FIRST, _LAST = "<!-- rows: written by `make benchmark` -->", "<!-- end of rows -->"

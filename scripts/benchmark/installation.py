@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
-from scripts.demo import Connections, connections
-from scripts.sandbox import RunningSandbox, running_sandbox
-from scripts.stack import environment
+from scripts.stack.connections import Connections, connections
+from scripts.stack.sandbox import RunningSandbox, running_sandbox
+from scripts.stack.stack import environment
 
 WEB_URL = "https://acme.kustomerapp.com"
 HOUR = timedelta(hours=1)

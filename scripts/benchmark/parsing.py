@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from scripts.benchmark import child
 from scripts.benchmark.figure import Figure
-from scripts.stack import ROOT, environment
+from scripts.stack.stack import ROOT, environment
 
 BAR_SECONDS = 0.5
 TRIVIAL = """

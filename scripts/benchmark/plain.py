@@ -11,7 +11,7 @@ import jwt
 import requests
 
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
-from scripts.sandbox import RunningSandbox
+from scripts.stack.sandbox import RunningSandbox
 
 AS_KUSTOMER = {"Authorization": f"Bearer {KUSTOMER_KEY}"}
 AS_STELLA = {"x-api-key": STELLA_KEY}

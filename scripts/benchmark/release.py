@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import make_url
 
-from scripts import postgres
 from scripts.benchmark import child, plain
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import installation
+from scripts.stack import postgres
 
 PER_SECOND = 150
 WINDOW_SECONDS = 60

@@ -16,12 +16,12 @@ from include.interactions.settings import Settings
 from include.sandbox.model import DO_NOT_SEND
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.usage import cpu_seconds, family, mebibytes
-from scripts.cluster import Cluster, Vendors
-from scripts.demo import DAG_ID
-from scripts.ports import HOST, free_port
-from scripts.sandbox import RunningSandbox, running_sandbox
-from scripts.stack import SETTINGS_VARIABLE
-from scripts.waiting import wait_until
+from scripts.stack.cluster import Cluster, Vendors
+from scripts.stack.connections import DAG_ID
+from scripts.stack.ports import HOST, free_port
+from scripts.stack.sandbox import RunningSandbox, running_sandbox
+from scripts.stack.stack import SETTINGS_VARIABLE
+from scripts.stack.waiting import wait_until
 
 HOUR = timedelta(hours=1)
 SENT_SHARE = 0.9

@@ -7,15 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from include.sandbox.model import DO_NOT_SEND
-from scripts.airflow_api import FINAL_STATES
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import HOUR
 from scripts.benchmark.scale import SEARCHES_PER_MINUTE, sandbox
-from scripts.cluster import Cluster, Vendors
-from scripts.demo import DAG_ID
-from scripts.ports import HOST, free_port
-from scripts.stack import SETTINGS_VARIABLE
-from scripts.waiting import wait_until
+from scripts.stack.api import FINAL_STATES
+from scripts.stack.cluster import Cluster, Vendors
+from scripts.stack.connections import DAG_ID
+from scripts.stack.ports import HOST, free_port
+from scripts.stack.stack import SETTINGS_VARIABLE
+from scripts.stack.waiting import wait_until
 
 MOST_TIMES_THE_LIMIT = 1.2
 AIRFLOWS_ACTIVE_RUNS = 10

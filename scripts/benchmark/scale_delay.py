@@ -12,11 +12,11 @@ from scripts.benchmark import plain
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import HOUR, installation
 from scripts.benchmark.usage import mebibytes
-from scripts.cluster import Cluster, Vendors
-from scripts.demo import DAG_ID
-from scripts.processes import session_members
-from scripts.stack import SETTINGS_VARIABLE
-from scripts.waiting import wait_until
+from scripts.stack.cluster import Cluster, Vendors
+from scripts.stack.connections import DAG_ID
+from scripts.stack.processes import session_members
+from scripts.stack.stack import SETTINGS_VARIABLE
+from scripts.stack.waiting import wait_until
 
 MOST_TRIGGERS = 90
 PER_HOUR = 10_000

@@ -10,10 +10,10 @@ from sqlalchemy import Engine, text
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
 from include.ledger import Ledger, connect
-from scripts import postgres
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.filled import fill
 from scripts.benchmark.usage import cpu_seconds, family
+from scripts.stack import postgres
 
 WINDOW = 1_000
 BATCH = 100

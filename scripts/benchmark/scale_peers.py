@@ -9,10 +9,10 @@ from pathlib import Path
 from scripts.benchmark import child, cpu, plain
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import Installation, installation
-from scripts.cluster import Cluster, Vendors
-from scripts.demo import DAG_ID
-from scripts.sandbox import RunningSandbox
-from scripts.stack import ROOT, SETTINGS_VARIABLE
+from scripts.stack.cluster import Cluster, Vendors
+from scripts.stack.connections import DAG_ID
+from scripts.stack.sandbox import RunningSandbox
+from scripts.stack.stack import ROOT, SETTINGS_VARIABLE
 
 TIMES_CHEAPER = 50
 PEERS = {

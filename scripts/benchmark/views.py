@@ -23,11 +23,11 @@ from sqlalchemy import Engine, make_url, text
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, connect
 from include.ledger.reports.listing import Sort
-from scripts import postgres
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.filled import LEFT_EARLY, agent_id, fill
-from scripts.ports import HOST, loopback_session
-from scripts.stack import Stack
+from scripts.stack import postgres
+from scripts.stack.ports import HOST, loopback_session
+from scripts.stack.stack import Stack
 
 BAR_MILLISECONDS = 300
 TIMES = 5

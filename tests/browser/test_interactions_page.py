@@ -17,7 +17,7 @@ from include.ledger import Ledger, connect
 from include.ledger.reports.listing import Filter, Line, Sort
 from include.ledger.reports.listing import page as listed
 from include.ledger.schema import survey_response
-from scripts.waiting import wait_until
+from scripts.stack.waiting import wait_until
 from tests.browser.conftest import Shoot
 from tests.support.installation import DAG_ID, WEB_URL, Installation, Runs
 

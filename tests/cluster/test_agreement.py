@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts import compose
-from scripts.cluster import SCALE, Cluster, Vendors
-from scripts.postgres import PostgresServer
-from scripts.stack import ROOT
+from scripts.stack import compose
+from scripts.stack.cluster import SCALE, Cluster, Vendors
+from scripts.stack.postgres import PostgresServer
+from scripts.stack.stack import ROOT
 
 OWN_OF_A_MACHINE = {
     "AIRFLOW__CORE__HOSTNAME_CALLABLE",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from scripts.demo import DAG_ID
+from scripts.stack.connections import DAG_ID
 from tests.support.cluster import IMPATIENT, RELEASE, Trial, assert_nothing_lost_or_doubled, trial
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.mark.timeout(900)]

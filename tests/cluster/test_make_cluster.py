@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.stack import ROOT
-from scripts.waiting import wait_until
+from scripts.stack.stack import ROOT
+from scripts.stack.waiting import wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -17,7 +17,15 @@ pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.
 def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     log = tmp_path / "output"
     with log.open("w") as output:
-        command = [sys.executable, "-m", "scripts.cluster", "--port", "0", "--home", str(tmp_path / "cluster")]
+        command = [
+            sys.executable,
+            "-m",
+            "scripts.stack.cluster",
+            "--port",
+            "0",
+            "--home",
+            str(tmp_path / "cluster"),
+        ]
         cluster = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: "Ctrl-C ends" in log.read_text() or cluster.poll() is not None, "the cluster", 400)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.demo import DAG_ID
+from scripts.stack.connections import DAG_ID
 from tests.support.cluster import DEAD_TASKS_SOON, RELEASE, assert_nothing_lost_or_doubled, trial
 
 FIRST_POSTS_PASS_THEN_WAIT = {

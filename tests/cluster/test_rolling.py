@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.demo import DAG_ID
-from scripts.waiting import wait_until
+from scripts.stack.connections import DAG_ID
+from scripts.stack.waiting import wait_until
 from tests.support.cluster import (
     IMPATIENT,
     WAIT,

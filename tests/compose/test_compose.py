@@ -12,7 +12,7 @@ import psycopg
 import pytest
 import yaml
 
-from scripts.postgres import AS_COMPOSED, running
+from scripts.stack.postgres import AS_COMPOSED, running
 
 ROOT = Path(__file__).resolve().parents[2]
 VENDOR_KEYS = {

@@ -8,8 +8,8 @@ from sqlalchemy.exc import OperationalError
 
 from include.ledger import Ledger
 from plugins.pipeline.release import LEASE, SENDING_LEASE
-from scripts.postgres import running
-from scripts.waiting import wait_until
+from scripts.stack.postgres import running
+from scripts.stack.waiting import wait_until
 from tests.support.pipeline import run_of
 
 AIRFLOWS_TRIES = 4

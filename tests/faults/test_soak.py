@@ -28,7 +28,7 @@ from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
 from plugins.pipeline.feedback import GRACE, Feedback
 from plugins.stella_connect.hook import StellaConnectHook
-from scripts.postgres import running
+from scripts.stack.postgres import running
 from tests.support import bad_server
 from tests.support.bad_server import not_accepting, serving
 from tests.support.pipeline import run_of

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from include.sandbox.faults import Fault
 from plugins.vendor_api.errors import VendorApiError
-from scripts.waiting import wait_until
+from scripts.stack.waiting import wait_until
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of
 

@@ -8,7 +8,7 @@ from pytest_httpserver import HTTPServer
 
 from include.ledger import Ledger, connect
 from plugins.runtime.notifier import CONNECTION
-from scripts.waiting import wait_until
+from scripts.stack.waiting import wait_until
 from tests.support.installation import HOUR, SEARCH_ROLE, Installation, Runs
 from tests.support.ledger import closing
 

@@ -18,9 +18,9 @@ from include.ledger.schema import interaction
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
 from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
-from scripts.airflow_api import FINAL_STATES
-from scripts.demo import DAG_ID
-from scripts.waiting import wait_until
+from scripts.stack.api import FINAL_STATES
+from scripts.stack.connections import DAG_ID
+from scripts.stack.waiting import wait_until
 from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]

@@ -13,11 +13,11 @@ from include.sandbox import Sandbox, generate, start
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND
 from plugins.pipeline.release import SENDERS
-from scripts.airflow_api import AirflowApi
-from scripts.cluster import Cluster, Vendors
-from scripts.demo import DAG_ID
-from scripts.stack import ROOT, SETTINGS_VARIABLE
-from scripts.waiting import wait_until
+from scripts.stack.api import AirflowApi
+from scripts.stack.cluster import Cluster, Vendors
+from scripts.stack.connections import DAG_ID
+from scripts.stack.stack import ROOT, SETTINGS_VARIABLE
+from scripts.stack.waiting import wait_until
 
 SETTINGS = {
     "release_window_seconds": 10,

@@ -13,11 +13,11 @@ from include.sandbox import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET, Sandbox, ge
 from include.sandbox.clock import to_ms
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND, Organisation
-from scripts.airflow_api import AirflowApi, Json
-from scripts.demo import DAG_ID, connections, set_up
-from scripts.ports import loopback_session
-from scripts.stack import Stack
-from scripts.waiting import wait_until
+from scripts.stack.api import AirflowApi, Json
+from scripts.stack.connections import DAG_ID, connections, set_up
+from scripts.stack.ports import loopback_session
+from scripts.stack.stack import Stack
+from scripts.stack.waiting import wait_until
 
 HOUR = timedelta(hours=1)
 BUSY_HOURS, EMPTY_HOURS = 4, 2

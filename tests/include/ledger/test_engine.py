@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
 from include.ledger import Ledger, connect, release
-from scripts.waiting import wait_until
+from scripts.stack.waiting import wait_until
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
 pytestmark = pytest.mark.postgres

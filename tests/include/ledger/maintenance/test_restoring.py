@@ -10,7 +10,7 @@ import pytest
 from include.interactions.states import Reason, State
 from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.maintenance.command_line import main
-from scripts.postgres import PostgresServer, program
+from scripts.stack.postgres import PostgresServer, program
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
 HOUR = timedelta(hours=1)

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts.demo import CredentialsError, real_connections
-from scripts.ports import free_port, require_free
-from scripts.processes import session_members
-from scripts.stack import PARTS
-from scripts.waiting import wait_until
+from scripts.demo.credentials import CredentialsError, real_connections
+from scripts.stack.ports import free_port, require_free
+from scripts.stack.processes import session_members
+from scripts.stack.stack import PARTS
+from scripts.stack.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "scripts.demo"]

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from include.interactions.states import State
 from include.ledger import Ledger
-from scripts.demo_result import Result
+from scripts.demo.result import Result
 
 _ON_THE_WAY = (State.PLANNED, State.CLAIMED, State.SENDING)
 

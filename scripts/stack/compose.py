@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from scripts.stack import ROOT
+from scripts.stack.stack import ROOT
 
 FILE = ROOT / "docker-compose.yaml"
 CODE = "/opt/airflow"

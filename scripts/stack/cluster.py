@@ -31,12 +31,12 @@ from celery import Celery
 from dotenv import dotenv_values
 
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
-from scripts import compose, postgres, processes
-from scripts.airflow_api import AirflowApi
-from scripts.ports import HOST, PortTakenError, free_port, loopback_session, require_free
-from scripts.sandbox import running_sandbox
-from scripts.stack import ROOT
-from scripts.waiting import wait_until
+from scripts.stack import compose, postgres, processes
+from scripts.stack.api import AirflowApi
+from scripts.stack.ports import HOST, PortTakenError, free_port, loopback_session, require_free
+from scripts.stack.sandbox import running_sandbox
+from scripts.stack.stack import ROOT
+from scripts.stack.waiting import wait_until
 
 SCALE = {
     "airflow-apiserver": 1,
@@ -210,7 +210,7 @@ class Cluster:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             # A container has a name, temporary files and ports of its own.
             "HOSTNAME": name,
-            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "scripts.cluster_member.hostname",
+            "AIRFLOW__CORE__HOSTNAME_CALLABLE": "scripts.stack.cluster_member.hostname",
             "TMPDIR": str(self._temporary(name)),
             "AIRFLOW__API__HOST": HOST,
             "AIRFLOW__API__PORT": str(self.port),
@@ -220,7 +220,7 @@ class Cluster:
             "no_proxy": HOST,
         }
         if "PYTHONPATH" in own:
-            own["PYTHONPATH"] = f"{own['PYTHONPATH']}{os.pathsep}{ROOT}"  # of which scripts.cluster_member
+            own["PYTHONPATH"] = f"{own['PYTHONPATH']}{os.pathsep}{ROOT}"  # of which scripts.stack.cluster_member
         return inherited | own | machine | self._extra
 
     def command(self, service: compose.Service, name: str) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scripts.demo_result import Result
+from scripts.demo.result import Result
 
 DUE = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 GOOD = Result(

@@ -9,8 +9,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from scripts.ports import loopback_session
-from scripts.waiting import wait_until
+from scripts.stack.ports import loopback_session
+from scripts.stack.waiting import wait_until
 
 Json = dict[str, Any]
 FINAL_STATES = frozenset({"success", "failed"})

@@ -9,8 +9,8 @@ import requests
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from scripts.airflow_api import AirflowApi
-from scripts.ports import HOST, free_port
+from scripts.stack.api import AirflowApi
+from scripts.stack.ports import HOST, free_port
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from typing import Any
 
 import requests
 
-from scripts import processes
-from scripts.ports import HOST, free_port, loopback_session
-from scripts.stack import ROOT
-from scripts.waiting import wait_until
+from scripts.stack import processes
+from scripts.stack.ports import HOST, free_port, loopback_session
+from scripts.stack.stack import ROOT
+from scripts.stack.waiting import wait_until
 
 GENERATING_SECONDS = 120
 """An organisation of 100,000 conversations takes a while to invent."""

@@ -12,29 +12,23 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import requests
-from dotenv import dotenv_values
 from rich.console import Console
 
 from include.ledger import Ledger, connect
 from include.sandbox.model import DO_NOT_SEND
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
-from scripts import processes
-from scripts.airflow_api import FINAL_STATES
-from scripts.demo_result import Result
-from scripts.demo_view import LiveView, LogView, Progress, View, results_table
-from scripts.ports import HOST, PortTakenError, require_free
-from scripts.sandbox import running_sandbox
-from scripts.stack import ROOT, SETTINGS_VARIABLE, Stack
-
-DAG_ID = "kustomer_stella_connect"
-RUNS = ROOT / ".run"
-LIVE = RUNS / "live"
+from scripts.demo.credentials import LIVE, RUNS, CredentialsError, real_connections
+from scripts.demo.result import Result
+from scripts.demo.view import LiveView, LogView, Progress, View, results_table
+from scripts.stack import processes
+from scripts.stack.api import FINAL_STATES
+from scripts.stack.connections import DAG_ID, Connections, connections, set_up
+from scripts.stack.ports import HOST, PortTakenError, require_free
+from scripts.stack.sandbox import running_sandbox
+from scripts.stack.stack import ROOT, SETTINGS_VARIABLE, Stack
 
 CONVERSATIONS = 200
 CLOSINGS_SPREAD = timedelta(seconds=75)
@@ -44,75 +38,12 @@ FIRST_DUE = timedelta(seconds=40)
 WINDOW_SECONDS = 15
 LONGEST_RUN = timedelta(seconds=240)
 
-Connections = Mapping[str, Mapping[str, Any]]
-
 
 def chosen_port(variable: str, default: int, purpose: str) -> int:
     """Return the port that the environment or else `default` says, once it is known to be free."""
     port = int(os.environ.get(variable) or default)
     require_free(port, purpose, f"{variable}={port + 1000} make demo")
     return port
-
-
-class CredentialsError(Exception):
-    """`.env` names real credentials, but not all of them."""
-
-
-def real_connections(env_file: Path) -> Connections | None:
-    """Return the connections to the real vendors if `.env` names them, else None.
-
-    Raises:
-        CredentialsError: only some are named.
-    """
-    named = {name: value for name, value in dotenv_values(env_file, interpolate=False).items() if value}
-    needed = ("KUSTOMER_API_KEY", "KUSTOMER_URL", "STELLA_CONNECT_API_KEY", "STELLA_CONNECT_API_SECRET")
-    missing = [name for name in needed if name not in named]
-    if len(missing) == len(needed):
-        return None
-    if missing:
-        raise CredentialsError(
-            f"{env_file.name} names real credentials but lacks {', '.join(missing)}. "
-            f"Fill in all of them, or none: then the demo runs with stand-ins for both vendors."
-        )
-    return connections(
-        kustomer=(
-            named.get("KUSTOMER_API_URL") or "https://api.kustomerapp.com",
-            named["KUSTOMER_API_KEY"],
-            named["KUSTOMER_URL"],
-        ),
-        stella=(
-            named.get("STELLA_CONNECT_API_URL") or "https://api.stellaconnect.net",
-            named["STELLA_CONNECT_API_KEY"],
-            named["STELLA_CONNECT_API_SECRET"],
-        ),
-        ledger=LIVE / "ledger.db",
-    )
-
-
-def connections(kustomer: tuple[Any, Any, Any], stella: tuple[Any, Any, Any], ledger: Path) -> Connections:
-    """Return the three connections; `kustomer` is (API URL, key, web URL), `stella` (API URL, key, secret)."""
-    return {
-        "kustomer_default": {
-            "conn_type": "kustomer",
-            "host": kustomer[0],
-            "password": kustomer[1],
-            "extra": {"web_url": kustomer[2]},
-        },
-        "stella_connect_default": {
-            "conn_type": "stella_connect",
-            "host": stella[0],
-            "password": stella[1],
-            "extra": {"api_secret": stella[2]},
-        },
-        "interaction_ledger": {"conn_type": "sqlite", "host": str(ledger)},
-    }
-
-
-def set_up(stack: Stack, links: Connections, settings: Mapping[str, Any]) -> None:
-    """Store connections and settings in Airflow, where the UI shows them and lets them be changed."""
-    for name, link in links.items():
-        stack.api.add_connection(name, **link)
-    stack.api.set_variable(SETTINGS_VARIABLE, settings)
 
 
 def follow(stack: Stack, ledger: Ledger, run_id: str, view: View) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.ports import PortTakenError, free_port, require_free
+from scripts.stack.ports import PortTakenError, free_port, require_free
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import processes
-from scripts.waiting import wait_until
+from scripts.stack import processes
+from scripts.stack.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,7 +49,7 @@ def test_orphans_of_a_killed_child_are_ended(family: subprocess.Popen[bytes]) ->
 
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent_code = (
-        "import os, sys, time; from pathlib import Path; from scripts import processes\n"
+        "import os, sys, time; from pathlib import Path; from scripts.stack import processes\n"
         "child = processes.start(['sleep', '600'], os.environ, Path('.'), Path(sys.argv[1]))\n"
         "print(child.pid, flush=True); time.sleep(600)"
     )

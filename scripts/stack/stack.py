@@ -9,7 +9,6 @@ or `python -m scripts.stack` for a stack that stays until Ctrl-C, with the conne
 the environment (`AIRFLOW_CONN_*`, `AIRFLOW_VAR_*`).
 """
 
-import argparse
 import base64
 import json
 import os
@@ -25,12 +24,12 @@ from typing import Any, Self
 
 import requests
 
-from scripts import processes
-from scripts.airflow_api import AirflowApi
-from scripts.ports import HOST, PortTakenError, free_port, require_free
-from scripts.waiting import wait_until
+from scripts.stack import processes
+from scripts.stack.api import AirflowApi
+from scripts.stack.ports import HOST, free_port, require_free
+from scripts.stack.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 SETTINGS_VARIABLE = "kustomer_stella_connect"
 
@@ -235,34 +234,3 @@ class Stack:
         processes.end(self._everyone)
         self._running.clear()
         self._everyone.clear()
-
-
-def main() -> int:
-    """Run a stack until somebody ends it."""
-    arguments = argparse.ArgumentParser(prog="python -m scripts.stack", description=__doc__)
-    arguments.add_argument("--home", type=Path, default=ROOT / ".run" / "stack", help="keeps everything")
-    arguments.add_argument("--port", type=int, default=8080, help="of the API server; 0 takes any free one")
-    arguments.add_argument("--dags", type=Path, default=ROOT / "dags")
-    chosen = arguments.parse_args()
-    outside = {
-        name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
-    }
-    try:
-        with (
-            processes.interruptible(),
-            Stack(
-                chosen.home.resolve(), {}, api_port=chosen.port, dags=chosen.dags.resolve(), extra=outside
-            ) as stack,
-        ):
-            print(f"Airflow runs at {stack.url} (admin/admin), logs in {stack.logs}. Ctrl-C ends it.", flush=True)
-            signal.pause()
-    except processes.Interrupted:
-        return 0
-    except (PortTakenError, RuntimeError, TimeoutError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

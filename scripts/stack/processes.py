@@ -17,7 +17,7 @@ from types import FrameType
 
 import psutil
 
-from scripts.waiting import wait_until
+from scripts.stack.waiting import wait_until
 
 _EXEC = Path(__file__).with_name("exec_bound_to_parent.py")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.ports import PortTakenError
-from scripts.stack import Stack, environment
+from scripts.stack.ports import PortTakenError
+from scripts.stack.stack import Stack, environment
 
 
 def test_a_taken_port_is_refused_before_anything_is_written(tmp_path: Path) -> None:

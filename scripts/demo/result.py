@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select
 
 from include.interactions.states import Reason, State
 from include.ledger.schema import interaction
-from scripts.ports import loopback_session
+from scripts.stack.ports import loopback_session
 
 _DIFFERENCES = {
     "missing": "never arrived",

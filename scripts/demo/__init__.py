@@ -1,0 +1,1 @@
+"""`make demo`: one run to watch, with simulators of both vendors."""

@@ -1,0 +1,1 @@
+"""`make mutants`: breaches of the promise that the tests must see."""
