@@ -17,15 +17,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.soak, pytest.
 def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     log = tmp_path / "output"
     with log.open("w") as output:
-        command = [
-            sys.executable,
-            "-m",
-            "scripts.stack.cluster",
-            "--port",
-            "0",
-            "--home",
-            str(tmp_path / "cluster"),
-        ]
+        options = ["--port", "0", "--home", str(tmp_path / "cluster")]
+        command = [sys.executable, "-m", "scripts.stack.cluster", *options]
         cluster = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: "Ctrl-C ends" in log.read_text() or cluster.poll() is not None, "the cluster", 400)

@@ -18,7 +18,7 @@ from scripts.stack.processes import session_members
 from scripts.stack.stack import PARTS
 from scripts.stack.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "scripts.demo"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from scripts.stack import processes
 from scripts.stack.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 # Starts a grandchild that ignores every polite request, says so, and waits.
 STUBBORN_FAMILY = """
