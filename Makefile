@@ -13,7 +13,7 @@ export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster test soak mutants benchmark lint format requirements audit sbom secrets clean
+.PHONY: help install demo cluster test soak mutants benchmark lint format reference requirements audit sbom secrets clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ lint: $(INSTALLED) ## check style, formatting and types, and look for keys that 
 format: $(INSTALLED) ## let ruff repair style and formatting
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+reference: $(INSTALLED) ## write the reference tables of README and docs from the code
+	@$(BIN)/python -m scripts.reference
 
 requirements: $(INSTALLED) ## recompile requirements*.txt from requirements*.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt

@@ -7,9 +7,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
-from include.interactions.states import Reason, State
+from include.interactions.states import State
 from plugins.pipeline.alarms import NAMES
+from scripts.reference import PAGES, TABLES, filled
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -48,18 +50,31 @@ def row(page: str, key: str) -> list[str]:
     return [cell.strip() for cell in found[1].split("|")] if found else []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_reference_tables_are_those_of_the_code(page):
+    written = (ROOT / page).read_text()
+
+    assert filled(written) == written, "run `make reference`"
+
+
+def test_every_reference_table_stands_on_a_page():
+    pages = "".join((ROOT / page).read_text() for page in PAGES)
+
+    assert re.findall(r"<!-- reference: (\w+) -->\n\|", pages) == list(TABLES)
+
+
 @pytest.mark.parametrize("key", Settings.model_fields)
 def test_every_setting_stands_in_the_readme_with_its_default(key):
     cells = row(README.read_text(), key)
     default = Settings.model_fields[key].default
 
     assert cells, f"README, 'Settings': a row for {key}"
-    assert cells[1].strip("`") == ("none" if default is None else str(default))
+    assert cells[0].strip("`") == ("none" if default is None else str(default))
 
 
 @pytest.mark.parametrize("key", Settings.model_fields)
 def test_every_limit_of_a_setting_stands_in_the_readme(key):
-    allowed = row(README.read_text(), key)[2]
+    allowed = row(README.read_text(), key)[1]
     schema = Settings.model_json_schema()["properties"][key]
     limits = next(option for option in schema.get("anyOf", [schema]) if option["type"] != "null")
 
@@ -151,7 +166,9 @@ def test_where_things_are_is_true():
     assert len(answers) >= 5
     assert all(0 < len(found) <= 2 for found in places)
     for name, path in (place for found in places for place in found):
-        assert re.search(rf"^ *(?:def )?{name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{name} in {path}"
+        assert re.search(rf"^ *(?:def |class )?{name}\b", (ROOT / path).read_text(), re.MULTILINE), (
+            f"{name} in {path}"
+        )
 
 
 def test_the_connections_in_the_readme_are_json():

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from include.interactions.addresses import greeting, has_any, survey_address, usable
 from include.interactions.interaction import Interaction
+from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, User
 from include.interactions.settings import Settings
-from include.interactions.states import Reason
 
 MOST_TAGS = 20
 """Stella Connect takes at most 20 tags (fact sheet stella-connect.md, section 2.1)."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from include.interactions.states import Reason
+from include.interactions.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,19 @@ class Interaction:
     tags: tuple[str, ...] = ()
     """Tag names, at most 20."""
     do_not_send: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a skipped interaction that lacks an address or an agent which its reason says it keeps.
+
+        Readers of the ledger would take a missing one for erased.
+        """
+        if self.skip is None:
+            return
+        if (self.skip.keeps_customer and self.customer_email is None) or (
+            self.skip.keeps_agent and self.agent_id is None
+        ):
+            msg = f"the reason {self.skip} keeps a customer or an agent that this interaction lacks"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from include.interactions.interaction import Interaction
+from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Malformed
 from include.interactions.settings import Settings
-from include.interactions.states import Reason
 
 
 class Veto(NamedTuple):

@@ -32,14 +32,15 @@ class Settings(BaseModel):
         ge=0,
         le=LONGEST_SECONDS,
         title="Seconds until send",
-        description="Delay between the closing of a conversation and its survey, in seconds.",
+        description="Seconds from the closing to the survey. In the official app: seconds until send. A channel "
+        "delay in Stella Connect comes on top.",
     )
     release_window_seconds: WholeNumber = Field(
         60,
         ge=5,
         le=3600,
         title="Release window (seconds)",
-        description="Interactions that fall due within this span are released together, when the last is due.",
+        description="Interactions due within this span leave together, when the last is due.",
     )
     handover_seconds: WholeNumber = Field(
         900,
@@ -53,67 +54,69 @@ class Settings(BaseModel):
         ge=0,
         le=86400,
         title="Overlap (seconds)",
-        description="How far back scheduled runs look again, for closings that the search index showed late.",
+        description="How far scheduled runs look back for closings that the search showed late.",
     )
     on_reopen: Literal["cancel", "keep"] = Field(
         "cancel",
         title="On reopen",
-        description="What becomes of a survey whose conversation was reopened before the send.",
+        description="A conversation reopened before its send: no survey (cancel), or a survey all the same (keep).",
     )
     on_expired: Literal["count", "send", "skip"] = Field(
         "count",
         title="On expired",
-        description="What becomes of an interaction past its expiry: counted in Stella Connect without a "
-        "survey, sent with one, or skipped.",
+        description="An interaction past its expiry: counted in Stella Connect without a survey, sent with one, or "
+        "skipped.",
     )
     expire_after_seconds: WholeNumber = Field(
         604800,
         ge=0,
         le=LONGEST_SECONDS,
         title="Expire after (seconds)",
-        description="How long after its due time a survey may still go out.",
+        description="Expiry: how long after its due time a survey may still be sent.",
     )
     do_not_send_attribute: str | None = Field(
         None,
         min_length=1,
         title="Do-not-send attribute",
-        description="Name of a custom attribute of the conversation; where it is true the interaction "
-        "counts in Stella Connect and the customer gets no survey.",
+        description="Name of a custom attribute of conversations, such as doNotSendBool. If it is true, the "
+        "interaction counts in Stella Connect and the customer gets no survey.",
     )
     channel: str = Field(
         "email",
         min_length=1,
         title="Channel",
-        description="Channel under which Stella Connect files the interactions.",
+        description="Channel under which Stella Connect files the interactions. It must be set up there.",
     )
     on_recheck_failure: Literal["hold", "send"] = Field(
         "hold",
         title="On recheck failure",
-        description="What becomes of a due survey while Kustomer cannot be asked again.",
+        description="A due interaction while Kustomer cannot be asked again: it waits (hold) or is sent.",
     )
     on_absent: Literal["ask", "resend"] = Field(
         "ask",
         title="On absent",
-        description="What becomes of an interaction with an unknown outcome that Stella Connect does not show.",
+        description="An unknown outcome that Stella Connect does not show: a person decides (ask), or it is "
+        "planned again, once (resend).",
     )
     max_releases_per_run: WholeNumber | None = Field(
         None,
         ge=1,
         title="Most releases per run",
-        description="At most so many interactions leave in one run, the longest due first. Empty: no limit.",
+        description="How many interactions one run sends at most, the longest due first. Empty: no limit.",
     )
     kustomer_requests_per_minute: WholeNumber = Field(
         300,
         ge=1,
         title="Kustomer requests per minute",
-        description="Own limit for all calls to Kustomer; the organisation's budget is shared with its people.",
+        description="Limit for calls to Kustomer, kept by each task for itself. People and other integrations "
+        "share the organisation's budget.",
     )
     personal_data_retention_days: WholeNumber = Field(
         30,
         ge=1,
         le=LONGEST_DAYS,
         title="Personal data retention (days)",
-        description="Names and addresses of settled interactions are erased from the ledger after so long.",
+        description="Age at which names and addresses of settled interactions are erased from the ledger.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The states of an interaction and the reasons that people read beside them.
+"""The states of an interaction and the way between them.
 
 The words are stored in the ledger and shown in the UI: changing one needs a migration.
 """
@@ -53,24 +53,3 @@ TRANSITIONS: frozenset[tuple[State | None, State]] = frozenset(
 
 NOTED: frozenset[State] = frozenset({State.SENT, State.REJECTED, State.UNKNOWN, State.CANCELLED, State.SKIPPED})
 """States in which the history may tell of an act that moves nothing, such as an erasure: (state, state)."""
-
-
-class Reason(StrEnum):
-    """Why an interaction was skipped or cancelled."""
-
-    MERGED = "merged"
-    NO_AGENT_ASSIGNED = "no_agent_assigned"
-    AGENT_WITHOUT_EMAIL = "agent_without_email"
-    NO_CUSTOMER_EMAIL = "no_customer_email"
-    INVALID_CUSTOMER_EMAIL = "invalid_customer_email"
-    AGENT_PROFILE_NOT_APPROVED = "agent_profile_not_approved"
-    EXPIRED = "expired"
-    MALFORMED_RECORD = "malformed_record"
-
-    REOPENED = "reopened"
-    DELETED = "deleted"
-    SUPERSEDED = "superseded"
-    BY_HAND = "by_hand"
-    """A person decided so; their words are the detail."""
-    ERASED = "erased"
-    """The customer's data were erased: before the send, or (in the history of what had ended) afterwards."""

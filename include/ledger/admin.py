@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, null, or_, select, update
 
 from include.interactions.addresses import same_address
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
 from include.ledger.closings import has_later_closing
 from include.ledger.maintenance import restoring

@@ -27,7 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.interaction import Interaction
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.batches import batches
 from include.ledger.columns import Instant, StorableText, milliseconds, names_text, storable
 from include.ledger.schema import interaction, interaction_event, state_is

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from include.interactions.interaction import ClaimedInteraction, Interaction
+from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
-from include.interactions.states import Reason, State
+from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import (
     admin,

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, func, select
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.schema import interaction, interaction_event, state_is
 
 Counts = dict[tuple[State, Reason | None], int]

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Update, bindparam, null, update
 
 from include.interactions.interaction import ClaimedInteraction
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.schema import interaction, state_is
 from include.ledger.transition import Transition
 

@@ -16,7 +16,8 @@ from sqlalchemy import (
     select,
 )
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.schema import interaction, interaction_event, state_is
 
 _APPEND = insert(interaction_event)

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.reports.listing import Filter, Sort
 from include.ledger.reports.overview import OVERDUE
 from include.ledger.reports.responses import CardFilter

@@ -1,10 +1,14 @@
-"""What people read about states, reasons and outcomes: one sentence that answers, one that says what to do."""
+"""What people read about states and outcomes: one sentence that answers, one that says what to do.
+
+The words of a reason are its own: `include.interactions.reasons`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
-from include.interactions.states import Reason, State
+from include.interactions.states import State
 from include.ledger.reports.agents import Profile
 from include.ledger.reports.listing import Line
 from include.ledger.reports.overview import OVERDUE
@@ -25,84 +29,6 @@ PROFILES: dict[Profile, str] = {
     Profile.APPROVED: "Approved",
     Profile.NOT_APPROVED: "Not approved",
     Profile.UNKNOWN: "Not looked at yet",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """A reason in words: for a list, after "Not sent:", and what to do about it."""
-
-    short: str
-    because: str
-    advice: str
-
-
-REASONS: dict[Reason, Why] = {
-    Reason.MERGED: Why(
-        "Merged",
-        "the conversation was merged into another one",
-        "Nothing to do: the other conversation counts.",
-    ),
-    Reason.NO_AGENT_ASSIGNED: Why(
-        "No agent assigned",
-        "no person was assigned when the conversation was closed",
-        "Assign a person before closing; a team or a machine user is none.",
-    ),
-    Reason.AGENT_WITHOUT_EMAIL: Why(
-        "Agent without e-mail",
-        "the agent has no usable e-mail address in Kustomer",
-        "Give the user in Kustomer the address that Stella Connect knows.",
-    ),
-    Reason.NO_CUSTOMER_EMAIL: Why(
-        "No customer e-mail",
-        "the customer has no e-mail address",
-        "Nothing to do for chat or SMS customers; else add an address in Kustomer.",
-    ),
-    Reason.INVALID_CUSTOMER_EMAIL: Why(
-        "Invalid customer e-mail",
-        "none of the customer's e-mail addresses can be written to",
-        "Correct the address in Kustomer. If addresses come masked, Airflow needs a key with “Read Sensitive”.",
-    ),
-    Reason.AGENT_PROFILE_NOT_APPROVED: Why(
-        "Profile not approved",
-        "the agent's Stella Connect profile is not approved",
-        "Approve it and release again.",
-    ),
-    Reason.EXPIRED: Why(
-        "Expired",
-        "it was past its expiry when its turn came",
-        "Nothing to do, or a larger expire_after_seconds.",
-    ),
-    Reason.MALFORMED_RECORD: Why(
-        "Unreadable record",
-        "Kustomer's record of it could not be read where it matters",
-        "Look at the conversation in Kustomer.",
-    ),
-    Reason.REOPENED: Why(
-        "Reopened",
-        "the conversation was reopened before the survey went out",
-        "Nothing to do: the next closing counts.",
-    ),
-    Reason.DELETED: Why(
-        "Deleted",
-        "the conversation was deleted, merged or marked as spam before the survey went out",
-        "Nothing to do.",
-    ),
-    Reason.SUPERSEDED: Why(
-        "Closed again",
-        "the conversation was closed again while this one waited",
-        "Nothing to do: the later closing has taken its place.",
-    ),
-    Reason.BY_HAND: Why(
-        "Cancelled by hand",
-        "a person cancelled it",
-        "Nothing to do: the timeline names who and why.",
-    ),
-    Reason.ERASED: Why(
-        "Customer erased",
-        "the customer's data were erased while it waited",
-        "Nothing to do: it cannot be sent any more.",
-    ),
 }
 
 
@@ -138,10 +64,11 @@ def answer(line: Line, now: datetime, settings: Settings) -> Answer:
                 "is for a person to look up and settle.",
             )
         case State.CANCELLED | State.SKIPPED:
-            why = REASONS[line.reason] if line.reason else Why("", "nobody noted why", "")
+            if line.reason is None:
+                return Answer("Not sent: the ledger holds no reason.")
             if line.reason is Reason.AGENT_PROFILE_NOT_APPROVED and line.agent.erased:
-                return Answer(f"Not sent: {why.because}.", "Too late: the addresses have been erased.")
-            return Answer(f"Not sent: {why.because}.", why.advice)
+                return Answer(f"Not sent: {line.reason.because}.", "Too late: the addresses have been erased.")
+            return Answer(f"Not sent: {line.reason.because}.", line.reason.advice)
 
 
 def _planned(line: Line, now: datetime, settings: Settings) -> Answer:
@@ -210,4 +137,4 @@ def step_title(step: Step) -> str:
             return "No clear answer"
         case _, after:
             title = STATES[after]
-    return f"{title}: {REASONS[step.reason].short.lower()}" if step.reason else title
+    return f"{title}: {step.reason.label.lower()}" if step.reason else title

@@ -13,10 +13,10 @@ from airflow.sdk.exceptions import AirflowException
 
 from include.interactions.eligibility import is_closing, judge, people_at_closing
 from include.interactions.interaction import Interaction
+from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation
 from include.interactions.settings import Settings
 from include.interactions.span import OLDEST, Span, span_of
-from include.interactions.states import Reason
 from include.ledger import Recorded
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.ahead import one_ahead

@@ -19,10 +19,11 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from include.interactions.addresses import same_address
 from include.interactions.feedback_request import at_expiry, feedback_request
 from include.interactions.interaction import ClaimedInteraction
+from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, read_conversation
 from include.interactions.second_look import Veto, second_look
 from include.interactions.settings import Settings
-from include.interactions.states import Reason, State
+from include.interactions.states import State
 from include.ledger import Ledger
 from plugins.kustomer.hook import KustomerHook
 from plugins.stella_connect.hook import StellaConnectHook

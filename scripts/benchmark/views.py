@@ -20,7 +20,8 @@ from urllib.parse import urlencode
 import requests
 from sqlalchemy import Engine, make_url, text
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger, connect
 from include.ledger.reports.listing import Sort
 from scripts.benchmark.figure import Figure

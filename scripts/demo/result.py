@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from sqlalchemy import Engine, select
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.schema import interaction
 from scripts.stack.ports import loopback_session
 

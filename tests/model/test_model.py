@@ -28,10 +28,11 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, select
 
+from include.interactions.reasons import Reason
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
 from include.interactions.span import HOUR, Origin, Span, span_of
-from include.interactions.states import TRANSITIONS, Reason, State
+from include.interactions.states import TRANSITIONS, State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction_event
 from plugins.pipeline import release

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 from include.interactions.interaction import Interaction
-from include.interactions.states import Reason
+from include.interactions.reasons import Reason
 from include.ledger import Ledger, connect
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -16,8 +16,9 @@ from typing import Any
 import time_machine
 
 from include.interactions.interaction import ClaimedInteraction
+from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
-from include.interactions.states import Reason, State
+from include.interactions.states import State
 from include.ledger import Ledger
 from plugins.kustomer.hook import SearchWindow
 from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused

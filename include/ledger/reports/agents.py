@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
 from include.ledger.reports.people import Agent, every_agent, latest_of
 from include.ledger.reports.people import known as known  # belongs here for who reads about agents

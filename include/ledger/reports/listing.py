@@ -24,7 +24,8 @@ from sqlalchemy import (
     values,
 )
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
 from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, erased_in, known
 from include.ledger.reports.searching import found_by

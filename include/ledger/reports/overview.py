@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, case, func, or_, select, type_coerce
 
+from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
-from include.interactions.states import Reason, State
+from include.interactions.states import State
 from include.ledger import survey_responses, watermark
 from include.ledger.columns import MILLISECOND
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response

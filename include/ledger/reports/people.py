@@ -6,22 +6,8 @@ from typing import Any
 
 from sqlalchemy import CTE, ColumnElement, Connection, ScalarSelect, Select, func, select
 
-from include.interactions.states import Reason
+from include.interactions.reasons import Reason
 from include.ledger.schema import interaction, interaction_event
-
-_NEVER_ADDRESSED = frozenset(
-    {
-        Reason.MERGED,
-        Reason.NO_AGENT_ASSIGNED,
-        Reason.AGENT_WITHOUT_EMAIL,
-        Reason.NO_CUSTOMER_EMAIL,
-        Reason.INVALID_CUSTOMER_EMAIL,
-        Reason.MALFORMED_RECORD,
-    }
-)
-"""Skipped at extraction, which then keeps of the customer no more than the id."""
-_PERHAPS_NOBODY = frozenset({Reason.MERGED, Reason.NO_AGENT_ASSIGNED, Reason.MALFORMED_RECORD})
-"""Of these, what is kept without an agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +52,14 @@ def erased_in(connection: Connection, interaction_ids: Sequence[int]) -> frozens
 
 def customer_of(row: Any, erased: bool) -> Customer:
     """The customer of a row of the table `interaction`; `erased`: the history tells so."""
-    once_known = row.reason not in _NEVER_ADDRESSED
-    gone = row.customer_email is None and (once_known or (erased and row.customer_id is None))
+    kept = row.reason is None or Reason(row.reason).keeps_customer
+    gone = row.customer_email is None and (kept or (erased and row.customer_id is None))
     return Customer(row.customer_id, row.customer_name, row.customer_email, gone)
 
 
 def agent_of(row: Any) -> Agent:
     """The agent of a row of the table `interaction`."""
-    erased = row.agent_id is None and row.reason not in _PERHAPS_NOBODY
+    erased = row.agent_id is None and (row.reason is None or Reason(row.reason).keeps_agent)
     return Agent(row.agent_id, row.agent_name, row.agent_email, erased)
 
 

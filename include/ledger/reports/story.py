@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import queries
 from include.ledger.reports.listing import Line, lines
 from include.ledger.reports.responses import Card, cards_of

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from include.interactions.addresses import survey_address, usable
 from include.interactions.eligibility import agent_of, is_closing, judge, names_of
+from include.interactions.reasons import Reason
 from include.interactions.records import Customer
 from include.interactions.settings import Settings
-from include.interactions.states import Reason
 from tests.include.interactions.conftest import CLOSED_AT
 
 SETTINGS = Settings()

@@ -3,10 +3,10 @@ from datetime import timedelta
 import pytest
 
 from include.interactions.interaction import Interaction
+from include.interactions.reasons import Reason
 from include.interactions.records import Malformed
 from include.interactions.second_look import second_look
 from include.interactions.settings import Settings
-from include.interactions.states import Reason
 from tests.include.interactions.conftest import CLOSED_AT
 
 INTERACTION = Interaction("c", CLOSED_AT, CLOSED_AT)

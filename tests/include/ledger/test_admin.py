@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine, select
 
 from include.interactions.interaction import ClaimedInteraction
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import ActRefusedError, Ledger, admin
 from include.ledger.schema import interaction, survey_response

@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import Engine, select
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger
 from include.ledger.schema import interaction
 from include.ledger.settling import UnknownOutcome

@@ -9,7 +9,8 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.exc import IntegrityError
 
 from include.interactions.interaction import Interaction
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger, Recorded
 from include.ledger.columns import Instant, storable
 from tests.support.ledger import LEASE, NOON, Clock, closing

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import Engine, select, text
 
 from include.interactions.interaction import ClaimedInteraction
-from include.interactions.states import TRANSITIONS, Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import TRANSITIONS, State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction, interaction_event
 from tests.support.ledger import LEASE, NOON, Clock, closing

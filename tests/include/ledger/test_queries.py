@@ -4,7 +4,8 @@ from typing import Any
 
 from sqlalchemy import Engine, event, text
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Backlog, Ledger, Watermark
 from tests.support.ledger import LEASE, NOON, Clock, closing
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from include.interactions.interaction import ClaimedInteraction
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger, Recovered
 from tests.support.ledger import LEASE, NOON, Clock, closing
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from include.interactions.states import Reason
+from include.interactions.reasons import Reason
 from include.ledger import Ledger, connect
 from include.ledger.migrate import SCRIPTS, migrate, revisions, version
 from tests.include.ledger import second_migration

@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from include.interactions.interaction import Interaction
-from include.interactions.states import Reason
+from include.interactions.reasons import Reason
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from tests.support.ledger import LEASE, closing

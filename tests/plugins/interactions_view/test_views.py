@@ -13,8 +13,8 @@ from tests.support.ledger import closing
 
 def test_the_answer_of_a_skipped_interaction_says_why_and_what_to_do(filled: Filled, get: Get) -> None:
     text = get(f"one/{filled.ids['skipped']}").text
-    assert "Not sent: the agent&#39;s Stella Connect profile is not approved." in text
-    assert "Approve it and release again." in text
+    assert "Not sent: Stella Connect did not list the agent as active when the survey was due." in text
+    assert "Approve the profile, then plan again." in text
     assert "act=send_agent_again" in text
 
 
@@ -118,7 +118,7 @@ def test_a_ledger_that_is_not_there_yet_is_explained(ledger_url: str, get: Get) 
 
 def test_an_older_ledger_is_explained(filled: Filled, ledger_url: str, get: Get) -> None:
     with connect(ledger_url).begin() as connection:
-        connection.exec_driver_sql("UPDATE interaction_ledger_version SET version_num = '0001'")
+        connection.exec_driver_sql("UPDATE interaction_ledger_version SET version_num = '0000'")
         connection.exec_driver_sql("DROP TABLE survey_response")
     answer = get("responses")
     assert (answer.status, "older version" in answer.text) == (503, True)

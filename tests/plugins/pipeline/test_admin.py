@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger, connect
 from plugins.pipeline import admin as ledger_admin
 from plugins.pipeline.admin import ACTS, admin_params, carry_out, check_form, in_words, retain

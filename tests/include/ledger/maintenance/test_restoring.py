@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.maintenance.command_line import main
 from scripts.stack.postgres import PostgresServer, program

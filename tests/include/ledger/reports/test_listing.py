@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.ledger import Ledger
 from include.ledger.reports import listing
 from include.ledger.reports.agents import known

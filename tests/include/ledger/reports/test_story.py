@@ -5,7 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import text
 
-from include.interactions.states import Reason, State
+from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports import agents, listing, overview, responses

@@ -1,0 +1,88 @@
+"""`make reference`: write the reference tables of README and docs from the code that they describe.
+
+A page marks each table with `<!-- reference: NAME -->` above and `<!-- end of reference -->` below. What stands
+between the marks is replaced. `tests/test_docs.py` fails while a table differs from the code.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from include.interactions.reasons import Reason
+from include.interactions.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md",)
+
+_BLOCK = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end of reference -->)", re.DOTALL)
+
+
+def settings_table() -> str:
+    """Return every setting with its default, what is allowed, and what it does."""
+    schemas = Settings.model_json_schema()["properties"]
+    rows = [
+        (f"`{key}`", _default(field.default), _allowed(schemas[key]), field.description or "")
+        for key, field in Settings.model_fields.items()
+    ]
+    return _table(("Key", "Default", "Allowed", "What it does"), rows)
+
+
+def reasons_table() -> str:
+    """Return every reason with the state in which it ends, its meaning, and what to do."""
+    rows = [(f"`{reason}`", reason.state, _sentence(reason.because), reason.advice) for reason in Reason]
+    return _table(("Reason", "State", "Meaning", "What to do"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"settings": settings_table, "reasons": reasons_table}
+
+
+def filled(page: str) -> str:
+    """Return the page with every marked table written anew.
+
+    Raises:
+        KeyError: a mark names a table that does not exist.
+    """
+    return _BLOCK.sub(lambda block: f"{block[1]}{TABLES[block[2]]()}\n{block[3]}", page)
+
+
+def main() -> int:
+    """Write the tables into the pages and name the pages that changed."""
+    for name in PAGES:
+        path = ROOT / name
+        before = path.read_text()
+        if (after := filled(before)) != before:
+            path.write_text(after)
+            print(f"{name}: written")
+    return 0
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"`{value}`" if isinstance(value, str) else str(value)
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    option = next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
+    if "enum" in option:
+        return ", ".join(f"`{word}`" for word in option["enum"])
+    if option.get("type") != "integer":
+        return {"string": "text", "boolean": "true, false"}.get(str(option.get("type")), "JSON")
+    if "maximum" in option:
+        return f"{option['minimum']}–{option['maximum']}"
+    return f"≥ {option['minimum']}"
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
