@@ -8,11 +8,12 @@ import socket
 import struct
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from include.sandbox.faults import Fault
+from include.sandbox.changes import change_conversation
+from include.sandbox.faults import Call, Fault
 from include.sandbox.state import State
 
 Scope = MutableMapping[str, Any]
@@ -23,6 +24,26 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _EXTENSION = "sandbox.transport"
 _ID_IN_PATH = re.compile(r"^/(v\d)/(conversations|customers|users|employees)/(?!search$|current$)[^/]+$")
+
+
+_HTML, _JSON = [(b"content-type", b"text/html")], [(b"content-type", b"application/json")]
+_GATEWAY = b"<!doctype html><title>Gateway</title><p>No such page."
+_INSTEAD: dict[str, tuple[list[tuple[bytes, bytes]], bytes]] = {
+    "not_json": (_HTML, b"<!doctype html><title>Maintenance</title><p>Back soon."),
+    "no_data": (_JSON, b"{}"),
+    "empty_body": ([], b""),
+}
+"""Header and body in place of the right ones, with status 200."""
+_LEFT = {"missing_rows": slice(None, None, 2), "lost_row": slice(1, None), "empty_list": slice(0, 0)}
+"""Which rows of a list are left."""
+
+
+class Done(NamedTuple):
+    """What the app answered to a call that was carried out."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
 
 
 class SandboxProtocol(HttpToolsProtocol):
@@ -49,15 +70,23 @@ class FaultyApp:
             await self.app(scope, receive, send)
             return
         self.state.calls[f"{scope['method']} {path_pattern(path)}"] += 1
-        fault = self.state.faults.take(scope["method"], path)
-        if fault is None:
+        watching = self.state.faults.watching(scope["method"], path)
+        if not watching:
             await self.app(scope, receive, send)
-        else:
-            await self._fail(fault, scope, receive, send)
+            return
+        call, done = Call(scope["method"], path, await _whole_body(receive)), None
+        if any(fault.answer_contains for fault in watching):
+            done = await _carry_out(self.app, scope, call.body)
+            call.answer = done.body
+        fault = self.state.faults.take(call)
+        if fault is None:
+            await _answer(send, *(done or await _carry_out(self.app, scope, call.body)))
+        elif not await self._fail_before(fault, scope, receive, send):
+            await self._spoil(fault, done or await _carry_out(self.app, scope, call.body), scope, receive, send)
 
-    async def _fail(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _whole_body(receive)
-        transport: asyncio.Transport = scope["extensions"][_EXTENSION]["transport"]
+    async def _fail_before(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Fail without carrying out the call; False if this fault strikes only afterwards."""
+        transport = scope["extensions"][_EXTENSION]["transport"]
         match fault.kind:
             case "reset":
                 await _reset(transport, receive)
@@ -69,30 +98,37 @@ class FaultyApp:
                 await self._refuse(fault, 500, send)
             case kind if kind.isdigit():
                 await self._refuse(fault, int(kind), send)
+            case kind if kind.endswith("_html"):
+                await _answer(send, int(kind.removesuffix("_html")), _HTML, _GATEWAY)
             case kind:
                 if kind == "slow":
                     await asyncio.sleep(fault.seconds or 1.0)
-                status, headers, answer = await _carry_out(self.app, scope, body)
-                match kind:
-                    case "accept_then_500":
-                        await self._refuse(fault, 500, send)
-                    case "accept_then_reset":
-                        await _reset(transport, receive)
-                    case "accept_then_hang":
-                        await self._hang(fault, transport, receive)
-                    case "cut_body":
-                        await _cut(transport, receive, answer)
-                    case "not_json":
-                        page = b"<!doctype html><title>Maintenance</title><p>Back soon."
-                        await _answer(send, 200, [(b"content-type", b"text/html")], page)
-                    case "no_data":
-                        await _answer(send, 200, [(b"content-type", b"application/json")], b"{}")
-                    case "empty_body":
-                        await _answer(send, 200, [], b"")
-                    case "missing_rows":
-                        await _answer(send, status, headers, _without_rows(answer))
-                    case _:
-                        await _answer(send, status, headers, answer)
+                return False
+        return True
+
+    async def _spoil(self, fault: Fault, done: Done, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call that was carried out, as the fault will have it."""
+        transport = scope["extensions"][_EXTENSION]["transport"]
+        match fault.kind:
+            case "accept_then_500":
+                await self._refuse(fault, 500, send)
+            case "accept_then_reset":
+                await _reset(transport, receive)
+            case "accept_then_hang":
+                await self._hang(fault, transport, receive)
+            case "cut_body":
+                await _cut(transport, receive, done.body)
+            case kind if kind in _INSTEAD:
+                await _answer(send, 200, *_INSTEAD[kind])
+            case "broken_json":
+                await _answer(send, 200, _JSON, done.body[: len(done.body) // 2])
+            case kind if kind in _LEFT:
+                await _answer(send, done.status, done.headers, _with_rows(done.body, _LEFT[kind]))
+            case kind:
+                if kind == "reopened_row":
+                    rows = json.loads(done.body)["data"]
+                    change_conversation(self.state, {"id": rows[0]["id"], "status": "open"})
+                await _answer(send, *done)
 
     async def _refuse(self, fault: Fault, status: int, send: Send) -> None:
         headers = [(b"content-type", b"application/json")]
@@ -146,7 +182,7 @@ async def _caller_gone(receive: Receive) -> None:
         pass
 
 
-async def _carry_out(app: App, scope: Scope, body: bytes) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+async def _carry_out(app: App, scope: Scope, body: bytes) -> Done:
     """Run the app inside for its effects and return what it would have answered."""
     start: Message = {}
     parts: list[bytes] = []
@@ -162,7 +198,7 @@ async def _carry_out(app: App, scope: Scope, body: bytes) -> tuple[int, list[tup
 
     await app(scope, receive, send)
     headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
-    return start["status"], headers, b"".join(parts)
+    return Done(start["status"], headers, b"".join(parts))
 
 
 async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
@@ -191,8 +227,13 @@ async def _cut(transport: asyncio.Transport, receive: Receive, body: bytes) -> N
     await _caller_gone(receive)
 
 
-def _without_rows(answer: bytes) -> bytes:
+def _with_rows(answer: bytes, left: slice) -> bytes:
+    """Return a list's answer with some of its rows; without any row there is no next page either."""
     page = json.loads(answer)
-    if isinstance(page, dict) and isinstance(page.get("data"), list):
-        page["data"] = page["data"][::2]
+    for name in ("data", "employees"):
+        if isinstance(page, dict) and isinstance(page.get(name), list):
+            page[name] = page[name][left]
+            if not page[name]:
+                for links in (page.get("links"), page.get("meta")):
+                    (links or {}).update(dict.fromkeys({"next", "next_page"} & set(links or {})))
     return json.dumps(page).encode()
