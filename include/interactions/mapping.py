@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
-from include.interactions.facts import MAX_TEXT, Facts, Source, comparable, is_custom, stella_language
+from include.interactions.closing_facts import (
+    MAX_TEXT,
+    ClosingFacts,
+    Source,
+    comparable,
+    is_custom,
+    stella_language,
+)
 from include.interactions.names import Mention, Names
 
 FieldName = Literal["channel", "brand", "language", "country"]
@@ -138,7 +145,7 @@ class Filer:
             if isinstance(filed, Lookup) and filed.map is not None
         }
 
-    def file(self, facts: Facts) -> Filing | Unmapped:
+    def file(self, facts: ClosingFacts) -> Filing | Unmapped:
         """What the closing is filed under, or the first field for which the settings have no entry."""
         found: dict[FieldName, str | None] = {}
         for name, filed in self._fields.items():
@@ -156,7 +163,7 @@ class Filer:
             cut=cut,
         )
 
-    def _text_of(self, name: FieldName, lookup: Lookup, facts: Facts) -> str | None:
+    def _text_of(self, name: FieldName, lookup: Lookup, facts: ClosingFacts) -> str | None:
         values = facts.of(lookup.source)
         if lookup.map is not None:
             entries = self._maps[name]
@@ -166,7 +173,7 @@ class Filer:
             found = next((text for value in shown if (text := _sendable(name, value))), None)
         return lookup.default if found is None else found
 
-    def _custom_properties(self, facts: Facts) -> tuple[dict[str, str], int]:
+    def _custom_properties(self, facts: ClosingFacts) -> tuple[dict[str, str], int]:
         sent, cut = {}, 0
         for name, source in self._properties.items():
             values = facts.of(source)[-1:] if source == "language" else facts.of(source)
@@ -191,7 +198,7 @@ def _sendable(name: FieldName, value: str) -> str | None:
     return None if is_masked(value) or len(value) > MAX_TEXT else spelling_of(name, value)
 
 
-def _explain(name: FieldName, lookup: Lookup, facts: Facts, names: Names) -> str:
+def _explain(name: FieldName, lookup: Lookup, facts: ClosingFacts, names: Names) -> str:
     values = facts.of(lookup.source)
     if not values:
         return f"{name}: the closing has no value of {lookup.source}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from include.interactions.facts import comparable, is_custom
+from include.interactions.closing_facts import comparable, is_custom
 
 Kind = Literal["brand", "queue", "team", "sub_status", "tag"]
 """What Kustomer keeps a list of, with names."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from include.interactions.clock_times import Hours
-from include.interactions.facts import Facts, comparable
+from include.interactions.closing_facts import ClosingFacts, comparable
 from include.interactions.mapping import FIELDS, FieldName, Filer, Filing, Lookup, Unmapped
 from include.interactions.names import Names
 from include.interactions.rules import Block, Rule, Survey
 from include.interactions.sampling import stable_fraction
 
-Condition = Callable[[Facts], bool]
+Condition = Callable[[ClosingFacts], bool]
 
 STRICTNESS: Mapping[Survey, int] = {"send": 0, "count": 1, "skip": 2}
 
@@ -73,7 +73,7 @@ class RuleBook:
 
         self._pages = [page(rule) for rule in (*rules, None)]
 
-    def decide(self, facts: Facts) -> Decision:
+    def decide(self, facts: ClosingFacts) -> Decision:
         """What becomes of the closing, and as what."""
         page = self._page_of(facts)
         survey, outside_sample = _survey_of(page, facts)
@@ -85,12 +85,12 @@ class RuleBook:
             outside_sample=outside_sample,
         )
 
-    def judge_again(self, facts: Facts) -> tuple[Survey, str | None]:
+    def judge_again(self, facts: ClosingFacts) -> tuple[Survey, str | None]:
         """Whether there may be a survey by the facts as they are now, and the rule that says so."""
         page = self._page_of(facts)
         return _survey_of(page, facts)[0], page.rule.name if page.rule else None
 
-    def _page_of(self, facts: Facts) -> _Page:
+    def _page_of(self, facts: ClosingFacts) -> _Page:
         return next(page for page in self._pages if page.holds(facts))
 
 
@@ -99,14 +99,14 @@ def stricter(one: Survey, other: Survey) -> Survey:
     return max(one, other, key=STRICTNESS.__getitem__)
 
 
-def _survey_of(page: _Page, facts: Facts) -> tuple[Survey, bool]:
+def _survey_of(page: _Page, facts: ClosingFacts) -> tuple[Survey, bool]:
     if page.survey != "send" or page.sample == 1:
         return page.survey, False
     inside = stable_fraction("sample", facts.conversation_id, facts.closed_at) < page.sample
     return ("send", False) if inside else ("count", True)
 
 
-def _always(_: Facts) -> bool:
+def _always(_: ClosingFacts) -> bool:
     return True
 
 
@@ -149,7 +149,7 @@ def _agent_is(agents: Sequence[str]) -> Condition:
 def _closed_within(spans: Sequence[Hours]) -> Condition:
     zones = [(hours, ZoneInfo(hours.time_zone)) for hours in spans]
 
-    def holds(facts: Facts) -> bool:
+    def holds(facts: ClosingFacts) -> bool:
         local = ((hours, facts.closed_at.astimezone(zone)) for hours, zone in zones)
         return any(hours.hold_at(at.hour * 60 + at.minute) for hours, at in local)
 

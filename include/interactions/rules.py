@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.interactions.clock_times import Hours
-from include.interactions.facts import CUSTOM, CUSTOMER_CUSTOM, NAMED_SOURCES, is_custom, texts_of
+from include.interactions.closing_facts import CUSTOM, CUSTOMER_CUSTOM, NAMED_SOURCES, is_custom, texts_of
 from include.interactions.mapping import FIELDS, Brand, Channel, Country, Language, Properties, Text, mentions_of
 from include.interactions.names import Mention
 

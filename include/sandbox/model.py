@@ -9,6 +9,9 @@ Status = Literal["open", "snoozed", "done"]
 DO_NOT_SEND = "doNotSendStellaConnectRequestBool"
 """Key of the opt-out attribute, as Kustomer builds it from the name in the official set-up guide."""
 
+BRAND = "5f0000000000000000000002"
+"""Id of the brand that every conversation has unless it says otherwise."""
+
 PROFILE_STATUSES = ("active", "deactivated", "pending review", "confirmed", "unapproved", "created")
 """The values of Stella Connect's `status` filter (fact sheet, section 3.1); only `active` gets surveys."""
 
@@ -49,6 +52,8 @@ class Customer:
     deleted: bool = False
     unindexed: bool = False
     """The search does not know this customer (yet); a single GET does."""
+    attributes: Json | None = None
+    """Attributes that replace the usual ones on the wire: tags, custom, timeZone, defaultLang, ..."""
 
 
 @dataclass(slots=True)
@@ -109,6 +114,19 @@ class Conversation:
 
 
 @dataclass(slots=True)
+class Schedule:
+    """Business hours of Kustomer; the day "0" is Sunday."""
+
+    id: str
+    name: str
+    time_zone: str
+    hours: Json
+    holidays: tuple[tuple[str, str, str, bool], ...] = ()
+    """Name, first and last day (ISO), and whether it is enabled."""
+    default: bool = False
+
+
+@dataclass(slots=True)
 class ManualRequest:
     """A survey that an agent sent by hand: in Data Return beside ours."""
 
@@ -131,4 +149,10 @@ class Organisation:
     customers: dict[str, Customer] = field(default_factory=dict)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     tags: dict[str, Tag] = field(default_factory=dict)
+    brands: dict[str, str] = field(default_factory=lambda: {BRAND: "Larkspur"})
+    """Names by id, as with queues, teams and sub-statuses."""
+    queues: dict[str, str] = field(default_factory=dict)
+    teams: dict[str, str] = field(default_factory=dict)
+    sub_statuses: dict[str, str] = field(default_factory=dict)
+    schedules: list[Schedule] = field(default_factory=list)
     manual_requests: list[ManualRequest] = field(default_factory=list)

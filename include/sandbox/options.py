@@ -15,6 +15,8 @@ ROLES = (
     "org.permission.tag.read",
 )
 """Roles of the Kustomer key: just what the pipeline needs."""
+LIST_ROLES = tuple(f"org.permission.{name}.read" for name in ("brand", "queue", "team", "sub_status", "schedule"))
+"""Further roles that rules, mapping and send windows can need."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,11 @@ class Options:
     answer_after_seconds: float = 60.0
     suppression_days: int = 0
     """Stella Connect's suppression period per customer address; 0: none."""
+    stella_brands: tuple[str, ...] = ()
+    """Activated brands; several: every request must name one. None: the organisation's name is the only one."""
+    stella_languages: tuple[str, ...] = ()
+    """Languages of the account; several: every request must name one."""
+    stella_channels: tuple[str, ...] = ("phone", "chat", "email")
     accept_bearer: bool = False
     """Whether Stella Connect also takes `Bearer <JWT>`; its own documents disagree."""
     hang_seconds: float = 120.0

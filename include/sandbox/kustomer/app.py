@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from include.sandbox.control import add_control
 from include.sandbox.kustomer import records, search
 from include.sandbox.kustomer.errors import KustomerError
+from include.sandbox.kustomer.lists import add_lists
 from include.sandbox.limits import Standing
 from include.sandbox.model import Customer, Json, User
 from include.sandbox.state import State
@@ -146,6 +147,7 @@ def kustomer_app(state: State) -> FastAPI:
         every = list(organisation.tags.values())
         return answer(request, listing(request, "/v1/tags", every, records.tag_record, 100, 100))
 
+    add_lists(app, organisation, allow, answer, listing)
     return app
 
 

@@ -6,7 +6,7 @@ vendor does with it is unknown, this is our choice.
 """
 
 from include.sandbox.clock import iso, iso_or_none
-from include.sandbox.model import Conversation, Customer, Json, Organisation, Tag, User
+from include.sandbox.model import BRAND, Conversation, Customer, Json, Organisation, Tag, User
 
 _LOREM = "Dear team, I have been waiting for an answer about my order and would like to know more. "
 
@@ -16,7 +16,7 @@ def _related(kind: str, id_: str, path: str) -> Json:
 
 
 _ORG = _related("org", "5f0000000000000000000001", "/v1/orgs")
-_BRAND = _related("brand", "5f0000000000000000000002", "/v1/brands")
+_BRAND = _related("brand", BRAND, "/v1/brands")
 
 
 def conversation_record(one: Conversation, organisation: Organisation) -> Json:
@@ -169,7 +169,8 @@ def customer_record(one: Customer) -> Json:
             "updatedAt": iso(one.updated_at),
             "lastActivityAt": iso(one.updated_at),
             "rev": 3,
-        },
+        }
+        | (one.attributes or {}),
         "relationships": {
             "org": _ORG,
             "messages": {"links": {"self": f"/v1/customers/{one.id}/messages"}},

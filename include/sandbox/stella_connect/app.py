@@ -18,7 +18,7 @@ from include.sandbox.model import PROFILE_STATUSES, Employee, Json
 from include.sandbox.options import STELLA_KEY, STELLA_SECRET
 from include.sandbox.state import Received, Refused, State
 from include.sandbox.stella_connect import data_return
-from include.sandbox.stella_connect.requests import RefusedRequest, check
+from include.sandbox.stella_connect.requests import Account, RefusedRequest, check
 
 CLOCK_SKEW = 300
 """Seconds by which a JWT's `iat` may differ from our clock; the vendor's own figure is unknown."""
@@ -40,7 +40,9 @@ class StellaError(Exception):
 def stella_app(state: State) -> FastAPI:
     """Return the app over this state."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    organisation = state.organisation
+    organisation, options = state.organisation, state.options
+    brands = options.stella_brands or (organisation.subdomain,)
+    account = Account(brands, options.stella_languages, options.stella_channels)
     add_control(app, state)
 
     @app.exception_handler(StellaError)
@@ -60,7 +62,7 @@ def stella_app(state: State) -> FastAPI:
             given = await json_body(request)
             by_email = {one.email: one for one in organisation.employees}
             by_id = {one.custom_id: one for one in organisation.employees}
-            kept = check(given, by_email, by_id, organisation.subdomain)
+            kept = check(given, by_email, by_id, account)
         except RefusedRequest as error:
             interaction = given.get("ext_interaction_id") if isinstance(given, dict) else None
             state.refused.append(Refused(now, 400, error.name, str(interaction) if interaction else None))

@@ -111,7 +111,7 @@ def record(row: Interaction, employees: dict[str, Employee], branding: str) -> J
         "sequence_id": row.sequence_id,
         "parent_uuid": None,
         "is_recovery": False,
-        "branding": branding,
+        "branding": request.get("brand") or branding,
         "channel": request["channel"],
         "ext_interaction_id": request.get("ext_interaction_id"),
         "external_url": request.get("external_url"),

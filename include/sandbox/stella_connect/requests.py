@@ -5,11 +5,11 @@ and a sentence, with personal data as their page shows it, in `message`.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from include.sandbox.model import Employee, Json
 
-CHANNELS = ("phone", "chat", "email")
 MAX_TAGS = 20
 MAX_TEXT = 2000
 
@@ -30,7 +30,16 @@ class RefusedRequest(Exception):  # noqa: N818 - named after the vendor's answer
         self.message = message
 
 
-def check(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Employee], brand: str) -> Json:
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How the company is set up at Stella Connect. Of several brands or languages each request must name one."""
+
+    brands: tuple[str, ...]
+    languages: tuple[str, ...]
+    channels: tuple[str, ...]
+
+
+def check(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Employee], account: Account) -> Json:
     """Return the request as the vendor keeps it: long texts cut. Raises RefusedRequest."""
     if not isinstance(given, dict):
         raise RefusedRequest("Validation Error", "the body must be a JSON object")
@@ -42,10 +51,11 @@ def check(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Em
             raise RefusedRequest("Validation Error", f"{key} must be a non-empty string")
     if "ext_interaction_id" not in given:
         raise RefusedRequest("Validation Error", "ext_interaction_id is missing")
-    _check_channel(given.get("channel"))
+    _check_channel(given.get("channel"), account)
     _check_customer(given.get("customer"))
     _check_employee(given.get("employee"), employees, by_custom_id)
-    _check_details(given, brand)
+    _check_brand_and_language(given, account)
+    _check_details(given)
     kept = dict(given)
     if "tags" in given:
         kept["tags"] = [tag[:MAX_TEXT] for tag in _tags(given["tags"])]
@@ -55,10 +65,10 @@ def check(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Em
     return kept
 
 
-def _check_channel(channel: Any) -> None:
+def _check_channel(channel: Any, account: Account) -> None:
     if not isinstance(channel, str):
         raise RefusedRequest("Validation Error", "channel must be a string")
-    if channel not in CHANNELS:
+    if channel not in account.channels:
         raise RefusedRequest("Channel not enabled for company", f"channel {channel} is not enabled")
 
 
@@ -97,13 +107,22 @@ def _check_employee(given: Any, employees: dict[str, Employee], by_custom_id: di
         raise RefusedRequest("Employee profile not complete", f"the profile of {shown} is not approved")
 
 
-def _check_details(given: Json, brand: str) -> None:
-    if "do_not_send" in given and not isinstance(given["do_not_send"], bool):
-        raise RefusedRequest("Validation Error", "do_not_send must be a boolean")
-    if given.get("brand", brand) != brand:
+def _check_brand_and_language(given: Json, account: Account) -> None:
+    if "brand" not in given and len(account.brands) > 1:
+        raise RefusedRequest("Brand signifier not provided", "this account has several brands")
+    if "brand" in given and given["brand"] not in account.brands:
         raise RefusedRequest("Invalid/inactive brand signifier", f"brand {given['brand']} is not active")
+    if "language" not in given and len(account.languages) > 1:
+        raise RefusedRequest("Language not specified", "this account has several languages")
     if not re.fullmatch(r"[a-z]{2}(-[A-Za-z]{2,3})?", given.get("language", "en")):
         raise RefusedRequest("Validation Error", "language must look like en or en-US")
+    if "language" in given and account.languages and given["language"] not in account.languages:
+        raise RefusedRequest("Validation Error", f"language {given['language']} is not set up")
+
+
+def _check_details(given: Json) -> None:
+    if "do_not_send" in given and not isinstance(given["do_not_send"], bool):
+        raise RefusedRequest("Validation Error", "do_not_send must be a boolean")
     if not re.fullmatch(r"[A-Z]{2}", given.get("country", "NL")):
         raise RefusedRequest("Validation Error", "country must be two capital letters")
     if not re.fullmatch(r"https?://\S+", given.get("external_url", "https://example.org")):

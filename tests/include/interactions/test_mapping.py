@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from include.interactions.facts import Facts, languages_of
+from include.interactions.closing_facts import ClosingFacts, languages_of
 from include.interactions.mapping import Brand, Channel, Country, Filer, Filing, Language, Properties, Unmapped
 from include.interactions.names import Names
 
@@ -18,7 +18,7 @@ def filed(*, names=NAMES, properties=None, **given):
         name: TypeAdapter(types[name]).validate_python(field) for name, field in given.items()
     }
     properties = TypeAdapter(Properties).validate_python(properties or {})
-    facts = Facts("c1", datetime(2026, 1, 1, tzinfo=UTC), values)
+    facts = ClosingFacts("c1", datetime(2026, 1, 1, tzinfo=UTC), values)
     return Filer(fields, properties, names).file(facts)
 
 

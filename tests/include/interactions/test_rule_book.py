@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from include.interactions.facts import Facts
+from include.interactions.closing_facts import ClosingFacts
 from include.interactions.mapping import Filing
 from include.interactions.names import Names
 from include.interactions.rule_book import RuleBook, stricter
@@ -33,7 +33,9 @@ def book(rules, names=NAMES):
 
 
 def facts(number=1, at=NOON, values=None, **more):
-    return Facts(f"c{number}", at, {source: tuple(texts) for source, texts in (values or {}).items()}, **more)
+    return ClosingFacts(
+        f"c{number}", at, {source: tuple(texts) for source, texts in (values or {}).items()}, **more
+    )
 
 
 def test_without_rules_the_settings_decide():

@@ -3,6 +3,7 @@
 A fact is an id wherever Kustomer gives an id (brand, queue, team, sub-status, tag); `names.py` knows their names.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +15,7 @@ NAMED_SOURCES = ("channel", "brand", "queue", "team", "sub_status", "priority", 
 CUSTOM, CUSTOMER_CUSTOM = "custom.", "customer.custom."
 """Prefixes of a custom attribute of the conversation and of the customer."""
 MAX_TEXT = 2000
-"""Characters that Stella Connect takes of a custom property; more of an attribute is not looked at."""
+"""Characters that Stella Connect takes of a custom property; of an attribute one more is looked at, no further."""
 
 
 def is_custom(source: str) -> bool:
@@ -36,7 +37,7 @@ Source = Annotated[str, AfterValidator(check_source)]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ClosingFacts:
     """What is known of one closing. A value that is missing or unreadable at Kustomer is absent here."""
 
     conversation_id: str
@@ -54,6 +55,33 @@ class Facts:
     def of(self, source: str) -> tuple[str, ...]:
         """The values of a source; empty if there is none."""
         return self.values.get(source, ())
+
+    def to_text(self) -> str:
+        """JSON for the ledger, without what its other columns hold: the closing, the address, the agent."""
+        kept = {"v": self.values, "b": self.closed_by, "d": self.direction, "m": self.messages}
+        return json.dumps({key: value for key, value in kept.items() if value not in (None, {})})
+
+
+def facts_from_text(
+    text: str, *, conversation_id: str, closed_at: datetime, address: str | None, agent: tuple[str, ...]
+) -> ClosingFacts:
+    """The facts that the ledger kept, with what its other columns hold."""
+    kept = json.loads(text)
+    return ClosingFacts(
+        conversation_id,
+        closed_at,
+        {source: tuple(values) for source, values in kept.get("v", {}).items()},
+        customer_domain=domain_of(address),
+        agent=agent,
+        closed_by=kept.get("b"),
+        direction=kept.get("d"),
+        messages=kept.get("m"),
+    )
+
+
+def domain_of(address: str | None) -> str | None:
+    """The part after the @."""
+    return address.rpartition("@")[2] if address else None
 
 
 def comparable(text: str) -> str:
@@ -74,7 +102,8 @@ def texts_of(value: object) -> tuple[str, ...]:
     if isinstance(value, int | float):
         return (str(value),)
     if isinstance(value, str):
-        return (value.strip(),) if value.strip() else ()
+        text = value[: MAX_TEXT + 1].strip()
+        return (text,) if text else ()
     if isinstance(value, Sequence):
         return tuple(text for item in value if not isinstance(item, list) for text in texts_of(item))
     return ()

@@ -1,0 +1,69 @@
+"""Kustomer's small lists: brands, queues, teams, sub-statuses and schedules (fact sheet, section 8.1).
+
+The roles for teams and queues are not documented; the ones here follow the pattern of the others.
+"""
+
+from collections.abc import Callable, Mapping
+
+from fastapi import FastAPI, Request, Response
+
+from include.sandbox.kustomer.errors import KustomerError
+from include.sandbox.model import Json, Organisation, Schedule
+
+Allow = Callable[..., str]
+Answer = Callable[[Request, Json], Response]
+Listing = Callable[..., Json]
+
+
+def add_lists(app: FastAPI, organisation: Organisation, allow: Allow, answer: Answer, listing: Listing) -> None:
+    """Add the endpoints to the stand-in for Kustomer."""
+
+    def add(path: str, kind: str, names: Mapping[str, str], attribute: str, *roles: str) -> None:
+        async def read(request: Request) -> Response:
+            allow(request, *roles)
+            rows = [
+                {"type": kind, "id": identity, "attributes": {attribute: name}} for identity, name in names.items()
+            ]
+            return answer(request, listing(request, path, rows, dict, 100, 500))
+
+        app.get(path)(read)
+
+    add("/v1/brands", "brand", organisation.brands, "name", "org.permission.brand.read")
+    add("/v1/queues", "queue", organisation.queues, "name", "org.permission.queue.read")
+    add("/v1/teams", "team", organisation.teams, "name", "org.permission.team.read", "org.user.team.read")
+    statuses = ("org.permission.sub_status.read", "org.permission.conversation.read")
+    add("/v1/sub-statuses", "sub_status", organisation.sub_statuses, "label", *statuses)
+
+    @app.get("/v1/schedules")
+    async def schedules(request: Request) -> Response:
+        allow(request, "org.permission.schedule.read")
+        return answer(request, listing(request, "/v1/schedules", organisation.schedules, schedule_record, 100, 100))
+
+    @app.get("/v1/schedules/{id_}")
+    async def schedule(request: Request, id_: str) -> Response:
+        allow(request, "org.permission.schedule.read")
+        for one in organisation.schedules:
+            if id_ == one.id or (id_ == "default" and one.default):
+                included = holidays_of(one) if request.query_params.get("include") == "holidays" else []
+                return answer(request, {"data": schedule_record(one), "included": included})
+        raise KustomerError(404, "schedule not found", "id")
+
+
+def schedule_record(one: Schedule) -> Json:
+    """Write a schedule."""
+    attributes = {"name": one.name, "timezone": one.time_zone, "default": one.default, "hours": one.hours}
+    holidays = [{"type": "holiday", "id": holiday["id"]} for holiday in holidays_of(one)]
+    relationships = {"holidays": {"data": holidays}}
+    return {"type": "schedule", "id": one.id, "attributes": attributes, "relationships": relationships}
+
+
+def holidays_of(one: Schedule) -> list[Json]:
+    """Write the holidays of a schedule as included records."""
+    return [
+        {
+            "type": "holiday",
+            "id": f"{one.id[:-2]}{number:02x}",
+            "attributes": {"name": name, "startDate": f"{start}T00:00:00.000Z", "endDate": end, "enabled": enabled},
+        }
+        for number, (name, start, end, enabled) in enumerate(one.holidays)
+    ]
