@@ -1,11 +1,11 @@
-# Airflow with the packages that were tested, in their pinned versions (requirements.txt), and this repository's connection types.
+# Airflow with the tested packages in their pinned versions (requirements.txt) and this repository's connection types.
 FROM apache/airflow:3.3.2-python3.12
 
 COPY requirements.txt /opt/airflow/
 RUN pip install --no-cache-dir --require-hashes -r /opt/airflow/requirements.txt
 
-# The code is in the image; docker-compose.yaml mounts the working copy over it. Installed in place, so that there
-# is one copy of it and Airflow finds the entry point of the connection types.
+# The image holds the code; docker-compose.yaml mounts the working copy over it. Installing in place keeps one copy
+# and lets Airflow find the entry point of the connection types.
 COPY --chown=airflow:root pyproject.toml README.md /opt/airflow/
 COPY --chown=airflow:root dags /opt/airflow/dags
 COPY --chown=airflow:root include /opt/airflow/include

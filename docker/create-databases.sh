@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run once by the PostgreSQL image when its volume is new: Airflow and the ledger each get a database of their own
-# and a user who cannot open the other's.
+# The PostgreSQL image runs this once, when its volume is new. Airflow and the ledger each get a database and a user who
+# cannot open the other database.
 set -euo pipefail
 
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
