@@ -12,6 +12,8 @@ from typing import Any
 
 from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
+from plugins.pipeline.action_fields import FIELDS
+from plugins.pipeline.actions import ACTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md",)
@@ -35,7 +37,20 @@ def reasons_table() -> str:
     return _table(("Reason", "State", "Meaning", "What to do"), rows)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"settings": settings_table, "reasons": reasons_table}
+def actions_table() -> str:
+    """Return every action with the fields that it needs and what it does."""
+    rows = [
+        (action.title, ", ".join(FIELDS[name].title for name in action.needs) or "–", action.explanation)
+        for action in ACTIONS.values()
+    ]
+    return _table(("Action", "Needs", "What it does"), rows)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "reasons": reasons_table,
+    "actions": actions_table,
+}
 
 
 def filled(page: str) -> str:

@@ -12,7 +12,7 @@ from include.interactions.states import State
 from include.ledger.reports.listing import Filter, Sort
 from include.ledger.reports.overview import OVERDUE
 from include.ledger.reports.responses import CardFilter
-from plugins.pipeline.admin import ACTS
+from plugins.pipeline.actions import ACTIONS
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
 LONGEST = 200
@@ -130,10 +130,10 @@ class ResponsesParameters(_Parameters):
         )
 
 
-class ActParameters(_Parameters):
-    """What the form of an act is filled in with."""
+class ActionParameters(_Parameters):
+    """What the form of an action is filled in with."""
 
-    act: Literal[tuple(ACTS)] = Field("show_history", description=f"one of {', '.join(ACTS)}")  # type: ignore[valid-type]  # a Literal of the DAG's own list
+    action: Literal[tuple(ACTIONS)] = Field("show_history", description=f"one of {', '.join(ACTIONS)}")  # type: ignore[valid-type]  # a Literal of the DAG's own list
     conversation_id: Words | None = _words("a conversation's id")
     closed_at: datetime | None = Field(None, description="a time such as 2026-01-31T10:00:00Z")
     agent: Words | None = _words("an agent's id in Kustomer")
@@ -153,12 +153,12 @@ ListQuery = Annotated[ListParameters, Query()]
 AgentsQuery = Annotated[AgentsParameters, Query()]
 StreamQuery = Annotated[StreamParameters, Query()]
 ResponsesQuery = Annotated[ResponsesParameters, Query()]
-ActQuery = Annotated[ActParameters, Query()]
+ActionQuery = Annotated[ActionParameters, Query()]
 ALL = (
     OverviewParameters,
     ListParameters,
     AgentsParameters,
     StreamParameters,
     ResponsesParameters,
-    ActParameters,
+    ActionParameters,
 )

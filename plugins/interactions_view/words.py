@@ -109,7 +109,7 @@ def _sent(line: Line) -> Answer:
 def step_title(step: Step) -> str:
     """What happened at a step of the timeline, in a few words."""
     if step.from_state == step.to_state:
-        return "Personal data erased"  # the one act that leaves the state as it is
+        return "Personal data erased"  # the only action that leaves the state as it is
     match step.from_state, step.to_state:
         case None, State.PLANNED:
             return "Closing found, survey planned"

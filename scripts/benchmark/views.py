@@ -112,7 +112,7 @@ def views(now: datetime) -> Mapping[str, Pages]:
             "one star": _address("responses", stars=1),
             "the last page": _address("responses", page=80),
         },
-        "act": {"an agent's": _address("act", act="send_agent_again", **of_busy)},
+        "action": {"an agent's": _address("action", action="send_agent_again", **of_busy)},
     }
 
 

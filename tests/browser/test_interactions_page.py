@@ -205,7 +205,7 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
         "agents": "agents",
         "agent": f"agents/{answered.agent.id}",
         "responses": "responses",
-        "act": f"act?act=cancel&conversation_id={skipped[1]}",
+        "action": f"action?action=cancel&conversation_id={skipped[1]}",
         "wrong": "list?page=x",
         "other-dag": "dag/other",
     }

@@ -100,8 +100,8 @@ def test_each_task_of_each_dag_logs_one_line_of_counts(pipeline, context, close,
     did("record_survey_responses", lambda: record_feedback(context, DEFAULT))
     did("raise_alarms", lambda: raise_alarms(context, DEFAULT))
     did("retain_personal_data", lambda: retain(context, DEFAULT))
-    did("check_form", lambda: check_form(form(act="show_history", conversation_id=known)))
-    did("carry_out", lambda: carry_out(form(act="show_history", conversation_id=known), DEFAULT))
+    did("check_form", lambda: check_form(form(action="show_history", conversation_id=known)))
+    did("carry_out", lambda: carry_out(form(action="show_history", conversation_id=known), DEFAULT))
 
     history = lines.pop("carry_out")
     assert {task: len(said) for task, said in lines.items()} == dict.fromkeys(lines, 1)

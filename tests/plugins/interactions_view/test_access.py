@@ -17,7 +17,7 @@ VIEWS = (
     "agents",
     "agents/agent-1",
     "responses",
-    "act",
+    "action",
     "dag/kustomer_stella_connect",
     "dag/other",
 )
@@ -113,11 +113,11 @@ def test_what_was_erased_shows_as_erased(filled: Filled, get: Get) -> None:
     assert "(erased)" in get("list.csv", search_secret=f"{6:024x}").text
 
 
-def test_only_who_may_trigger_the_admin_dag_is_offered_its_acts(filled: Filled, get: Get) -> None:
+def test_only_who_may_trigger_the_admin_dag_is_offered_its_actions(filled: Filled, get: Get) -> None:
     path = f"one/{filled.ids['planned']}"
-    assert "act=cancel" in get(path).text
-    assert "act=cancel" not in get(path, "viewer").text
-    assert "<form" not in get("act", "viewer", act="cancel").text
+    assert "action=cancel" in get(path).text
+    assert "action=cancel" not in get(path, "viewer").text
+    assert "<form" not in get("action", "viewer", action="cancel").text
 
 
 @pytest.mark.parametrize("path", ["", "list", "one/0", "static/page.css", "list?page=x"])
@@ -139,7 +139,7 @@ def test_every_link_stays_below_the_base_path(filled: Filled, tokens: dict[str, 
     outer = FastAPI(root_path="/some/base")
     outer.mount("/interactions", app)
     with TestClient(outer) as client:
-        for path in ("", "list?state=sent", f"one/{filled.ids['planned']}", "agents", "responses", "act"):
+        for path in ("", "list?state=sent", f"one/{filled.ids['planned']}", "agents", "responses", "action"):
             answer = client.get(
                 f"/some/base/interactions/{path}",
                 headers={"authorization": f"Bearer {tokens['editor']}", "accept": "text/html"},

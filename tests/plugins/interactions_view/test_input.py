@@ -63,7 +63,7 @@ def test_sql_metacharacters_stand_for_themselves_in_every_filter(text: str, fill
         answer = get("list", **{name: text})
         assert answer.status == 200
         assert answer.text.count('class="id"') == 0
-    for path, name in (("responses", "agent"), ("act", "conversation_id"), ("act", "agent")):
+    for path, name in (("responses", "agent"), ("action", "conversation_id"), ("action", "agent")):
         assert get(path, **{name: text}).status == 200
     assert get(f"agents/{text.replace('/', '')}").status == 404
     assert get("list").text.count('class="id"') == everything
@@ -91,8 +91,8 @@ def test_sql_metacharacters_stand_for_themselves_in_every_filter(text: str, fill
         ("", {"span": "century"}, "one of today"),
         ("agents", {"days": "-1"}, "7, 30 or 90"),
         ("responses", {"stars": "6"}, "1, 2, 3, 4 or 5"),
-        ("act", {"act": "drop_everything"}, "one of show_history"),
-        ("act", {"closed_at": "x"}, "a time such as"),
+        ("action", {"action": "drop_everything"}, "one of show_history"),
+        ("action", {"closed_at": "x"}, "a time such as"),
         ("one/abc", {}, ""),
     ],
 )

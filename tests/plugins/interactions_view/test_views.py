@@ -15,7 +15,7 @@ def test_the_answer_of_a_skipped_interaction_says_why_and_what_to_do(filled: Fil
     text = get(f"one/{filled.ids['skipped']}").text
     assert "Not sent: Stella Connect did not list the agent as active when the survey was due." in text
     assert "Approve the profile, then plan again." in text
-    assert "act=send_agent_again" in text
+    assert "action=send_agent_again" in text
 
 
 def test_an_interaction_leads_to_kustomer_and_to_the_run_that_handled_it(filled: Filled, get: Get) -> None:
@@ -37,7 +37,7 @@ def test_the_request_is_shown_as_it_goes_out(filled: Filled, get: Get) -> None:
 
 def test_an_unknown_outcome_is_an_alarm_that_can_be_settled(filled: Filled, get: Get) -> None:
     assert "1 with an unknown outcome" in get("").text
-    assert "act=settle_unknown" in get(f"one/{filled.ids['unknown']}").text
+    assert "action=settle_unknown" in get(f"one/{filled.ids['unknown']}").text
 
 
 def test_agents_without_an_approved_profile_come_first_with_what_waits(filled: Filled, get: Get) -> None:

@@ -11,8 +11,9 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, connect
-from plugins.pipeline import admin as ledger_admin
-from plugins.pipeline.admin import ACTS, admin_params, carry_out, check_form, in_words, retain
+from plugins.pipeline.action_fields import FIELDS
+from plugins.pipeline.actions import ACTIONS, Order
+from plugins.pipeline.admin import admin_params, carry_out, check_form, describe_outcome, documentation, retain
 from plugins.runtime.organisations import DEFAULT
 from plugins.runtime.run_context import is_first_of_the_day
 from tests.support.ledger import LEASE, closing
@@ -32,16 +33,16 @@ def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     return ledger
 
 
-def form(act: str, *, user: str | None = "ada", **fields: Any) -> Any:
+def form(action: str, *, user: str | None = "ada", **fields: Any) -> Any:
     """The context of a run with this form; what it does not name is as the form has it."""
-    params = {name: param.value for name, param in admin_params().items()} | {"act": act, **fields}
+    params = {name: param.value for name, param in admin_params().items()} | {"action": action, **fields}
     run = SimpleNamespace(run_id="manual__1", triggering_user_name=user)
     return {"dag_run": run, "params": params}
 
 
-def done(act: str, **fields: Any) -> dict[str, Any]:
+def done(action: str, **fields: Any) -> dict[str, Any]:
     """Both tasks, one after the other, not as a dry run."""
-    context = form(act, dry_run=False, reason="ticket 12", **fields)
+    context = form(action, dry_run=False, reason="ticket 12", **fields)
     check_form(context)
     return carry_out(context, DEFAULT)
 
@@ -59,7 +60,7 @@ def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
     ledger.record([recent()], "extraction")
     context = form("cancel", conversation_id=ONE, reason="ticket 12")
     assert carry_out(context, DEFAULT) == {
-        "act": "cancel",
+        "action": "cancel",
         "dry_run": True,
         "cancelled": 1,
         "outcome": "Dry run, nothing has changed. With it switched off: 1 cancelled.",
@@ -71,7 +72,7 @@ def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
     ledger.record([recent()], "extraction")
     facts = done("cancel", conversation_id=f" {ONE} ")
     assert facts.pop("outcome") == "Done: 1 cancelled."
-    assert facts == {"act": "cancel", "dry_run": False, "cancelled": 1}
+    assert facts == {"action": "cancel", "dry_run": False, "cancelled": 1}
     assert last(ledger) == (State.PLANNED, State.CANCELLED, Reason.BY_HAND, "ticket 12", "ada (manual__1)")
 
 
@@ -131,35 +132,38 @@ def test_a_conversations_history_is_printed_and_returned_without_personal_data(
         assert "@" not in text
 
 
-@pytest.mark.parametrize("act", ["show_history", "cancel", "release_now", "settle_unknown"])
-def test_an_unknown_conversation_fails_the_task(ledger: Ledger, act: str) -> None:
-    fields = {"settle_as": "sent"} if act == "settle_unknown" else {}
+@pytest.mark.parametrize("action", ["show_history", "cancel", "release_now", "settle_unknown"])
+def test_an_unknown_conversation_fails_the_task(ledger: Ledger, action: str) -> None:
+    fields = {"settle_as": "sent"} if action == "settle_unknown" else {}
     with pytest.raises(AirflowFailException, match="knows no conversation 'nobody'"):
-        carry_out(form(act, conversation_id="nobody", reason="ticket 12", dry_run=False, **fields), DEFAULT)
+        carry_out(form(action, conversation_id="nobody", reason="ticket 12", dry_run=False, **fields), DEFAULT)
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"act": "cancel", "reason": "x"}, "'conversation_id' is needed"),
-        ({"act": "cancel", "conversation_id": ONE, "reason": "  "}, "'reason' is needed"),
-        ({"act": "settle_unknown", "conversation_id": ONE, "reason": "x"}, "'settle_as' is needed"),
+        ({"action": "cancel", "reason": "x"}, "'conversation_id' is needed"),
+        ({"action": "cancel", "conversation_id": ONE, "reason": "  "}, "'reason' is needed"),
+        ({"action": "settle_unknown", "conversation_id": ONE, "reason": "x"}, "'settle_as' is needed"),
         (
-            {"act": "settle_unknown", "conversation_id": ONE, "reason": "x", "settle_as": "rejected"},
+            {"action": "settle_unknown", "conversation_id": ONE, "reason": "x", "settle_as": "rejected"},
             "'settle_as' is not one of",
         ),
         (
-            {"act": "cancel", "conversation_id": ONE, "reason": "x", "customer": "c"},
+            {"action": "cancel", "conversation_id": ONE, "reason": "x", "customer": "c"},
             "'customer' has no meaning here",
         ),
-        ({"act": "cancel", "conversation_id": ONE, "reason": "asked by a@example.com"}, "'reason' holds an e-mail"),
         (
-            {"act": "cancel", "conversation_id": ONE, "reason": "x", "closed_at": "yesterday"},
+            {"action": "cancel", "conversation_id": ONE, "reason": "asked by a@example.com"},
+            "'reason' holds an e-mail",
+        ),
+        (
+            {"action": "cancel", "conversation_id": ONE, "reason": "x", "closed_at": "yesterday"},
             "'closed_at' is not a time",
         ),
-        ({"act": "send_agent_again", "agent_email": "ada", "reason": "x"}, "'agent_email' is not an e-mail"),
-        ({"act": "cancel", "conversation_id": ONE, "reason": "x", "dry_run": "no"}, "'dry_run' is neither"),
-        ({"act": "drop_everything"}, "'drop_everything' is not an act"),
+        ({"action": "send_agent_again", "agent_email": "ada", "reason": "x"}, "'agent_email' is not an e-mail"),
+        ({"action": "cancel", "conversation_id": ONE, "reason": "x", "dry_run": "no"}, "'dry_run' is neither"),
+        ({"action": "drop_everything"}, "'drop_everything' is not an action"),
     ],
 )
 def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
@@ -172,21 +176,40 @@ def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
         assert "example.com" not in str(failure.value)
 
 
-def test_every_act_says_what_it_needs() -> None:
-    assert set(ledger_admin._NEEDS) == set(ACTS)
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=str)
+def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, action: Any) -> None:
+    ledger.record([recent()], "extraction")
+    for missing in action.needs:
+        full = {
+            "conversation_id": ONE,
+            "settle_as": State.SENT,
+            "agent_email": "a@b.example",
+            "customer": "customer-1",
+        }
+        values = {name: value for name, value in (full | {"reason": "x"}).items() if name != missing}
+        with pytest.raises(KeyError, match=missing):
+            action.carry_out(Order(ledger, DEFAULT, form(action.name), "ada", dry_run=False, values=values))
+    assert [event.to_state for event in ledger.history(ONE)] == [State.PLANNED]
 
 
-def test_the_form_offers_every_act_and_explains_every_field() -> None:
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=str)
+def test_an_action_names_its_own_fields_and_stands_in_the_documentation(action: Any) -> None:
+    assert {field.name for field in action.fields} == {*action.needs, *action.allows} <= set(FIELDS)
+    assert action.title in documentation()
+    assert action.explanation in documentation()
+
+
+def test_the_form_offers_every_action_and_explains_every_field() -> None:
     params = admin_params()
     assert params["dry_run"].value is True
-    assert params["act"].schema["enum"] == list(ACTS)
+    assert params["action"].schema["enum"] == list(ACTIONS)
     for param in params.values():
         assert param.schema["title"]
         assert param.schema["section"]
         assert param.description
         assert param.resolve() == param.value
     with pytest.raises(ParamValidationError):
-        params["act"].resolve("drop_everything")
+        params["action"].resolve("drop_everything")
 
 
 def test_retention_follows_the_setting_whoever_starts_it(
@@ -198,30 +221,32 @@ def test_retention_follows_the_setting_whoever_starts_it(
     ledger.record([recent(2, skip=Reason.MERGED)], "extraction")
     facts = carry_out(form("apply_retention"), DEFAULT)
     assert "With it switched off: 1 erased." in facts.pop("outcome")
-    assert facts == {"act": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
+    assert facts == {"action": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
     assert retain(form("show_history"), DEFAULT)["erased"] == 1
     assert last(ledger) == (State.SKIPPED, State.SKIPPED, Reason.ERASED, "retention of 10 days", "ada (manual__1)")
     assert retain(form("show_history"), DEFAULT)["erased"] == 0
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("action", "facts", "words"),
     [
         (
+            "send_agent_again",
             {"dry_run": True, "planned": 2, "left": 0},
             "Dry run, nothing has changed. With it switched off: 2 planned again.",
         ),
         (
+            "send_agent_again",
             {"dry_run": False, "planned": 1, "left": 3},
             "Done: 1 planned again, 3 left skipped (past expiry, closed again, or erased). The next hourly run "
-            "sends it, or kustomer_stella_connect started by hand.",
+            "of kustomer_stella_connect sends it, or a manual run.",
         ),
-        ({"dry_run": False, "sent": 1}, "Done: 1 settled as sent."),
-        ({"dry_run": False, "erased": 0}, "Done: there is nothing to do."),
+        ("settle_unknown", {"dry_run": False, "sent": 1}, "Done: 1 settled as sent."),
+        ("apply_retention", {"dry_run": False, "erased": 0}, "Done: there is nothing to do."),
     ],
 )
-def test_an_act_tells_in_words_what_it_did(facts: dict[str, Any], words: str) -> None:
-    assert in_words(facts, DEFAULT) == words
+def test_an_action_says_in_words_what_it_did(action: str, facts: dict[str, Any], words: str) -> None:
+    assert describe_outcome(ACTIONS[action], facts, DEFAULT) == words
 
 
 @pytest.mark.parametrize(

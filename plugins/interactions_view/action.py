@@ -9,19 +9,32 @@ from fastapi.responses import HTMLResponse
 
 from include.ledger.reports import agents
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.queries import ActQuery
+from plugins.interactions_view.people import masked_agent
+from plugins.interactions_view.queries import ActionQuery
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
-from plugins.pipeline.admin import ACTS
+from plugins.pipeline.actions import ACTIONS
 
 router = APIRouter()
 
 
-@router.get("/act")
-def show(request: Request, visitor: VisitorDep, asked: ActQuery) -> HTMLResponse:
-    """The form of one act."""
+@router.get("/action")
+def show(request: Request, visitor: VisitorDep, asked: ActionQuery) -> HTMLResponse:
+    """The form of one action."""
     agent = None
     if asked.agent:
         with source(visitor.organisation).read() as connection:
             agent = next((one for one in agents.known(connection) if one.id == asked.agent), None)
-    return page(request, "act.html", view="", visitor=visitor, asked=asked, acts=ACTS, agent=agent)
+    given = asked.model_dump(exclude={"action", "agent"}, exclude_none=True, mode="json")
+    if agent and visitor.sees_personal_data and agent.email:
+        given["agent_email"] = agent.email
+    return page(
+        request,
+        "action.html",
+        view="",
+        visitor=visitor,
+        asked=asked,
+        action=ACTIONS[asked.action],
+        given=given,
+        agent=agent if agent is None or visitor.sees_personal_data else masked_agent(agent),
+    )

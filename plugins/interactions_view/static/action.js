@@ -1,5 +1,5 @@
 // Starts the admin DAG through Airflow's public API, as the visitor, and tells how it went.
-const form = document.querySelector('#act')
+const form = document.querySelector('#action')
 const outcome = document.querySelector('#outcome')
 const WAIT = 1500
 const LONGEST = 120_000

@@ -1,0 +1,109 @@
+"""The fields of the form of `interaction_ledger_admin`: how each looks, and what it may hold.
+
+A message about a field never repeats its value, which may be personal data.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from include.interactions.states import State
+
+WHICH, HOW = "To which interactions", "How"
+"""Sections of the form."""
+MAX_REASON_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. `read` gives the value of what a person wrote; its ValueError says what is wrong: "is not a time"."""
+
+    name: str
+    title: str
+    description: str
+    section: str = WHICH
+    read: Callable[[str], Any] = str
+    choices: Mapping[str, str] = field(default_factory=dict)
+    """Allowed words, each as the form shows it; empty: any text."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """Further JSON schema of the Param, such as `format`."""
+
+    def value_of(self, text: str) -> Any:
+        """Return the field's value. Raises ValueError if the text is not allowed."""
+        if self.choices and text not in self.choices:
+            msg = f"is not one of {', '.join(self.choices)}"
+            raise ValueError(msg)
+        return self.read(text)
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        msg = "is not a time; allowed: ISO 8601, such as 2026-01-05T10:00:00Z"
+        raise ValueError(msg) from None
+    return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)
+
+
+def _address(text: str) -> str:
+    if "@" not in text:
+        msg = "is not an e-mail address"
+        raise ValueError(msg)
+    return text
+
+
+def _words_without_address(text: str) -> str:
+    if "@" in text:
+        msg = "holds an e-mail address; write nothing about a person"
+        raise ValueError(msg)
+    return text
+
+
+_ALL = (
+    Field(
+        "conversation_id",
+        "Conversation id",
+        "As Kustomer has it.",
+    ),
+    Field(
+        "closed_at",
+        "Closed at",
+        "Only if a conversation was closed several times and the action asks for it: the time of the closing, as "
+        "the history shows it.",
+        read=_time,
+        form={"format": "date-time"},
+    ),
+    Field(
+        "agent_email",
+        "Agent's e-mail address",
+        "As Kustomer or Stella Connect has it.",
+        read=_address,
+    ),
+    Field(
+        "customer",
+        "Customer",
+        "Kustomer's customer id, or an e-mail address. Prefer the id: Airflow keeps and shows what you write here.",
+    ),
+    Field(
+        "settle_as",
+        "Settle as",
+        "What Stella Connect shows. Look it up there first.",
+        section=HOW,
+        read=State,
+        choices={
+            str(State.SENT): "sent: Stella Connect has it",
+            str(State.PLANNED): "planned: Stella Connect does not have it, send it again",
+            str(State.CANCELLED): "cancelled: Stella Connect does not have it, do not send it",
+        },
+    ),
+    Field(
+        "reason",
+        "Reason",
+        "Why, for people who read the history later. Name no customer; a ticket number is good.",
+        section=HOW,
+        read=_words_without_address,
+        form={"maxLength": MAX_REASON_LENGTH},
+    ),
+)
+FIELDS: Mapping[str, Field] = {field.name: field for field in _ALL}

@@ -1,0 +1,215 @@
+"""The actions of `interaction_ledger_admin`: everything there is to say about each, in one entry.
+
+The trigger form, its checks, the page's form, the DAG's documentation and the README's table follow from the
+entries. An action needs no other place but its function, and the ledger's method behind that.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from include.ledger import Ledger
+from plugins.pipeline.action_fields import FIELDS, Field
+from plugins.runtime.organisations import Organisation
+from plugins.runtime.run_context import canonical_line, settings_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person asked for, checked: the function of the action gets nothing else."""
+
+    ledger: Ledger
+    organisation: Organisation
+    context: Context
+    by: str
+    dry_run: bool
+    values: Mapping[str, Any]
+    """The fields that were filled in. A needed one is there: reading one that is missing raises KeyError."""
+
+    @property
+    def closing(self) -> tuple[str, Any]:
+        """The conversation's id, and the time of its closing if the person gave one."""
+        return self.values["conversation_id"], self.values.get("closed_at")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What people can do with interactions."""
+
+    name: str
+    title: str
+    """For the form."""
+    explanation: str
+    """For the DAG's documentation and the README: what happens, in whole sentences (Markdown)."""
+    needs: tuple[str, ...]
+    """Names of the fields that must be filled in."""
+    allows: tuple[str, ...] = ()
+    """Names of the fields that may be filled in besides."""
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    """Words after each count of the result; a count of 0 is not mentioned."""
+    carry_out: Callable[[Order], Mapping[str, Any]]
+    """Does it, or with `dry_run` undoes it, and returns counts. No names or addresses."""
+    changes_something: bool = True
+    """Whether a dry run makes a difference."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of its form, in the form's order."""
+        return tuple(field for name, field in FIELDS.items() if name in (*self.needs, *self.allows))
+
+
+def _show_history(order: Order) -> Mapping[str, Any]:
+    conversation_id = order.values["conversation_id"]
+    events = [
+        {
+            "closed_at": event.closed_at.isoformat(),
+            "due_at": event.due_at.isoformat(),
+            "at": event.at.isoformat(),
+            "from": event.from_state,
+            "to": event.to_state,
+            "reason": event.reason,
+            "detail": event.detail,
+            "by": event.actor,
+        }
+        for event in order.ledger.history(conversation_id)
+    ]
+    if not events:
+        msg = f"The ledger knows no conversation {conversation_id!r:.80}."
+        raise AirflowFailException(msg)
+    for event in events:
+        log.info(canonical_line("event", {key: value for key, value in event.items() if value is not None}))
+    return {"events": events}
+
+
+def _cancel(order: Order) -> Mapping[str, Any]:
+    return order.ledger.cancel(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
+
+
+def _release_now(order: Order) -> Mapping[str, Any]:
+    return order.ledger.release_now(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
+
+
+def _settle_unknown(order: Order) -> Mapping[str, Any]:
+    values = order.values
+    return order.ledger.settle_by_hand(
+        *order.closing, values["settle_as"], order.by, values["reason"], dry_run=order.dry_run
+    )
+
+
+def _send_agent_again(order: Order) -> Mapping[str, Any]:
+    expire_after = timedelta(seconds=settings_of(order.context, order.organisation).expire_after_seconds)
+    values = order.values
+    return order.ledger.send_again(
+        values["agent_email"], expire_after, order.by, values["reason"], dry_run=order.dry_run
+    )
+
+
+def _erase_customer(order: Order) -> Mapping[str, Any]:
+    values = order.values
+    return order.ledger.erase_customer(values["customer"], order.by, values["reason"], dry_run=order.dry_run)
+
+
+def _apply_retention(order: Order) -> Mapping[str, Any]:
+    days = settings_of(order.context, order.organisation).personal_data_retention_days
+    why = order.values.get("reason") or f"retention of {days} days"
+    return {
+        "days": days,
+        "erased": order.ledger.retain(timedelta(days=days), order.by, why, dry_run=order.dry_run),
+    }
+
+
+_DOUBTED = "unknown, because it may have left before the ledger was restored"
+
+APPLY_RETENTION = Action(
+    name="apply_retention",
+    title="Erase personal data past the retention",
+    explanation="Erases names, addresses, ids, tags and comments of interactions that were settled more than "
+    "`personal_data_retention_days` ago. The feedback DAG does this every day.",
+    needs=(),
+    allows=("reason",),
+    outcomes={"erased": "erased"},
+    carry_out=_apply_retention,
+)
+_ALL = (
+    Action(
+        name="show_history",
+        title="Show one conversation's history",
+        explanation="Writes every event with its time, reason, person and run to the log and to XCom. It shows no "
+        "data of the customer.",
+        needs=("conversation_id",),
+        allows=("reason",),
+        carry_out=_show_history,
+        changes_something=False,
+    ),
+    Action(
+        name="cancel",
+        title="Cancel a planned interaction",
+        explanation="The interaction becomes `cancelled` (`by_hand`). The customer gets no survey.",
+        needs=("conversation_id", "reason"),
+        allows=("closed_at",),
+        outcomes={"cancelled": "cancelled"},
+        carry_out=_cancel,
+    ),
+    Action(
+        name="release_now",
+        title="Release a planned interaction now",
+        explanation="The interaction falls due now, and its expiry counts from now. The next hourly run sends it, "
+        "with all the usual checks. To send it at once, trigger the pipeline's DAG as well.",
+        needs=("conversation_id", "reason"),
+        allows=("closed_at",),
+        outcomes={"due_now": "due now"},
+        carry_out=_release_now,
+    ),
+    Action(
+        name="settle_unknown",
+        title="Settle an unknown outcome",
+        explanation="Look the conversation id up in Stella Connect first. If it is there, settle as `sent`. If "
+        "not, settle as `planned`, which sends it again, or as `cancelled`. What Data Return has shown can only be "
+        "settled as `sent`.",
+        needs=("conversation_id", "settle_as", "reason"),
+        allows=("closed_at",),
+        outcomes={
+            "sent": "settled as sent",
+            "planned": "planned again",
+            "cancelled": "cancelled",
+        },
+        carry_out=_settle_unknown,
+    ),
+    Action(
+        name="send_agent_again",
+        title="Send an agent's skipped interactions again",
+        explanation="For use after Stella Connect approved the agent's profile. Interactions that were skipped as "
+        "`agent_profile_not_approved` become `planned` if they are within `expire_after_seconds` of their due "
+        "time. The next run checks the profile again and sends them.",
+        needs=("agent_email", "reason"),
+        outcomes={
+            "planned": "planned again",
+            "unknown": _DOUBTED,
+            "left": "left skipped (past expiry, closed again, or erased)",
+        },
+        carry_out=_send_agent_again,
+    ),
+    Action(
+        name="erase_customer",
+        title="Erase a customer",
+        explanation="Erases name, address, id, tags and comments of a customer everywhere in the ledger. What was "
+        "still planned is cancelled (`erased`). States, times and counts stay. By address: everything of the "
+        "customers who ever had it.",
+        needs=("customer", "reason"),
+        outcomes={
+            "cancelled": "cancelled",
+            "erased": "erased",
+            "comments": "comments erased",
+        },
+        carry_out=_erase_customer,
+    ),
+    APPLY_RETENTION,
+)
+ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}
