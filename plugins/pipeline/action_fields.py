@@ -17,7 +17,7 @@ MAX_REASON_LENGTH = 200
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field. `read` gives the value of what a person wrote; its ValueError says what is wrong: "is not a time"."""
+    """One field. `read` gives the value of what a person wrote; its ValueError says what is wrong with it."""
 
     name: str
     title: str
