@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from include.sandbox import changes
 from include.sandbox.kustomer.records import conversation_record, customer_record, user_record
 from include.sandbox.model import Json
+from include.sandbox.options import CHANGEABLE, change_options
 from include.sandbox.page import page
 from include.sandbox.state import State
 
@@ -79,6 +80,14 @@ def add_control(app: FastAPI, state: State) -> None:
             return [fault.as_json() for fault in state.faults.active]
 
         return await _apply(request, replace)
+
+    @app.get("/_sandbox/options")
+    async def options() -> JSONResponse:
+        return JSONResponse({name: getattr(state.options, name) for name in CHANGEABLE})
+
+    @app.post("/_sandbox/options")
+    async def set_options(request: Request) -> JSONResponse:
+        return await _apply(request, lambda given: change_options(state.options, given))
 
     @app.post("/_sandbox/conversations")
     async def conversations(request: Request) -> JSONResponse:

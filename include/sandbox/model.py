@@ -142,6 +142,7 @@ class Organisation:
     """One company at both vendors."""
 
     seed: int
+    id: str = "5f0000000000000000000001"
     name: str = "Larkspur Outfitters"
     subdomain: str = "larkspur"
     users: dict[str, User] = field(default_factory=dict)

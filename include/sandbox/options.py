@@ -1,9 +1,14 @@
 """Everything about the sandbox that can be set."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 KUSTOMER_KEY = "kustomer-sandbox-key"
 EXPIRED_KUSTOMER_KEY = "kustomer-expired-key"
+OTHER_KUSTOMER_KEY = "kustomer-other-organisation-key"
+"""Valid, but of another organisation, in which there is nothing."""
+RULES_KUSTOMER_KEY = "kustomer-rules-key"
+"""As the sandbox's key, with the roles that rules need besides."""
 STELLA_KEY = "stella-sandbox-key"
 STELLA_SECRET = "stella-sandbox-secret"  # noqa: S105 - opens nothing but this sandbox
 
@@ -17,6 +22,8 @@ ROLES = (
 """Roles of the Kustomer key: just what the pipeline needs."""
 LIST_ROLES = tuple(f"org.permission.{name}.read" for name in ("brand", "queue", "team", "sub_status", "schedule"))
 """Further roles that rules, mapping and send windows can need."""
+CHANNELS = ("phone", "chat", "email")
+"""Channels of a new Stella Connect account."""
 
 
 @dataclass(slots=True)
@@ -50,8 +57,57 @@ class Options:
     """Activated brands; several: every request must name one. None: the organisation's name is the only one."""
     stella_languages: tuple[str, ...] = ()
     """Languages of the account; several: every request must name one."""
-    stella_channels: tuple[str, ...] = ("phone", "chat", "email")
+    stella_channels: tuple[str, ...] = CHANNELS
+    """Enabled channels; none: every POST is refused."""
     accept_bearer: bool = False
     """Whether Stella Connect also takes `Bearer <JWT>`; its own documents disagree."""
+    mask_emails: bool = False
+    """Whether the Kustomer key lacks "Read Sensitive" for addresses: each comes back masked."""
+    mask_custom: bool = False
+    """The same for the values of custom attributes."""
+    show_deleted: bool = False
+    """Whether a read by id returns what is deleted, with `deleted: true`, instead of 404."""
+    generic_links: bool = False
+    """Whether Kustomer's links name the generic host instead of being paths."""
+    overcounted_rows: int = 0
+    """How many rows more than it returns a search for conversations counts."""
+    post_seconds: float = 0.0
+    """How long an accepted POST keeps its caller waiting."""
+    slow_post_every: int = 0
+    """Each so many-th POST waits for `slow_post_seconds` instead; 0: none."""
+    slow_post_seconds: float = 90.0
     hang_seconds: float = 120.0
     """Longest time for which a hanging call is held."""
+
+
+CHANGEABLE = {
+    "mask_emails": bool,
+    "mask_custom": bool,
+    "show_deleted": bool,
+    "generic_links": bool,
+    "overcounted_rows": int,
+    "stella_channels": tuple,
+    "stella_brands": tuple,
+    "stella_languages": tuple,
+    "post_seconds": float,
+    "slow_post_every": int,
+    "slow_post_seconds": float,
+}
+"""What `POST /_sandbox/options` may change while the sandbox runs, and the kind of each."""
+
+
+def change_options(options: Options, given: Any) -> None:
+    """Set some options. Raises ValueError or TypeError naming what is wrong, with nothing changed then."""
+    if not isinstance(given, dict) or set(given) - set(CHANGEABLE):
+        raise ValueError(f"an object with some of {', '.join(CHANGEABLE)} is needed, not {given!r:.80}")
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        kind = CHANGEABLE[name]
+        if kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            values[name] = tuple(value)
+        elif type(value) is kind or (kind is float and type(value) is int):
+            values[name] = value
+        else:
+            raise TypeError(f"{name} must be a {'list of texts' if kind is tuple else kind.__name__}")
+    for name, value in values.items():
+        setattr(options, name, value)

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from include.sandbox.faults import Faults
 from include.sandbox.limits import Budget
 from include.sandbox.model import Json, Organisation
-from include.sandbox.options import EXPIRED_KUSTOMER_KEY, KUSTOMER_KEY, Options
+from include.sandbox.options import (
+    EXPIRED_KUSTOMER_KEY,
+    KUSTOMER_KEY,
+    LIST_ROLES,
+    OTHER_KUSTOMER_KEY,
+    RULES_KUSTOMER_KEY,
+    Options,
+)
 from include.sandbox.stella_connect.data_return import DataReturn
 
 
@@ -37,6 +44,8 @@ class State:
 
     def __init__(self, organisation: Organisation, options: Options) -> None:
         self.organisation = organisation
+        self.other_organisation = Organisation(0, "5f0000000000000000000009", "Bramble Works", "bramble")
+        """What `OTHER_KUSTOMER_KEY` opens."""
         self.options = options
         self.faults = Faults()
         self.received: list[Received] = []
@@ -50,6 +59,8 @@ class State:
         """Grows with each change of a conversation or customer: what was computed before is stale then."""
         self.kustomer_tokens: dict[str, tuple[str, ...] | None] = {
             KUSTOMER_KEY: options.kustomer_roles,
+            RULES_KUSTOMER_KEY: (*options.kustomer_roles, *LIST_ROLES),
+            OTHER_KUSTOMER_KEY: options.kustomer_roles,
             EXPIRED_KUSTOMER_KEY: None,
         }
         """Key -> roles; None is an expired key."""

@@ -1,4 +1,4 @@
-"""The stand-in for Kustomer's REST API."""
+"""The simulator of Kustomer's REST API."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -14,10 +14,21 @@ from include.sandbox.kustomer import records, search
 from include.sandbox.kustomer.errors import KustomerError
 from include.sandbox.kustomer.lists import add_lists
 from include.sandbox.limits import Standing
-from include.sandbox.model import Customer, Json, User
+from include.sandbox.model import Customer, Json, Organisation, User
+from include.sandbox.options import OTHER_KUSTOMER_KEY
 from include.sandbox.state import State
 
 T = TypeVar("T")
+
+GENERIC_HOST = "https://api.kustomerapp.com"
+SEARCH_ROLES = (
+    "org.permission.search.create",
+    "org.permission.search.update",
+    "org.permission.search_global.create",
+    "org.permission.search_preview.create",
+    "org.user.search.read",
+    "org.admin.search.read",
+)
 
 MAX_IDS = 100
 """Ids in one path; the vendor's own limit is unknown."""
@@ -26,8 +37,6 @@ MAX_IDS = 100
 def kustomer_app(state: State) -> FastAPI:
     """Return the app over this state."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    organisation = state.organisation
-    searches = search.Searches(state)
     add_control(app, state)
 
     @app.exception_handler(KustomerError)
@@ -39,54 +48,82 @@ def kustomer_app(state: State) -> FastAPI:
         known = KustomerError(error.status_code, HTTPStatus(error.status_code).phrase)
         return answer(request, known.body(), error.status_code)
 
-    def allow(request: Request, *roles: str) -> str:
-        """Check key, budget and roles, in this order; return the key."""
+    calls = Calls(state)
+    app.add_api_route("/v1/customers/search", calls.search, methods=["POST"])
+    for path, answers in (
+        ("/v1/auth/tokens/current", calls.current_token),
+        ("/v1/users/current", calls.current_user),
+        ("/v1/orgs/current", calls.current_org),
+        ("/v1/conversations/{ids}", calls.conversations),
+        ("/v1/customers/{id_}", calls.customer),
+        ("/v1/users", calls.users),
+        ("/v1/users/{ids}", calls.users_by_id),
+        ("/v1/tags", calls.tags),
+    ):
+        app.add_api_route(path, answers, methods=["GET"])
+    add_lists(app, calls.allow, calls.page, answer, listing)
+    return app
+
+
+class Calls:
+    """The answer to each call. Each first checks key, budget and roles with `allow`."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.searches = search.Searches(state)
+
+    def allow(self, request: Request, *roles: str) -> Organisation:
+        """Check key, budget and roles, in this order; return the organisation that the key belongs to."""
         key = bearer(request)
-        if key not in state.kustomer_tokens:
+        if key not in self.state.kustomer_tokens:
             raise KustomerError(401, "Unauthorized")
-        held = state.kustomer_tokens[key]
+        held = self.state.kustomer_tokens[key]
         if held is None:
             raise KustomerError(401, "Expired token")
-        spend(request, state.org_budget.take(), state)
+        spend(request, self.state.org_budget.take(), self.state)
         if roles and not any(covers(have, need) for have in held for need in roles):
             raise KustomerError(403, f"one of these roles is required: {', '.join(roles)}")
-        return key
+        return self.state.other_organisation if key == OTHER_KUSTOMER_KEY else self.state.organisation
 
-    @app.get("/v1/auth/tokens/current")
-    async def current_token(request: Request) -> Response:
-        key = allow(request)
+    def masked(self, record: Json) -> Json:
+        """Return a conversation or customer as the key may see it."""
+        options = self.state.options
+        return records.mask(record, emails=options.mask_emails, custom=options.mask_custom)
+
+    def page(self, request: Request, page: Json) -> Response:
+        """Answer with a page of rows, whose links are paths or name the generic host."""
+        if self.state.options.generic_links:
+            page["links"] = {name: link and f"{GENERIC_HOST}{link}" for name, link in page["links"].items()}
+        return answer(request, page)
+
+    async def current_token(self, request: Request) -> Response:
+        """Tell what the key is; any valid key may ask."""
+        organisation, key = self.allow(request), bearer(request)
         attributes = {
             "name": "Sandbox key",
-            "roles": list(state.kustomer_tokens[key] or ()),
+            "roles": list(self.state.kustomer_tokens[key] or ()),
             "lastTokenChars": key[-4:],
             "ipAddress": None,
         }
-        return answer(request, {"data": {"type": "auth_token", "id": "5f" + "0" * 22, "attributes": attributes}})
+        token = {"type": "auth_token", "id": "5f" + "0" * 22, "attributes": attributes}
+        org = {"data": {"type": "org", "id": organisation.id}, "links": {"self": f"/v1/orgs/{organisation.id}"}}
+        return answer(request, {"data": token | {"relationships": {"org": org}}})
 
-    @app.get("/v1/users/current")
-    async def current_user(request: Request) -> Response:
-        allow(request)
-        machine = next(user for user in organisation.users.values() if user.user_type == "machine")
-        return answer(request, {"data": records.user_record(machine)})
+    async def current_user(self, request: Request) -> Response:
+        """Return the key's machine user."""
+        users = self.allow(request).users.values() or self.state.organisation.users.values()
+        return answer(request, {"data": records.user_record(next(u for u in users if u.user_type == "machine"))})
 
-    @app.get("/v1/orgs/current")
-    async def current_org(request: Request) -> Response:
-        allow(request)
+    async def current_org(self, request: Request) -> Response:
+        """Return the key's organisation."""
+        organisation = self.allow(request)
         attributes = {"name": organisation.subdomain, "displayName": organisation.name}
-        return answer(request, {"data": {"type": "org", "id": "5f" + "0" * 21 + "1", "attributes": attributes}})
+        return answer(request, {"data": {"type": "org", "id": organisation.id, "attributes": attributes}})
 
-    @app.post("/v1/customers/search")
-    async def customers_search(request: Request) -> Response:
-        key = allow(
-            request,
-            "org.permission.search.create",
-            "org.permission.search.update",
-            "org.permission.search_global.create",
-            "org.permission.search_preview.create",
-            "org.user.search.read",
-            "org.admin.search.read",
-        )
-        spend(request, state.search_budget(key).take(), state)
+    async def search(self, request: Request) -> Response:
+        """Return a page of conversations, or of customers by their conversations."""
+        organisation = self.allow(request, *SEARCH_ROLES)
+        spend(request, self.state.search_budget(bearer(request)).take(), self.state)
         page, page_size = paging(request, 100, search.MAX_PAGE_SIZE)
         if "idsOnly" in request.query_params:
             raise KustomerError(400, "idsOnly is not offered by this sandbox", "idsOnly")
@@ -97,43 +134,47 @@ def kustomer_app(state: State) -> FastAPI:
         except ValueError as error:
             raise KustomerError(400, "the body is not JSON", "/") from error
         query = search.parse(body)
-        found = searches.found(body, query)
-        shown, meta, links = search.page_of(found, page, page_size, state.options.repeated_share)
+        found = self.searches.found(body, query) if organisation is self.state.organisation else ()
+        shown, meta, links = search.page_of(found, page, page_size, self.state.options.repeated_share)
+        if query.context == "conversation":
+            meta["total"] += self.state.options.overcounted_rows
         rows = [
             records.customer_record(one)
             if isinstance(one, Customer)
             else records.conversation_record(one, organisation)
             for one in shown
         ]
-        return answer(request, {"meta": meta, "data": rows, "links": links})
+        return self.page(request, {"meta": meta, "data": [self.masked(row) for row in rows], "links": links})
 
-    @app.get("/v1/conversations/{ids}")
-    async def conversations(request: Request, ids: str) -> Response:
-        allow(request, "org.permission.conversation.read", "org.user.conversation.read")
+    async def conversations(self, request: Request, ids: str) -> Response:
+        """Return one conversation, or those of several that exist."""
+        organisation = self.allow(request, "org.permission.conversation.read", "org.user.conversation.read")
 
         def read(id_: str) -> Json | None:
             one = organisation.conversations.get(id_)
-            return None if one is None or one.deleted else records.conversation_record(one, organisation)
+            if one is None or (one.deleted and not self.state.options.show_deleted):
+                return None
+            return self.masked(records.conversation_record(one, organisation))
 
         return answer(request, one_or_many(ids, read))
 
-    @app.get("/v1/customers/{id_}")
-    async def customer(request: Request, id_: str) -> Response:
-        allow(request, "org.permission.customer.read", "org.user.customer.read")
+    async def customer(self, request: Request, id_: str) -> Response:
+        """Return one customer; a list of ids is not documented."""
+        organisation = self.allow(request, "org.permission.customer.read", "org.user.customer.read")
         one = organisation.customers.get(id_)
-        if one is None or one.deleted:
+        if one is None or (one.deleted and not self.state.options.show_deleted):
             raise KustomerError(404, "customer not found")
-        return answer(request, {"data": records.customer_record(one)})
+        return answer(request, {"data": self.masked(records.customer_record(one))})
 
-    @app.get("/v1/users")
-    async def users(request: Request) -> Response:
-        allow(request, "org.permission.user.read", "org.user.read")
+    async def users(self, request: Request) -> Response:
+        """Return a page of users."""
+        organisation = self.allow(request, "org.permission.user.read", "org.user.read")
         chosen = filter_users(request, organisation.users.values())
-        return answer(request, listing(request, "/v1/users", chosen, records.user_record, 100, 500))
+        return self.page(request, listing(request, "/v1/users", chosen, records.user_record, 100, 500))
 
-    @app.get("/v1/users/{ids}")
-    async def users_by_id(request: Request, ids: str) -> Response:
-        allow(request, "org.permission.user.read", "org.user.read")
+    async def users_by_id(self, request: Request, ids: str) -> Response:
+        """Return one user, or those of several that exist."""
+        organisation = self.allow(request, "org.permission.user.read", "org.user.read")
 
         def read(id_: str) -> Json | None:
             one = organisation.users.get(id_)
@@ -141,14 +182,11 @@ def kustomer_app(state: State) -> FastAPI:
 
         return answer(request, one_or_many(ids, read))
 
-    @app.get("/v1/tags")
-    async def tags(request: Request) -> Response:
-        allow(request, "org.permission.tag.read", "org.admin.tag.read", "org.user.tag.read")
-        every = list(organisation.tags.values())
-        return answer(request, listing(request, "/v1/tags", every, records.tag_record, 100, 100))
-
-    add_lists(app, organisation, allow, answer, listing)
-    return app
+    async def tags(self, request: Request) -> Response:
+        """Return a page of tags."""
+        roles = ("org.permission.tag.read", "org.admin.tag.read", "org.user.tag.read")
+        every = list(self.allow(request, *roles).tags.values())
+        return self.page(request, listing(request, "/v1/tags", every, records.tag_record, 100, 100))
 
 
 def answer(request: Request, payload: Json, status: int = 200) -> Response:

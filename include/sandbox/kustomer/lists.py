@@ -10,39 +10,38 @@ from fastapi import FastAPI, Request, Response
 from include.sandbox.kustomer.errors import KustomerError
 from include.sandbox.model import Json, Organisation, Schedule
 
-Allow = Callable[..., str]
+Allow = Callable[..., Organisation]
 Answer = Callable[[Request, Json], Response]
 Listing = Callable[..., Json]
 
 
-def add_lists(app: FastAPI, organisation: Organisation, allow: Allow, answer: Answer, listing: Listing) -> None:
-    """Add the endpoints to the stand-in for Kustomer."""
+def add_lists(app: FastAPI, allow: Allow, page: Answer, answer: Answer, listing: Listing) -> None:
+    """Add the endpoints to the simulator of Kustomer."""
 
-    def add(path: str, kind: str, names: Mapping[str, str], attribute: str, *roles: str) -> None:
+    def add(path: str, kind: str, field: str, attribute: str, *roles: str) -> None:
         async def read(request: Request) -> Response:
-            allow(request, *roles)
+            names: Mapping[str, str] = getattr(allow(request, *roles), field)
             rows = [
                 {"type": kind, "id": identity, "attributes": {attribute: name}} for identity, name in names.items()
             ]
-            return answer(request, listing(request, path, rows, dict, 100, 500))
+            return page(request, listing(request, path, rows, dict, 100, 500))
 
         app.get(path)(read)
 
-    add("/v1/brands", "brand", organisation.brands, "name", "org.permission.brand.read")
-    add("/v1/queues", "queue", organisation.queues, "name", "org.permission.queue.read")
-    add("/v1/teams", "team", organisation.teams, "name", "org.permission.team.read", "org.user.team.read")
+    add("/v1/brands", "brand", "brands", "name", "org.permission.brand.read")
+    add("/v1/queues", "queue", "queues", "name", "org.permission.queue.read")
+    add("/v1/teams", "team", "teams", "name", "org.permission.team.read", "org.user.team.read")
     statuses = ("org.permission.sub_status.read", "org.permission.conversation.read")
-    add("/v1/sub-statuses", "sub_status", organisation.sub_statuses, "label", *statuses)
+    add("/v1/sub-statuses", "sub_status", "sub_statuses", "label", *statuses)
 
     @app.get("/v1/schedules")
     async def schedules(request: Request) -> Response:
-        allow(request, "org.permission.schedule.read")
-        return answer(request, listing(request, "/v1/schedules", organisation.schedules, schedule_record, 100, 100))
+        every = allow(request, "org.permission.schedule.read").schedules
+        return page(request, listing(request, "/v1/schedules", every, schedule_record, 100, 100))
 
     @app.get("/v1/schedules/{id_}")
     async def schedule(request: Request, id_: str) -> Response:
-        allow(request, "org.permission.schedule.read")
-        for one in organisation.schedules:
+        for one in allow(request, "org.permission.schedule.read").schedules:
             if id_ == one.id or (id_ == "default" and one.default):
                 included = holidays_of(one) if request.query_params.get("include") == "holidays" else []
                 return answer(request, {"data": schedule_record(one), "included": included})

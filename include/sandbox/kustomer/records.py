@@ -17,6 +17,8 @@ def _related(kind: str, id_: str, path: str) -> Json:
 
 _ORG = _related("org", "5f0000000000000000000001", "/v1/orgs")
 _BRAND = _related("brand", BRAND, "/v1/brands")
+MASK = "**********"
+"""How a value looks to a key without "Read Sensitive"; the vendor's real mask is unknown."""
 
 
 def conversation_record(one: Conversation, organisation: Organisation) -> Json:
@@ -170,6 +172,7 @@ def customer_record(one: Customer) -> Json:
             "lastActivityAt": iso(one.updated_at),
             "rev": 3,
         }
+        | ({"deleted": True, "deletedAt": iso(one.updated_at)} if one.deleted else {})
         | (one.attributes or {}),
         "relationships": {
             "org": _ORG,
@@ -211,3 +214,16 @@ def tag_record(one: Tag) -> Json:
         "relationships": {"org": _ORG},
         "links": {"self": f"/v1/tags/{one.id}"},
     }
+
+
+def mask(record: Json, *, emails: bool, custom: bool) -> Json:
+    """Hide what a key without "Read Sensitive" does not see in a conversation or customer."""
+    attributes = record["attributes"]
+    if emails:
+        for address in attributes.get("emails", ()):
+            address["email"] = MASK
+        if "meta" in attributes.get("firstMessageIn", {}):
+            attributes["firstMessageIn"]["meta"] = {"from": MASK}
+    if custom and attributes.get("custom"):
+        attributes["custom"] = dict.fromkeys(attributes["custom"], MASK)
+    return record

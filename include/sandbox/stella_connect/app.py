@@ -1,5 +1,6 @@
-"""The stand-in for Stella Connect's API."""
+"""The simulator of Stella Connect's API."""
 
+import asyncio
 import math
 import re
 import time
@@ -41,8 +42,6 @@ def stella_app(state: State) -> FastAPI:
     """Return the app over this state."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     organisation, options = state.organisation, state.options
-    brands = options.stella_brands or (organisation.subdomain,)
-    account = Account(brands, options.stella_languages, options.stella_channels)
     add_control(app, state)
 
     @app.exception_handler(StellaError)
@@ -62,12 +61,15 @@ def stella_app(state: State) -> FastAPI:
             given = await json_body(request)
             by_email = {one.email: one for one in organisation.employees}
             by_id = {one.custom_id: one for one in organisation.employees}
+            brands = options.stella_brands or (organisation.subdomain,)
+            account = Account(brands, options.stella_languages, options.stella_channels)
             kept = check(given, by_email, by_id, account)
         except RefusedRequest as error:
             interaction = given.get("ext_interaction_id") if isinstance(given, dict) else None
             state.refused.append(Refused(now, 400, error.name, str(interaction) if interaction else None))
             return JSONResponse({"error": error.name, "message": error.message}, 400)
         accept(state, kept, now)
+        await wait_after_accepting(state)
         return JSONResponse(kept)
 
     @app.get("/v2/employees")
@@ -125,6 +127,15 @@ def check_jwt(request: Request, state: State) -> None:
     issued = claims["iat"]
     if type(issued) is not int or abs(time.time() - issued) > CLOCK_SKEW:
         raise StellaError(403, "Forbidden")
+
+
+async def wait_after_accepting(state: State) -> None:
+    """Keep the caller of a POST waiting; the stop of the sandbox ends it."""
+    options = state.options
+    slow = options.slow_post_every > 0 and len(state.received) % options.slow_post_every == 0
+    ends = time.monotonic() + (options.slow_post_seconds if slow else options.post_seconds)
+    while (left := ends - time.monotonic()) > 0 and not state.stopping:
+        await asyncio.sleep(min(left, 0.2))
 
 
 def accept(state: State, request: Json, now: float) -> None:
