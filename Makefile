@@ -31,7 +31,7 @@ cluster: $(INSTALLED) ## run the stack of docker-compose.yaml as processes, two 
 	@$(BIN)/python -m scripts.stack.cluster
 
 test: $(INSTALLED) ## run all tests (TESTS="tests/include -k ledger" selects some)
-	@scripts/system-packages postgresql redis-server chromium docker-compose
+	@scripts/system-packages postgresql pgbouncer redis-server chromium docker-compose
 	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --no-loadscope-reorder --dist loadscope $(TESTS)
 
 benchmark: $(INSTALLED) ## measure speed and size against baselines, about 15 min (ROWS="release cpu" selects some, QUICK=1 tries it out)

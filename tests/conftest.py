@@ -25,6 +25,12 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 
+@pytest.fixture(autouse=True)
+def _like_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for connections and Variables as a task does: Airflow's API server, once imported, looks elsewhere."""
+    monkeypatch.delenv("_AIRFLOW_PROCESS_CONTEXT", raising=False)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for the session (for each worker of pytest-xdist)."""

@@ -3,6 +3,7 @@
 import sys
 
 from include.ledger.maintenance.command_line import main
+from plugins.runtime.ledger_naming import find_ledger
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(find=find_ledger))

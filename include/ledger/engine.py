@@ -1,9 +1,11 @@
-"""Opening the ledger's database with the settings its promises rest on."""
+"""Open the ledger's database with the settings its promises rest on."""
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -35,16 +37,36 @@ LONGEST_IDLE_SECONDS = 1.0
 READ_SECONDS = 10
 """How long a question of a reader may take on PostgreSQL; releases share its processors."""
 
+WITHOUT_PREPARING = {"prepare_threshold": None}
+"""For psycopg: prepare no statements on the server. Behind PgBouncer in transaction mode, the next transaction may
+run on another connection of the server, which does not have them."""
 
-def connect(url: str | URL) -> Engine:
-    """An engine for a SQLite or PostgreSQL URL; connects on first use.
+DRIVER = "postgresql+psycopg"
+
+
+class Address(Protocol):
+    """A ledger's place that is more than a URL: it knows how to connect."""
+
+    @property
+    def file(self) -> Path | None:
+        """The absolute path of a SQLite file; None for PostgreSQL."""
+
+    def connector(self, **defaults: Any) -> Callable[[], Any]:
+        """Return a function that connects to PostgreSQL; `defaults` are connection arguments it may overrule."""
+
+
+def connect(where: str | URL | Address) -> Engine:
+    """Return an engine for a ledger; it connects on first use.
 
     Its errors do not show the row: it would carry customers' addresses into logs.
+
+    Args:
+        where: what an Airflow connection says, or a SQLAlchemy URL of SQLite or PostgreSQL.
 
     Raises:
         ValueError: the URL is of another database.
     """
-    url = make_url(url)
+    url = _url(where)
     match url.get_backend_name():
         case "sqlite":
             return _sqlite(url)
@@ -52,7 +74,8 @@ def connect(url: str | URL) -> Engine:
             # The conditional updates rely on READ COMMITTED: a row that changed while we waited for it is
             # looked at again.
             engine = create_engine(
-                url.set(drivername="postgresql+psycopg"),
+                url.set(drivername=DRIVER),
+                **_way_of_connecting(where),
                 isolation_level="READ COMMITTED",
                 pool_size=POOL_SIZE,
                 max_overflow=0,
@@ -66,15 +89,15 @@ def connect(url: str | URL) -> Engine:
     raise _wrong_database(url)
 
 
-def connect_to_look(url: str | URL) -> Engine:
-    """An engine for `Ledger.read` in processes that serve pages; of no use for writing.
+def connect_to_look(where: str | URL | Address) -> Engine:
+    """Return an engine for `Ledger.read` in processes that serve pages; of no use for writing.
 
     A connection lasts as long as one question, so that none lies idle there, and no question waits for another.
 
     Raises:
         ValueError: the URL is of another database.
     """
-    url = make_url(url)
+    url = _url(where)
     match url.get_backend_name():
         case "sqlite":
             # Never made if it is missing: an empty file would look like an empty ledger.
@@ -92,10 +115,10 @@ def connect_to_look(url: str | URL) -> Engine:
             return engine
         case "postgresql" | "postgres":
             return create_engine(
-                url.set(drivername="postgresql+psycopg"),
+                url.set(drivername=DRIVER),
+                **_way_of_connecting(where, connect_timeout=READ_SECONDS),
                 poolclass=NullPool,
                 hide_parameters=True,
-                connect_args={"connect_timeout": READ_SECONDS},
             )
     raise _wrong_database(url)
 
@@ -143,6 +166,20 @@ def without_waiting_for_the_disk(connection: Connection) -> None:
     """Let PostgreSQL commit this transaction before it is on the disk: for what may be done again after a crash."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+
+
+def _url(where: str | URL | Address) -> URL:
+    if isinstance(where, (str, URL)):
+        return make_url(where)
+    if where.file is None:
+        return URL.create(DRIVER)  # what it says is not asked: the address connects
+    return URL.create("sqlite", database=str(where.file))
+
+
+def _way_of_connecting(where: str | URL | Address, **defaults: Any) -> dict[str, Any]:
+    if isinstance(where, (str, URL)):
+        return {"connect_args": WITHOUT_PREPARING | defaults}
+    return {"creator": where.connector(**defaults)}
 
 
 def _wrong_database(url: URL) -> ValueError:

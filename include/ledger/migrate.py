@@ -63,8 +63,6 @@ def _its_turn(connection: Connection) -> bool:
     # keeps a snapshot, and an index that the other migration creates concurrently waits for everybody's snapshots.
     if connection.dialect.name == "sqlite":
         return True
-    # A prepared question leaves its snapshot with the transaction until the next, and is such a wait itself.
-    connection.connection.driver_connection.prepare_threshold = None  # type: ignore[union-attr]  # psycopg's
     taken: bool = connection.execute(
         text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK}
     ).scalar_one()

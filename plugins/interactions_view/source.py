@@ -1,8 +1,8 @@
 """The ledger, the settings and the way into Kustomer, as an API server finds them.
 
 An API server is a "server" to Airflow's SDK (`airflow.api_fastapi.main` says so in its environment), so
-`BaseHook.get_connection` and `Variable.get` look where the UI stores them, after the environment and secrets
-backends, as they do for a task. Nothing else is asked of Airflow, and its own database never.
+connections and Variables are looked for where the UI stores them, after the environment and secrets backends, as
+for a task. Nothing else is asked of Airflow, and its own database never.
 """
 
 import json
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import Connection, Engine
 
@@ -21,9 +20,11 @@ from include.ledger import Ledger, LedgerRefusedError
 from include.ledger.engine import connect_to_look
 from include.ledger.maintenance import use
 from plugins.kustomer.hook import KustomerHook
+from plugins.runtime.ledger_address import LedgerAddress
 from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import ledger_url
+from plugins.runtime.run_context import ledger_address
 from plugins.vendor_api.errors import ConfigurationError
+from plugins.vendor_api.lookup import LookupFailedError, find_variable
 
 KEPT_SECONDS = 30
 """How long a changed connection or setting may go unnoticed here."""
@@ -72,32 +73,32 @@ def source(organisation: Organisation) -> Source:
 @lru_cache(maxsize=8)
 def _source(organisation: Organisation, _period: int) -> Source:
     try:
-        url = ledger_url(organisation.ledger_connection)
-    except AirflowFailException as failure:
+        address = ledger_address(organisation.ledger_connection)
+    except (AirflowFailException, LookupFailedError) as failure:
         raise NoSourceError(str(failure)) from None
     return Source(
         connection=organisation.ledger_connection,
-        ledger=Ledger(_engine(url)),
+        ledger=Ledger(_engine(address)),
         settings=_settings(organisation.settings_variable),
         web_url=_web_url(organisation.kustomer_connection),
     )
 
 
 @lru_cache(maxsize=8)
-def _engine(url: str) -> Engine:
-    return connect_to_look(url)
+def _engine(address: LedgerAddress) -> Engine:
+    return connect_to_look(address)
 
 
 def _settings(variable: str) -> Settings:
     try:
-        text = Variable.get(variable, default=None)
+        text = find_variable(variable)
         return load_settings(None if text is None else json.loads(text), {})
-    except (SettingsError, ValueError):
+    except (SettingsError, LookupFailedError, ValueError):
         return Settings()
 
 
 def _web_url(conn_id: str) -> str | None:
     try:
         return KustomerHook(conn_id).web_url
-    except ConfigurationError:
+    except (ConfigurationError, LookupFailedError):
         return None

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseHook, Context, Variable
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowRuntimeError
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.settings import Settings, SettingsError, load_settings
 from include.interactions.span import Origin, own_interval
 from include.ledger import Ledger, LedgerRefusedError, connect
+from plugins.runtime.ledger_address import AddressError, LedgerAddress
 from plugins.runtime.organisations import Organisation
+from plugins.vendor_api.lookup import find_connection, find_variable
 
 QUARTER = timedelta(minutes=15)
 """The interval of the DAG that asks `is_first_of_the_day`."""
@@ -23,11 +24,11 @@ def settings_of(context: Context, organisation: Organisation) -> Settings:
 
     Raises:
         AirflowFailException: a setting is unknown or not allowed; trying again would not help.
+        LookupFailedError: the Variable could not be read; a retry may help.
     """
     name = organisation.settings_variable
     try:
-        # Read as text: asked for JSON, Airflow takes a Variable of the environment that is none for missing.
-        variable = Variable.get(name, default=None)
+        variable = find_variable(name)
         return load_settings(None if variable is None else json.loads(variable), context["params"], name)
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
@@ -40,10 +41,10 @@ def open_ledger(organisation: Organisation) -> Ledger:
     """The organisation's ledger, its schema up to date.
 
     Raises:
-        AirflowFailException: see `ledger_url`; or it is another organisation's, or not used any more.
+        AirflowFailException: see `ledger_address`; or it is another organisation's, or not used any more.
     """
     conn_id = organisation.ledger_connection
-    ledger = Ledger(connect(ledger_url(conn_id)))
+    ledger = Ledger(connect(ledger_address(conn_id)))
     try:
         ledger.enter(conn_id)
     except LedgerRefusedError as refusal:
@@ -51,35 +52,21 @@ def open_ledger(organisation: Organisation) -> Ledger:
     return ledger
 
 
-def ledger_url(conn_id: str) -> str:
-    """SQLAlchemy's URL, password included, of the connection: type `sqlite` (host = file) or `postgres`.
+def ledger_address(conn_id: str) -> LedgerAddress:
+    """Return where the connection leads: type `sqlite` (host = file) or `postgres`.
 
     Raises:
-        AirflowFailException: the connection is missing or of another type.
+        AirflowFailException: the connection does not exist, has another type, or its file cannot be opened.
+        LookupFailedError: it could not be read; a retry may help.
     """
+    connection = find_connection(conn_id)
+    if connection is None:
+        msg = f"Connection {conn_id!r} does not exist. Create it: type sqlite (host = the file) or type postgres."
+        raise AirflowFailException(msg)
     try:
-        connection = BaseHook.get_connection(conn_id)
-    except (AirflowNotFoundException, AirflowRuntimeError) as error:
-        msg = (
-            f"Connection {conn_id!r} is missing ({error}). Create it: type sqlite with the file as host, or "
-            f"type postgres."
-        )
-        raise AirflowFailException(msg) from None
-    if connection.conn_type == "sqlite":
-        # host="/a/b.db" (JSON) and sqlite:////a/b.db (URI, path in the schema) mean the same file.
-        file = Path(connection.host or f"/{(connection.schema or '').lstrip('/')}")
-        if not file.is_absolute() or file == Path("/"):
-            msg = f"Connection {conn_id!r}: host must be the absolute path of the ledger's file, not {str(file)!r}."
-            raise AirflowFailException(msg)
-        return f"sqlite:///{file}"
-    if connection.conn_type == "postgres":
-        # Here, because the DAG processor imports this module every time it parses the DAG file.
-        from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-        url = PostgresHook(postgres_conn_id=conn_id).sqlalchemy_url.set(drivername="postgresql+psycopg")
-        return url.render_as_string(hide_password=False)
-    msg = f"Connection {conn_id!r} has type {connection.conn_type!r}; allowed: 'sqlite' | 'postgres'."
-    raise AirflowFailException(msg)
+        return LedgerAddress.of(connection)
+    except AddressError as error:
+        raise AirflowFailException(str(error)) from None
 
 
 def origin_of(context: Context) -> Origin:

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
 from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -28,6 +27,7 @@ from plugins.vendor_api.errors import (
     Refused,
     VendorApiError,
 )
+from plugins.vendor_api.lookup import find_connection
 from plugins.vendor_api.settings import HttpSettings, fault, read_settings
 from plugins.vendor_api.transport import ConnectFailed, new_session
 from plugins.vendor_api.waiting import before_next_read, pause, requested_wait
@@ -106,13 +106,13 @@ class VendorApiHook(BaseHook):
 
         Raises:
             ConfigurationError: if it is missing, incomplete or unsafe.
+            LookupFailedError: Airflow could not read it; a retry may help.
         """
         with self._lock:
             if self._settings is None:
-                try:
-                    connection = self.get_connection(self.conn_id)
-                except AirflowNotFoundException as missing:
-                    raise fault(self.conn_id, "does not exist") from missing
+                connection = find_connection(self.conn_id)
+                if connection is None:
+                    raise fault(self.conn_id, "does not exist")
                 self._settings = read_settings(
                     connection, default_host=self.default_host, required_extras=self.required_extras
                 )

@@ -7,6 +7,7 @@ cannot be reached or migrated is found out before the first hour.
 import argparse
 import getpass
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,18 +15,31 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.ledger import Ledger, connect
+from include.ledger.engine import Address
 from include.ledger.maintenance.backup import BackupFailedError, back_up
 from include.ledger.maintenance.moving import MoveRefusedError, move
 
-URL = "sqlite:////absolute/file.db or postgres://user:password@host/database"
+LEDGER = (
+    "the Airflow connection's name, such as interaction_ledger, or its URI: sqlite:////absolute/file.db or "
+    "postgres://user:password@host/database?sslmode=require"
+)
 DONE = {"migrate": "migrated", "backup": "backed up", "restored": "prepared", "copy": "copied"}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 when it is done, 1 with a message when it could not be."""
+Find = Callable[[str], str | Address]
+"""Says where the ledger is that was named on the command line."""
+
+
+def main(arguments: list[str] | None = None, find: Find = str) -> int:
+    """Run the command; 0 when it is done, 1 with a message when it could not be.
+
+    Args:
+        arguments: of the command line; None: this process's.
+        find: `python -m include.ledger` looks for an Airflow connection. Without it only SQLAlchemy URLs are known.
+    """
     given = _parser().parse_args(arguments)
     try:
-        _say(_COMMANDS[given.command](given))
+        _say(_COMMANDS[given.command](given, find))
     except (BackupFailedError, MoveRefusedError, FileNotFoundError, ValueError) as refusal:
         sys.stderr.write(f"The ledger could not be {DONE[given.command]}: {refusal}\n")
         return 1
@@ -38,19 +52,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _migrate(given: argparse.Namespace) -> str:
-    engine = connect(given.url)
+def _migrate(given: argparse.Namespace, find: Find) -> str:
+    engine = connect(find(given.ledger))
     Ledger(engine).migrate()
     return f"The ledger ({engine.dialect.name}) is up to date."
 
 
-def _backup(given: argparse.Namespace) -> str:
-    size = back_up(_existing(given.url), given.file)
+def _backup(given: argparse.Namespace, find: Find) -> str:
+    size = back_up(_existing(find(given.ledger)), given.file)
     return f"Wrote {given.file}, {size:,} bytes. It holds names and addresses."
 
 
-def _restored(given: argparse.Namespace) -> str:
-    ledger, now = Ledger(_existing(given.url)), datetime.now(UTC)
+def _restored(given: argparse.Namespace, find: Find) -> str:
+    ledger, now = Ledger(_existing(find(given.ledger))), datetime.now(UTC)
     until = given.due_until or now
     ledger.migrate()
     doubtful = ledger.restored(until, by=f"restore by {getpass.getuser()}")
@@ -61,8 +75,8 @@ def _restored(given: argparse.Namespace) -> str:
     )
 
 
-def _copy(given: argparse.Namespace) -> str:
-    rows = move(_existing(given.url), connect(given.to), datetime.now(UTC))
+def _copy(given: argparse.Namespace, find: Find) -> str:
+    rows = move(_existing(find(given.ledger)), connect(find(given.to)), datetime.now(UTC))
     counted = ", ".join(f"{number:,} {table}" for table, number in rows.items())
     return f"Copied and compared: {counted}. Let the connection lead to the new ledger; the old one is retired."
 
@@ -70,9 +84,9 @@ def _copy(given: argparse.Namespace) -> str:
 _COMMANDS = {"migrate": _migrate, "backup": _backup, "restored": _restored, "copy": _copy}
 
 
-def _existing(url: str) -> Engine:
-    """The engine of a ledger that is there: SQLite would make a file of a mistyped name."""
-    engine = connect(url)
+def _existing(where: str | Address) -> Engine:
+    """Return the engine of a ledger that is there: SQLite would make a file of a mistyped name."""
+    engine = connect(where)
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         raise FileNotFoundError(f"there is no file {engine.url.database}.")
     return engine
@@ -91,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, what: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=what, description=what)
-        added.add_argument("url", help=URL)
+        added.add_argument("ledger", help=LEDGER)
         return added
 
     command("migrate", "Create the tables or bring them up to date.")
@@ -105,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "2026-01-05T10:00:00Z; left out: now",
     )
     copy = command("copy", "Move a ledger from SQLite to PostgreSQL.")
-    copy.add_argument("to", metavar="to_url", help="postgres://user:password@host/database, an empty ledger")
+    copy.add_argument("to", help="an empty ledger in PostgreSQL, named in the same way")
     return parser
 
 
