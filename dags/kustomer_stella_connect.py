@@ -1,4 +1,4 @@
-"""Closed Kustomer conversations reach Stella Connect after their send delay, hour by hour."""
+"""Send closed Kustomer conversations to Stella Connect after their send delay, hour by hour."""
 
 from functools import partial
 
@@ -24,10 +24,10 @@ def pipeline(organisation: Organisation) -> None:
     @dag(
         dag_id=organisation.dag_id,
         dag_display_name=organisation.own("Kustomer → Stella Connect", " · "),
-        description="Sends an interaction to Stella Connect for every conversation an agent closed in Kustomer.",
+        description="Sends one interaction to Stella Connect for each conversation that an agent closed in Kustomer.",
         schedule=CronDataIntervalTimetable(organisation.schedule, timezone="UTC"),
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
-        catchup=False,  # hours that were missed are read by the next run, from the ledger's watermark
+        catchup=False,  # the next run reads missed hours, from the ledger's watermark
         max_active_runs=3,
         on_failure_callback=notify_failure,
         default_args={
@@ -41,15 +41,15 @@ def pipeline(organisation: Organisation) -> None:
         doc_md="""
 ### Closed conversations become surveys
 
-1. **extract_closed_conversations** finds what was closed in Kustomer and writes it to the interaction ledger.
+1. **extract_closed_conversations** reads the conversations closed in Kustomer and records them in the interaction ledger.
 2. **check_agent_profiles** warns about agents without an approved Stella Connect profile.
-3. **plan_release_windows** groups what falls due before the next run.
-4. **release_window**: *wait_until_due* holds each window, *release_interactions* looks at each conversation once
-   more and sends it.
-5. **report** sums up, and fails the run if anything failed.
+3. **plan_release_windows** groups the interactions that fall due before the next run.
+4. **release_window**: *wait_until_due* waits, then *release_interactions* checks each conversation again and sends
+   its interaction.
+5. **report** sums up, and fails the run if a task failed.
 
-The ledger, not Airflow, decides what may be sent: clearing tasks, backfills and overlapping runs never send twice.
-To read past hours use **Backfill**, or trigger with *start* and *end*.
+The ledger decides what may be sent, not Airflow. Cleared tasks, backfills and overlapping runs send nothing twice.
+To read past hours use **Backfill**, or trigger with *Closed from* and *Closed before*.
 """,
     )
     def kustomer_stella_connect() -> None:

@@ -1,4 +1,4 @@
-"""What became of the surveys: Stella Connect's answers reach the ledger, and unknown outcomes an end."""
+"""Read Stella Connect's reports into the ledger, and settle unknown outcomes."""
 
 import pendulum
 from airflow.sdk import dag, get_current_context, task
@@ -18,11 +18,11 @@ def feedback(organisation: Organisation) -> None:
     @dag(
         dag_id=organisation.feedback_dag_id,
         dag_display_name=organisation.own("Stella Connect feedback", " · "),
-        description="Records delivery states and survey responses, settles interactions with an unknown outcome.",
+        description="Records delivery states and survey responses, settles unknown outcomes, raises alarms.",
         schedule="*/15 * * * *",
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
         on_failure_callback=notify_failure,
-        catchup=False,  # reading continues at the ledger's cursor, whatever runs were missed
+        catchup=False,  # reading continues at the ledger's cursor, even after missed runs
         max_active_runs=1,
         default_args={
             "retries": 3,
@@ -35,27 +35,27 @@ def feedback(organisation: Organisation) -> None:
         doc_md="""
 ### What became of the surveys
 
-**record_survey_responses** reads Stella Connect's Data Return from where the last run stopped; when nothing is new
-this is one call. For each interaction the ledger then knows the delivery status, when the survey was sent and
-answered, rating, comment and reward. Once a day the last three days are read again, for late answers.
+**record_survey_responses** reads Stella Connect's Data Return from where the last run stopped. If nothing is new, this
+takes one call. The ledger then holds for each interaction: delivery status, times of survey and answer, rating, comment
+and reward. Once a day the task reads the last three days again, for late answers.
 
-An interaction with an **unknown** outcome becomes *sent* as soon as Stella Connect shows it. If it does not within
-six hours, the setting `on_absent` decides: `ask` leaves it for a person (DAG `interaction_ledger_admin`), `resend`
-plans it again, once.
+An interaction with an **unknown** outcome becomes *sent* when Stella Connect shows it. If it does not within 6 hours,
+the setting `on_absent` decides: `ask` leaves it to a person (DAG `interaction_ledger_admin`), `resend` plans it again
+once.
 
 **retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
 the first run of each day (UTC).
 
-**raise_alarms** looks at the ledger, also while Stella Connect is silent or the pipeline does not run: is anything
-overdue by more than ten minutes, unknown past its grace, not shown, shown twice, or are more than 5 % refused? Each
-is an ERROR in the log that begins with ALARM and says what to do, a metric, and a message if the connection
-`stella_connect_alarms` names a webhook. An alarm does not fail the run.
+**raise_alarms** reads only the ledger, so it also works while Stella Connect is silent or the pipeline stands still. It
+looks for overdue interactions, unknown outcomes past their grace, interactions that Stella Connect does not show or
+shows twice, and more than 5 % refusals. Each alarm is an ERROR line that begins with ALARM and says what to do, a
+metric, and a message if the connection `stella_connect_alarms` names a webhook. An alarm does not fail the run.
 
 Releases never wait for this DAG.
 """,
     )
     def stella_connect_feedback() -> None:
-        """Three tasks that know nothing of each other; all are cheap, and repeating them changes nothing."""
+        """Three independent tasks. All are cheap and may be repeated."""
 
         @task(outlets=[survey_responses_read(organisation)])
         def record_survey_responses() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The page for people: what Stella Connect has received."""
+"""The simulator's page: the requests that Stella Connect received."""
 
 from datetime import UTC, datetime
 from html import escape
@@ -31,7 +31,7 @@ def page(state: State) -> str:
         f'<div><dt>{label}</dt><dd class="{"bad" if bad and number else ""}">{number:,}</dd></div>'
         for label, number, bad in (
             ("Accepted", counts["accepted"], False),
-            ("Expected in all", waiting, False),
+            ("Expected in total", waiting, False),
             ("Do not send", counts["do_not_send"], False),
             ("Refused", counts["refused"], True),
             ("Duplicates", counts["duplicates"], True),
@@ -39,17 +39,17 @@ def page(state: State) -> str:
     )
     company = escape(state.organisation.name)
     latest = state.received[-SHOWN:][::-1]
-    rows = "".join(_row(one) for one in latest) or '<tr><td colspan="7">Nothing yet.</td></tr>'
+    rows = "".join(_row(one) for one in latest) or '<tr><td colspan="7">No requests yet. They appear when a run releases interactions.</td></tr>'
     heads = "".join(
         f'<th scope="col">{name}</th>'
         for name in ("Received (UTC)", "Interaction", "Customer", "Employee", "Channel", "Delivery", "Tags")
     )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="refresh" content="3"><title>Sandbox: {counts["accepted"]} received</title>
+<meta http-equiv="refresh" content="3"><title>Simulator: {counts["accepted"]} received</title>
 <style>{_STYLE}</style></head><body>
-<h1>What Stella Connect has received</h1>
-<p>A sandbox: nobody is sent anything. {company}, the latest {SHOWN} requests, newest first.</p>
+<h1>Requests that Stella Connect received</h1>
+<p>This is a simulator: no customer gets a survey. {company}, the latest {SHOWN} requests, newest first.</p>
 <dl>{figures}</dl>
 <div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>
 </body></html>"""

@@ -95,7 +95,7 @@ def test_why_did_this_customer_get_no_survey(
     expect(view.get_by_role("heading", level=1)).to_have_text(
         "Not sent: the agent's Stella Connect profile is not approved."
     )
-    expect(view.get_by_text("Approve it and release again.")).to_be_visible()
+    expect(view.get_by_text("Approve the profile, then plan again.")).to_be_visible()
     page.set_viewport_size({"width": 1280, "height": 800})
     shoot("interactions-one")
 
@@ -229,7 +229,7 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
 def test_the_keyboard_is_enough(installation: Installation, runs: Runs, page: Page) -> None:
     page.goto(f"{installation.stack.url}/interactions/", wait_until="networkidle")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Interactions")).to_be_focused()
@@ -240,5 +240,5 @@ def test_the_keyboard_is_enough(installation: Installation, runs: Runs, page: Pa
     page.evaluate("addEventListener('pagehide', () => sessionStorage.left = document.documentElement.className)")
     page.keyboard.type("no such conversation")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name="No interaction fits")).to_be_visible()
+    expect(page.get_by_role("heading", name="No interaction matches")).to_be_visible()
     assert "loading" in page.evaluate("sessionStorage.left")  # something moved while one waited
