@@ -14,9 +14,10 @@ from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
 from plugins.pipeline.action_fields import FIELDS
 from plugins.pipeline.actions import ACTIONS
+from plugins.runtime.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md",)
+PAGES = ("README.md", "docs/operations.md")
 
 _BLOCK = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end of reference -->)", re.DOTALL)
 
@@ -46,10 +47,17 @@ def actions_table() -> str:
     return _table(("Action", "Needs", "What it does"), rows)
 
 
+def metrics_table() -> str:
+    """Return every metric with its kind and its meaning."""
+    rows = [(f"`airflow.{metric.name}`", metric.kind, metric.meaning) for metric in METRICS]
+    return _table(("Metric (StatsD)", "Kind", "What it counts or shows"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings_table,
     "reasons": reasons_table,
     "actions": actions_table,
+    "metrics": metrics_table,
 }
 
 
