@@ -4,17 +4,15 @@ The ledger alone changes states, each in one conditional statement plus its even
 """
 
 from include.interactions.span import Watermark
-from include.ledger.admin import ActRefusedError
-from include.ledger.claiming import Recovered
-from include.ledger.closings import Recorded
-from include.ledger.data_return import Cursor
+from include.ledger.by_hand import ActRefusedError
 from include.ledger.engine import connect
+from include.ledger.extraction import Recorded
 from include.ledger.facts import Fact
+from include.ledger.feedback import Cursor, Learnt, Shown, UnknownOutcome
 from include.ledger.ledger import Ledger, utc_now
 from include.ledger.maintenance.use import LedgerRefusedError
 from include.ledger.queries import Backlog, Event
-from include.ledger.settling import UnknownOutcome
-from include.ledger.survey_responses import Learnt, Shown
+from include.ledger.releasing import Recovered
 
 __all__ = [
     "ActRefusedError",

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select
 
 from include.interactions.reasons import Reason
+from include.interactions.span import Watermark
 from include.interactions.states import State
-from include.ledger.schema import interaction, interaction_event, state_is
+from include.ledger.schema import interaction, interaction_event, state_is, watermark
 
 Counts = dict[tuple[State, Reason | None], int]
 
@@ -41,16 +42,23 @@ class Event:
     actor: str | None
 
 
-def due(connection: Connection, before: datetime, limit: int | None) -> list[datetime]:
-    """Due times of the planned interactions due before that instant, oldest first."""
-    return list(
-        connection.execute(
-            select(interaction.c.due_at)
-            .where(state_is(State.PLANNED), interaction.c.due_at < before)
-            .order_by(interaction.c.due_at)
-            .limit(limit)
-        ).scalars()
-    )
+EXTRACTION = "extraction"
+"""The name of the watermark: there is one."""
+
+
+def read_watermark(connection: Connection) -> Watermark | None:
+    """Return the span whose closings have all been recorded; None before the first extraction."""
+    row = connection.execute(
+        select(watermark.c.covered_from, watermark.c.covered_until).where(watermark.c.name == EXTRACTION)
+    ).first()
+    return None if row is None else Watermark(row.covered_from, row.covered_until)
+
+
+def count_refused_and_sent(connection: Connection, since: datetime) -> tuple[int, int]:
+    """Count the interactions that Stella Connect refused, and those that it took, since then."""
+    refused = select(func.count()).where(state_is(State.REJECTED), interaction.c.updated_at >= since)
+    sent = select(func.count()).where(interaction.c.sent_at >= since)
+    return connection.execute(refused).scalar_one(), connection.execute(sent).scalar_one()
 
 
 def counts(connection: Connection) -> Counts:

@@ -20,9 +20,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    exists,
     func,
     literal_column,
     or_,
+    select,
 )
 
 from include.interactions.states import NOTED, TRANSITIONS, State
@@ -193,6 +195,18 @@ def state_is(*states: State, row: Any = interaction) -> ColumnElement[bool]:
     Spelt with literals and OR: with bound values, or with IN, SQLite does not see that a partial index applies.
     """
     return or_(*(row.c.state == literal_column(f"'{state}'") for state in states))
+
+
+def has_later_closing() -> ColumnElement[bool]:
+    """Return the condition that a later closing of the same conversation will be, or has been, sent."""
+    later = interaction.alias("later")
+    return exists(
+        select(later.c.id).where(
+            later.c.conversation_id == interaction.c.conversation_id,
+            later.c.closed_at > interaction.c.closed_at,
+            state_is(State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN, row=later),
+        )
+    )
 
 
 # Small however long the ledger grows: only the rows that still have something before them are in it.

@@ -89,16 +89,16 @@ def _show_history(order: Order) -> Mapping[str, Any]:
 
 
 def _cancel(order: Order) -> Mapping[str, Any]:
-    return order.ledger.cancel(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
+    return order.ledger.admin.cancel(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
 
 
 def _release_now(order: Order) -> Mapping[str, Any]:
-    return order.ledger.release_now(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
+    return order.ledger.admin.release_now(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
 
 
 def _settle_unknown(order: Order) -> Mapping[str, Any]:
     values = order.values
-    return order.ledger.settle_by_hand(
+    return order.ledger.admin.settle(
         *order.closing, values["settle_as"], order.by, values["reason"], dry_run=order.dry_run
     )
 
@@ -106,14 +106,14 @@ def _settle_unknown(order: Order) -> Mapping[str, Any]:
 def _send_agent_again(order: Order) -> Mapping[str, Any]:
     expire_after = timedelta(seconds=settings_of(order.context, order.organisation).expire_after_seconds)
     values = order.values
-    return order.ledger.send_again(
+    return order.ledger.admin.send_again(
         values["agent_email"], expire_after, order.by, values["reason"], dry_run=order.dry_run
     )
 
 
 def _erase_customer(order: Order) -> Mapping[str, Any]:
     values = order.values
-    return order.ledger.erase_customer(values["customer"], order.by, values["reason"], dry_run=order.dry_run)
+    return order.ledger.admin.erase_customer(values["customer"], order.by, values["reason"], dry_run=order.dry_run)
 
 
 def _apply_retention(order: Order) -> Mapping[str, Any]:
@@ -121,7 +121,7 @@ def _apply_retention(order: Order) -> Mapping[str, Any]:
     why = order.values.get("reason") or f"retention of {days} days"
     return {
         "days": days,
-        "erased": order.ledger.retain(timedelta(days=days), order.by, why, dry_run=order.dry_run),
+        "erased": order.ledger.admin.retain(timedelta(days=days), order.by, why, dry_run=order.dry_run),
     }
 
 

@@ -50,7 +50,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
         The ledger's backlog, and `alarms`, the names of those that stand.
     """
     settings, ledger, now = settings_of(context, organisation), open_ledger(organisation), datetime.now(UTC)
-    ledger.recover(by=actor_of(context))  # what a dead release holds is due, too
+    ledger.releasing.recover(by=actor_of(context))  # what a dead release holds is due, too
     # Where interactions are gathered for longer, being that late is no fault.
     grace = max(OVERDUE, timedelta(seconds=2 * settings.release_window_seconds))
     backlog = measure_backlog(ledger, now, organisation, grace)
@@ -125,7 +125,9 @@ def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisati
 def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
     """What Stella Connect said, or did not say, afterwards."""
     hours, alarms = GRACE // timedelta(hours=1), []
-    if unknown := sum(one.attempted_at + GRACE + LOOKED_FOR <= now for one in ledger.unknown_outcomes()):
+    if unknown := sum(
+        one.attempted_at + GRACE + LOOKED_FOR <= now for one in ledger.feedback.list_unknown_outcomes()
+    ):
         alarms.append(
             Alarm(
                 "unknown",
@@ -134,7 +136,7 @@ def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> li
                 f"DAG {organisation.admin_dag_id}.",
             )
         )
-    shown = ledger.shown(since=now - REREAD_SPAN, until=now - GRACE)
+    shown = ledger.feedback.compare_with_data_return(since=now - REREAD_SPAN, until=now - GRACE)
     if shown.missing:
         alarms.append(
             Alarm(
@@ -152,7 +154,7 @@ def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> li
                 f"official app, another installation with a ledger of its own, or one sent again by hand.",
             )
         )
-    refused, taken = ledger.refused_and_sent(since=now - REFUSALS_SPAN)
+    refused, taken = ledger.feedback.count_refused_and_sent(since=now - REFUSALS_SPAN)
     return alarms + refusals(refused, taken, "in the last hour")
 
 

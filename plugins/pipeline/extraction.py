@@ -67,13 +67,13 @@ class ExtractClosedConversationsOperator(BaseOperator):
         """
         settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
         own, origin = own_interval_of(context), origin_of(context)
-        if origin == "schedule" and ledger.watermark() is None:
+        if origin == "schedule" and ledger.extraction.read_watermark() is None:
             # From here on no hour may be missing, not even the first, should it fail.
-            ledger.advance_watermark(own[0], own[0])
+            ledger.extraction.advance_watermark(own[0], own[0])
         span = span_of(
             own,
             origin,
-            ledger.watermark(),
+            ledger.extraction.read_watermark(),
             overlap_seconds=settings.overlap_seconds,
             handover_seconds=settings.handover_seconds,
         )
@@ -100,7 +100,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
             try:
                 with closing(extraction.interactions(span)) as judged:
                     for interactions in judged:
-                        extraction.count(ledger.record(interactions, by=actor_of(context)))
+                        extraction.count(ledger.extraction.record_closings(interactions, by=actor_of(context)))
             finally:
                 facts = extraction.facts()
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
@@ -118,7 +118,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
         # With our clock ahead, the end of the span is a time to which Kustomer had not come when it was searched.
         read_until = min(span.closed_to, kustomer.asked_at or span.closed_to, *extraction.unread.values())
         if origin == "schedule" and whole_enough(span, facts["short"]) and read_until > span.closed_from:
-            ledger.advance_watermark(span.closed_from, read_until)
+            ledger.extraction.advance_watermark(span.closed_from, read_until)
         return {**facts, "finished_at": datetime.now(UTC).isoformat()}
 
 

@@ -71,12 +71,12 @@ class Feedback:
 
     def read(self, now: datetime) -> dict[str, Any]:
         """Bring the ledger up to date; returns counts, never personal data."""
-        self.ledger.recover(self.by)  # what a dead release was sending is looked for, too
+        self.ledger.releasing.recover(self.by)  # what a dead release was sending is looked for, too
         self._read_data_return(now)
-        unknown = [one for one in self.ledger.unknown_outcomes() if not self._settled(one)]
+        unknown = [one for one in self.ledger.feedback.list_unknown_outcomes() if not self._settled(one)]
         late = [one for one in unknown if _past_grace(one, now)]
         resent = self._resend(late) if self.on_absent == "resend" else 0
-        shown = self.ledger.shown(since=now - REREAD_SPAN, until=now - GRACE)
+        shown = self.ledger.feedback.compare_with_data_return(since=now - REREAD_SPAN, until=now - GRACE)
         names = ("records", "recorded", "answered", "not_ours", "unreadable", "reread", "settled")
         return {name: self._counts[name] for name in names} | {
             "resent": resent,
@@ -87,15 +87,15 @@ class Feedback:
         }
 
     def _read_data_return(self, now: datetime) -> None:
-        cursor = self.ledger.cursor()
+        cursor = self.ledger.feedback.read_cursor()
         if cursor.sequence_id is None:
             # Without a cursor the oldest records of the account would come first, perhaps years of them.
-            began = self.ledger.first_attempt()
+            began = self.ledger.feedback.find_first_attempt()
             if began is not None:  # else there is nothing that Stella Connect could tell
                 self._reread(began - CLOCK_SLACK, now, moves_cursor=True)
             return
         self._pages(after=cursor.sequence_id, created_from=None, moves_cursor=True)
-        absent = [one for one in self.ledger.unknown_outcomes() if one.shown_at is None]
+        absent = [one for one in self.ledger.feedback.list_unknown_outcomes() if one.shown_at is None]
         if _reread_is_due(cursor, absent, now):
             oldest = min((one.earliest_at - CLOCK_SLACK for one in absent), default=now)
             created_from = max(now - LONGEST_REREAD, min(now - REREAD_SPAN, oldest))
@@ -105,14 +105,14 @@ class Feedback:
     def _reread(self, created_from: datetime, now: datetime, *, moves_cursor: bool) -> None:
         self._counts["reread"] += 1
         if self._pages(after=None, created_from=created_from, moves_cursor=moves_cursor):
-            self.ledger.note_reread(created_from, now)
+            self.ledger.feedback.note_reread(created_from, now)
 
     def _pages(self, *, after: int | None, created_from: datetime | None, moves_cursor: bool) -> bool:
         """Record page after page, each for good; False if the pages stopped before the end."""
         while records := self.stella_connect.data(after=after, created_at_gte=created_from):
             responses = [one for one in map(read_survey_response, records) if one is not None]
             highest = max((one.sequence_id for one in responses), default=None)
-            learnt = self.ledger.record_responses(responses, cursor=highest if moves_cursor else None)
+            learnt = self.ledger.feedback.record_responses(responses, cursor=highest if moves_cursor else None)
             self._counts.update(
                 records=len(records),
                 unreadable=len(records) - len(responses),
@@ -129,12 +129,12 @@ class Feedback:
     def _settled(self, one: UnknownOutcome) -> bool:
         if one.shown_at is None:
             return False
-        self._counts["settled"] += self.ledger.settle_found(one.interaction_id, one.shown_at, self.by)
+        self._counts["settled"] += self.ledger.feedback.settle_found(one.interaction_id, one.shown_at, self.by)
         return True
 
     def _resend(self, late: list[UnknownOutcome]) -> int:
         """Plan those again whose absence has been seen: by time of creation, and after the grace."""
-        cursor = self.ledger.cursor()
+        cursor = self.ledger.feedback.read_cursor()
         if cursor.reread_at is None or cursor.reread_from is None:
             return 0
         absent = [
@@ -142,7 +142,7 @@ class Feedback:
             for one in late
             if _past_grace(one, cursor.reread_at) and cursor.reread_from <= one.earliest_at - CLOCK_SLACK
         ]
-        return self.ledger.resend_absent(absent, self.by)
+        return self.ledger.feedback.resend_absent(absent, self.by)
 
 
 def _past_grace(one: UnknownOutcome, at: datetime) -> bool:

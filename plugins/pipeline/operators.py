@@ -32,11 +32,11 @@ class CheckAgentProfilesOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Compare the agents who have planned interactions with the approved profiles."""
         ledger = open_ledger(self.organisation)
-        waiting = ledger.agents_waiting()
+        waiting = ledger.extraction.count_planned_by_agent()
         with fail_for_good(), StellaConnectHook(self.organisation.stella_connect_connection) as stella_connect:
             approved = {same_address(address) for address in stella_connect.active_employees()}
         missing = {address for address in waiting if same_address(address) not in approved}
-        ledger.mark_profiles(approved=waiting.keys() - missing, not_approved=missing)
+        ledger.extraction.mark_profiles(approved=waiting.keys() - missing, not_approved=missing)
         facts = {
             "agents": len(waiting),
             "not_approved": len(missing),

@@ -32,7 +32,7 @@ def plan_windows(context: Context, organisation: Organisation) -> list[dict[str,
         (None, or at most so many when `max_releases_per_run` is set). Never personal data.
     """
     settings, ledger = settings_of(context, organisation), open_ledger(organisation)
-    recovered = ledger.recover(by=actor_of(context))
+    recovered = ledger.releasing.recover(by=actor_of(context))
     span = span_of(
         own_interval_of(context),
         origin_of(context),
@@ -42,7 +42,7 @@ def plan_windows(context: Context, organisation: Organisation) -> list[dict[str,
     )
     now = datetime.now(UTC)
     # A run for a past hour has nothing to wait for: whatever is overdue by now leaves with it.
-    due_times = ledger.due(max(span.release_before, now), limit=settings.max_releases_per_run)
+    due_times = ledger.releasing.list_due_times(max(span.release_before, now), limit=settings.max_releases_per_run)
     windows = list(release_windows(due_times, now, settings.release_window_seconds))
     facts = {
         "interactions": len(due_times),

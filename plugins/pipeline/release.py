@@ -103,9 +103,14 @@ class Release:
         try:
             while left is None or left > 0:
                 # also what a slow second look let slip from this release
-                _patiently(self.ledger.recover, by=self.by)
-                batch = _patiently(
-                    self.ledger.claim, due_from, due_until, limit=min(BATCH, left or BATCH), lease=LEASE, by=self.by
+                retry_ledger(self.ledger.releasing.recover, by=self.by)
+                batch = retry_ledger(
+                    self.ledger.releasing.claim,
+                    due_from,
+                    due_until,
+                    limit=min(BATCH, left or BATCH),
+                    lease=LEASE,
+                    by=self.by,
                 )
                 if not batch:
                     break
@@ -116,7 +121,7 @@ class Release:
                     untaken = self._release(batch, approved)
                 except Exception as fault:
                     # Whatever it was: no sender is at work any more, so what is only claimed has not left.
-                    self.ledger.give_back(batch, detail=type(fault).__name__)
+                    self.ledger.releasing.give_back(batch, detail=type(fault).__name__)
                     raise
                 left = None if left is None else left - len(batch) + untaken
                 if self._held and self._looks_in_vain >= LOOKS_IN_VAIN:
@@ -133,7 +138,7 @@ class Release:
                     raise ReleaseInterrupted(msg)
                 self._pause(stop, pauses)
         finally:
-            self.ledger.give_back(self._held, detail="second look failed")
+            self.ledger.releasing.give_back(self._held, detail="second look failed")
         if self._held:
             msg = (
                 f"{len(self._held)} interactions are held: Kustomer (connection "
@@ -167,7 +172,9 @@ class Release:
             finally:
                 senders.shutdown(wait=True, cancel_futures=True)
         # those that were not even tried
-        _patiently(self.ledger.give_back, untaken, detail=type(self._stop).__name__ if self._stop else None)
+        retry_ledger(
+            self.ledger.releasing.give_back, untaken, detail=type(self._stop).__name__ if self._stop else None
+        )
         return len(untaken)
 
     def _approved(self) -> dict[str, str]:
@@ -236,40 +243,40 @@ class Release:
             do_not_send=opted_out or fate == "count",
         )
         try:
-            if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:
+            if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE)) is None:
                 self._count("lost")
                 return True
         except OperationalError:
             # Nobody can tell whether that was committed, or will be yet. Nothing has left, and only we can know it.
             # Asked in this order, for the first waits for a step that the database is still at.
             words = "ledger lost before the POST"
-            if _patiently(self.ledger.give_back, [claimed], detail=words) or _patiently(
-                self.ledger.not_taken, claimed, None, detail=words
+            if retry_ledger(self.ledger.releasing.give_back, [claimed], detail=words) or retry_ledger(
+                self.ledger.releasing.settle, claimed, State.PLANNED, detail=words
             ):
                 self._count("not_taken")
             return False
         now = datetime.now(UTC)
         if now < interaction.due_at:  # the clock was set back since the claim
-            self._settle("not_taken", self.ledger.not_taken, claimed, None, detail="not due any more")
+            self._settle(claimed, State.PLANNED, detail="not due any more")
             return False
         if now >= lease_until - SENDING_LEASE / 2:
             # Stopped (a debugger, a suspended machine) between the commit and here: others may count the lease
             # as over. Nothing has left, and only we can know it.
-            self._settle("not_taken", self.ledger.not_taken, claimed, None, detail="lease over before the POST")
+            self._settle(claimed, State.PLANNED, detail="lease over before the POST")
             return False
         return self._post(claimed, request)
 
     def _post(self, claimed: ClaimedInteraction, request: dict[str, Any]) -> bool:
         """One POST and its outcome; False if it was not taken and the interaction is planned again."""
-        ledger, late = self.ledger, (datetime.now(UTC) - claimed.interaction.due_at).total_seconds()
+        late = (datetime.now(UTC) - claimed.interaction.due_at).total_seconds()
         try:
             status = self.stella_connect.send(request)
         except Refused as refusal:
             self._unknown_in_a_row = 0
             words = refusal.text or refusal.code or str(refusal.status)
-            self._settle("rejected", ledger.rejected, claimed, refusal.status, detail=words)
+            self._settle(claimed, State.REJECTED, refusal.status, words)
         except (KeyFault, RateLimited, NeverSent) as fault:
-            self._settle("not_taken", ledger.not_taken, claimed, fault.status, detail=type(fault).__name__)
+            self._settle(claimed, State.PLANNED, fault.status, type(fault).__name__)
             self._stop_for(fault)
             return False
         except OutcomeUnknown as fault:
@@ -277,9 +284,9 @@ class Release:
                 self._unknown_in_a_row += 1
                 if self._unknown_in_a_row >= UNKNOWN_IN_A_ROW:
                     self._stop_for(fault)
-            self._settle("unknown", ledger.unknown, claimed, fault.status, detail=str(fault)[:300])
+            self._settle(claimed, State.UNKNOWN, fault.status, str(fault)[:300])
         else:
-            self._settle("sent", ledger.sent, claimed, status)
+            self._settle(claimed, State.SENT, status)
             with self._lock:
                 self._unknown_in_a_row = 0
                 self._lateness.append(late)
@@ -293,17 +300,22 @@ class Release:
                 self._stop = fault
 
     def _veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> None:
-        if _patiently(self.ledger.veto, claimed, state, reason, detail):
+        if retry_ledger(self.ledger.releasing.veto, claimed, state, reason, detail):
             self._count(f"{state}.{reason}")
         else:
             self._count("lost")
 
-    def _settle(self, outcome: str, write: Callable[P, bool], *given: P.args, **named: P.kwargs) -> None:
-        """Write an outcome and count it; one that the ledger refuses was settled by somebody else meanwhile."""
-        ours = _patiently(write, *given, **named)
-        self._count(outcome)
+    def _settle(
+        self, claimed: ClaimedInteraction, outcome: State, http_status: int | None = None, detail: str | None = None
+    ) -> None:
+        """Write an outcome and count it; one that the ledger refuses was settled by another process or a person."""
+        name = "not_taken" if outcome is State.PLANNED else str(outcome)
+        for attempt in ledger_attempts():
+            with attempt:
+                ours = self.ledger.releasing.settle(claimed, outcome, http_status, detail)
+        self._count(name)
         if not ours:
-            log.warning("an outcome (%s) came after the interaction had been settled otherwise", outcome)
+            log.warning("an outcome (%s) came after the interaction had been settled otherwise", name)
             self._count("lost")
 
     def _count(self, name: str) -> None:
@@ -318,8 +330,13 @@ class Release:
         pause(seconds)
 
 
-def _patiently(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """A step of the ledger, tried again while its database is away for a moment.
+def retry_ledger(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Take a step of the ledger, repeated as `ledger_attempts` says."""
+    return ledger_attempts()(step, *given, **named)
+
+
+def ledger_attempts() -> Retrying:
+    """Repeat a step of the ledger while its database is away for a moment.
 
     For steps that may be done twice. One that was committed although the answer got lost finds the row moved on
     (and says False), or holds rows for nobody until the lease is over (a claim).
@@ -327,11 +344,10 @@ def _patiently(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     Raises:
         OperationalError: it stayed away.
     """
-    trying = Retrying(
+    return Retrying(
         retry=retry_if_exception_type(OperationalError),
         stop=stop_after_attempt(LEDGER_TRIES),
         wait=wait_exponential_jitter(multiplier=0.5, max=15),
         sleep=pause,
         reraise=True,
     )
-    return trying(step, *given, **named)

@@ -74,10 +74,10 @@ def _windows(engine: Engine, now: datetime) -> list[float]:
     taken = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        due_times = ledger.due(clock, limit=WINDOW)
+        due_times = ledger.releasing.list_due_times(clock, limit=WINDOW)
         (window,) = release_windows(due_times, clock, Settings().release_window_seconds)
         claimed = [
-            len(ledger.claim(window.due_from, window.due_until, limit=BATCH, lease=LEASE, by="benchmark"))
+            len(ledger.releasing.claim(window.due_from, window.due_until, limit=BATCH, lease=LEASE, by="benchmark"))
             for _ in range(WINDOW // BATCH)
         ]
         taken.append((time.perf_counter() - began) * 1000)

@@ -27,7 +27,7 @@ def whole_run(closed_from: str, closed_to: str) -> dict[str, Any]:
     context = _context(closed_from, closed_to)
     ExtractClosedConversationsOperator(task_id="extract", organisation=DEFAULT).execute(context)
     CheckAgentProfilesOperator(task_id="check", organisation=DEFAULT).execute(context)
-    due_times = open_ledger(DEFAULT).due(EVER)
+    due_times = open_ledger(DEFAULT).releasing.list_due_times(EVER)
     windows = list(release_windows(due_times, due_times[0] - timedelta(seconds=1), WINDOW_SECONDS))
     for window in windows:
         _release(context, window.due_from, window.due_until)
@@ -47,7 +47,7 @@ def extract(
     with hook as kustomer:
         extraction = Extraction(kustomer, settings)
         for interactions in extraction.interactions(Span(start, end, end)):
-            extraction.count(ledger.record(interactions, by="benchmark"))
+            extraction.count(ledger.extraction.record_closings(interactions, by="benchmark"))
     return {
         **extraction.facts(),
         "seconds": time.perf_counter() - began,
@@ -59,7 +59,7 @@ def extract(
 def release_planned(closed_from: str, closed_to: str) -> dict[str, Any]:
     """Release everything planned, window by window, each when its last interaction is due; seconds of the tasks."""
     context = _context(closed_from, closed_to)
-    due_times = open_ledger(DEFAULT).due(EVER)
+    due_times = open_ledger(DEFAULT).releasing.list_due_times(EVER)
     seconds = 0.0
     windows = list(release_windows(due_times, datetime.now(UTC), WINDOW_SECONDS))
     for window in windows:

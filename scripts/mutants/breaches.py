@@ -13,14 +13,13 @@ FEEDBACK_TESTS = "tests/scenarios/test_feedback.py::"
 
 RELEASE = "plugins/pipeline/release.py"
 FEEDBACK = "plugins/pipeline/feedback.py"
-LEDGER_RELEASE = "include/ledger/release.py"
-CLAIMING = "include/ledger/claiming.py"
+RELEASING = "include/ledger/releasing.py"
 TRANSITION = "include/ledger/transition.py"
 ELIGIBILITY = "include/interactions/eligibility.py"
 RECORDS = "include/interactions/records.py"
 SCHEMA = "include/ledger/schema.py"
 FIRST_MIGRATION = "include/ledger/migrations/versions/ledger_0001_interactions.py"
-LEDGER_ITSELF = "include/ledger/ledger.py"
+EXTRACTION_STORE = "include/ledger/extraction.py"
 RESTORING = "include/ledger/maintenance/restoring.py"
 EXTRACTION = "plugins/pipeline/extraction.py"
 RACES = "tests/faults/test_races.py::"
@@ -45,12 +44,12 @@ class Breach:
 NO_SENDING = (
     (
         RELEASE,
-        "if (lease_until := self.ledger.start_sending(claimed, SENDING_LEASE)) is None:",
+        "if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE)) is None:",
         "if (lease_until := datetime.now(UTC) + SENDING_LEASE) is None:",
     ),
 )
-SENDING_IS_PLANNED = ((CLAIMING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
-EARLY_CLAIM = ((CLAIMING, "min(due_until, now)", "due_until"),)
+SENDING_IS_PLANNED = ((RELEASING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
+EARLY_CLAIM = ((RELEASING, "min(due_until, now)", "due_until"),)
 
 BREACHES = (
     Breach(
@@ -66,12 +65,12 @@ BREACHES = (
     Breach(
         "starts sending after the lease",
         LEDGER + "test_nothing_is_sent_after_the_lease",
-        ((LEDGER_RELEASE, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
+        ((RELEASING, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
     ),
     Breach(
         "anybody may move a claimed interaction on",
         LEDGER + "test_a_stranger_writes_no_outcome",
-        ((LEDGER_RELEASE, 'interaction.c.token == bindparam("held")', 'bindparam("held") != ""'),),
+        ((RELEASING, 'interaction.c.token == bindparam("held")', 'bindparam("held") != ""'),),
     ),
     Breach(
         "a step leaves no event",
@@ -90,8 +89,8 @@ BREACHES = (
         (
             (
                 RELEASE,
-                'self._settle("unknown", ledger.unknown, claimed, fault.status, detail=str(fault)[:300])',
-                'self._settle("unknown", ledger.not_taken, claimed, fault.status, detail=str(fault)[:300])',
+                "self._settle(claimed, State.UNKNOWN, fault.status, str(fault)[:300])",
+                "self._settle(claimed, State.PLANNED, fault.status, str(fault)[:300])",
             ),
         ),
     ),
@@ -159,7 +158,7 @@ BREACHES = (
         LEDGER.rstrip(":"),
         (
             (
-                CLAIMING,
+                RELEASING,
                 'interaction.c.lease_until <= bindparam("at")',
                 'interaction.c.lease_until > bindparam("at")',
             ),
@@ -168,7 +167,7 @@ BREACHES = (
     Breach(
         "a claim ignores a later closing",
         LEDGER + "test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place",
-        ((CLAIMING, 'has_later_closing().label("superseded")', 'literal_column("false").label("superseded")'),),
+        ((RELEASING, 'has_later_closing().label("superseded")', 'literal_column("false").label("superseded")'),),
     ),
     Breach(
         "429 counts as sent",
@@ -178,7 +177,7 @@ BREACHES = (
                 RELEASE,
                 "        except (KeyFault, RateLimited, NeverSent) as fault:\n",
                 "        except RateLimited:\n"
-                '            self._settle("sent", ledger.sent, claimed, 429)\n'
+                "            self._settle(claimed, State.SENT, 429)\n"
                 "        except (KeyFault, NeverSent) as fault:\n",
             ),
         ),
@@ -214,7 +213,7 @@ BREACHES = (
     Breach(
         "an older copy of the ledger plans what it does not hold",
         RESTORED + "test_a_closing_that_the_copy_does_not_hold_is_not_planned_either",
-        ((LEDGER_ITSELF, "restoring.doubt_new(connection, self._now(), by)", "pass"),),
+        ((EXTRACTION_STORE, "restoring.doubt_new(connection, self._now(), by)", "pass"),),
     ),
     Breach(
         "an older copy of the ledger looks only for what it has sent itself",

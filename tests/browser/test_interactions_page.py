@@ -53,7 +53,7 @@ def answered(installation: Installation, runs: Runs) -> Iterator[Line]:
     with ledger.read() as connection:
         lines = listed(connection, Filter(states=frozenset({State.SENT})), Sort.SENT_AT, descending=True).rows[:8]
     comments = ("Quick and friendly, thank you!", None, "It took a while, but I was not left alone with it. " * 4)
-    ledger.record_responses(
+    ledger.feedback.record_responses(
         [
             SurveyResponse(
                 uuid=f"browser-{number}",

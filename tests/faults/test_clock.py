@@ -7,7 +7,8 @@ import time_machine
 from sqlalchemy import select
 
 from include.interactions.settings import Settings
-from include.ledger import Ledger
+from include.ledger import Ledger, utc_now
+from include.ledger.releasing import ReleasingStore
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline import release
@@ -33,7 +34,7 @@ def clock():
 
 @pytest.fixture
 def stepped(clock):
-    """A class of hook or ledger during, or right after, one of whose calls the clock is set, once."""
+    """A class of hook or store during, or right after, one of whose calls the clock is set, once."""
 
     def stepped(base, call, step):
         first = iter([True])
@@ -69,22 +70,25 @@ def planned(pipeline, close, hour):
 @pytest.mark.parametrize(
     ("owner", "call"),
     [
-        pytest.param(Ledger, "claim", id="after the claim"),
+        pytest.param(ReleasingStore, "claim", id="after the claim"),
         pytest.param(KustomerHook, "conversations", id="after the second look"),
-        pytest.param(Ledger, "start_sending", id="before the POST"),
+        pytest.param(ReleasingStore, "start_sending", id="before the POST"),
         pytest.param(StellaConnectHook, "send", id="after the POST"),
-        pytest.param(Ledger, "sent", id="between two interactions"),
+        pytest.param(ReleasingStore, "settle", id="between two interactions"),
     ],
 )
 def test_set_during_a_release_and_set_right_again(
     pipeline, sandbox, clock, stepped, planned, hour, monkeypatch, owner, call, step
 ):
     monkeypatch.setattr(release, "SENDERS", 1)  # or one is between its last look at the clock and its POST
-    ledger, kustomer, stella_connect = (
-        stepped(one, call, step) if one is owner else one for one in (Ledger, KustomerHook, StellaConnectHook)
+    releasing, kustomer, stella_connect = (
+        stepped(one, call, step) if one is owner else one
+        for one in (ReleasingStore, KustomerHook, StellaConnectHook)
     )
+    ledger = Ledger(pipeline.engine)
+    ledger.releasing = releasing(pipeline.engine, utc_now)
     with kustomer(requests_per_minute=0) as kustomer_hook, stella_connect() as stella_hook:
-        task = release.Release(ledger(pipeline.engine), kustomer_hook, stella_hook, Settings(), by="run")
+        task = release.Release(ledger, kustomer_hook, stella_hook, Settings(), by="run")
         task.window(hour, hour + 2 * HOUR)
     clock.shift(-step)
     pipeline.release_due(run_of(hour))

@@ -65,7 +65,7 @@ class TestPostgresThatRestarts:
                 assert tries_left
             else:
                 break
-        Ledger(pipeline.engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).recover(by="next run")
+        Ledger(pipeline.engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(by="next run")
         pipeline.release_due(run_of(hour))
 
         assert len(restarts) == self.NUMBER / self.EVERY

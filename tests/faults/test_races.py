@@ -49,7 +49,7 @@ def time_passes(pipeline):
     """A function that lets every lease end and takes back what it held, as each run does first."""
 
     def pass_by(duration: timedelta = LEASE + SENDING_LEASE) -> None:
-        Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).recover(by="later")
+        Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).releasing.recover(by="later")
 
     return pass_by
 
@@ -205,7 +205,7 @@ class TestAFrozenWorker:
             assert row.state == "sending"
             stopped_at = datetime.now(UTC)
             until(lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE)
-            assert pipeline.ledger.recover(by="others").unknown == 1
+            assert pipeline.ledger.releasing.recover(by="others").unknown == 1
             pipeline.release_due(run_of(hour))
             assert pipeline.sent() == []
             os.kill(process.pid, signal.SIGCONT)

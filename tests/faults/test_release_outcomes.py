@@ -78,7 +78,7 @@ def afterwards(pipeline, sandbox, hour):
         sandbox.state.faults.replace([])
         much_later = Ledger(pipeline.engine, lambda: datetime.now(UTC) + timedelta(days=1))
         pipeline.release_due(run_of(hour))  # the task's retry
-        much_later.recover(by="test")
+        much_later.releasing.recover(by="test")
         pipeline.run(run_of(hour))  # cleared
         pipeline.run(run_of(hour, origin="backfill"))
         pipeline.run(run_of(hour, origin="manual"))

@@ -166,7 +166,9 @@ class Chaos:
 
     def _end_leases_early(self) -> None:
         with suppress(OperationalError):
-            recovered = Ledger(self.engine, lambda: datetime.now(UTC) + ALL_LEASES).recover(by="a clock ahead")
+            recovered = Ledger(self.engine, lambda: datetime.now(UTC) + ALL_LEASES).releasing.recover(
+                by="a clock ahead"
+            )
             self.figures["every lease ended by a clock that is ahead"] += bool(
                 recovered.planned + recovered.unknown
             )
@@ -234,7 +236,7 @@ def test_everything_at_random_loses_nothing_and_doubles_nothing(
     accepted_meanwhile = len(sandbox.state.received)
 
     monkeypatch.setattr("plugins.vendor_api.waiting.factor", 0)
-    Ledger(pipeline.engine, lambda: datetime.now(UTC) + timedelta(days=1)).recover(by="next run")
+    Ledger(pipeline.engine, lambda: datetime.now(UTC) + timedelta(days=1)).releasing.recover(by="next run")
     pipeline.release_due(run_of(hour))
     back = Counter(row.state for row in rows(pipeline))
     with StellaConnectHook() as hook:

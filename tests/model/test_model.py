@@ -97,7 +97,7 @@ class Pipeline(RuleBasedStateMachine):
             seconds_until_send=DELAY_SECONDS, expire_after_seconds=EXPIRE_SECONDS, overlap_seconds=600, **choices
         )
         self.world = World(chosen, self.ledger, self.rows, self.clock, self.figures)
-        self.ledger.advance_watermark(NOON - HOUR, NOON)
+        self.ledger.extraction.advance_watermark(NOON - HOUR, NOON)
 
     # --- people
 
@@ -176,13 +176,13 @@ class Pipeline(RuleBasedStateMachine):
         """As the feedback DAG does with `on_absent` "resend", against a Data Return that shows all in an hour."""
         self.touched = True
         keys = {row.id: key for key, row in self.rows().items()}
-        for outcome in self.ledger.unknown_outcomes():
+        for outcome in self.ledger.feedback.list_unknown_outcomes():
             closing = self.world.closings[keys[outcome.interaction_id]]
             if now() < outcome.attempted_at + GRACE:
                 continue
             if closing.accepted:
-                assert self.ledger.settle_found(outcome.interaction_id, now(), by="feedback")
-            elif not closing.refused and self.ledger.resend_absent([outcome], by="feedback"):
+                assert self.ledger.feedback.settle_found(outcome.interaction_id, now(), by="feedback")
+            elif not closing.refused and self.ledger.feedback.resend_absent([outcome], by="feedback"):
                 closing.may_be_posted = True
 
     # --- what must hold
@@ -271,7 +271,7 @@ class Pipeline(RuleBasedStateMachine):
         return span_of(
             own,
             origin,
-            self.ledger.watermark(),
+            self.ledger.extraction.read_watermark(),
             overlap_seconds=chosen.overlap_seconds,
             handover_seconds=chosen.handover_seconds,
         )
@@ -304,9 +304,9 @@ class Pipeline(RuleBasedStateMachine):
         try:
             extraction = Extraction(kustomer, self.world.settings)
             for interactions in extraction.interactions(span):
-                extraction.count(ledger.record(interactions, by=by))
+                extraction.count(ledger.extraction.record_closings(interactions, by=by))
             if not by.startswith("backfill"):
-                ledger.advance_watermark(span.closed_from, span.closed_to)
+                ledger.extraction.advance_watermark(span.closed_from, span.closed_to)
         except Killed:
             self.figures["kills"] += 1
         except VendorApiError:
@@ -328,8 +328,8 @@ class Pipeline(RuleBasedStateMachine):
         self.touched = True
         ledger, kustomer, stella = self._process(interruption)
         try:
-            ledger.recover(by="plan")
-            due_times = ledger.due(now() + HOUR)
+            ledger.releasing.recover(by="plan")
+            due_times = ledger.releasing.list_due_times(now() + HOUR)
             for window in list(release_windows(due_times, now(), 60)) * (2 if again else 1):
                 if early or window.due_until <= now():
                     # each window is a task of its own, that knows nothing of the others

@@ -55,7 +55,7 @@ def test_an_older_ledger_sends_nothing_twice_and_forgets_nothing(
         part.unlink()
     shutil.copy(backup, file)
     restored_at = datetime.now(UTC) + found_out
-    Ledger(connect(pipeline.ledger_url), lambda: restored_at).restored(restored_at, by="a person")
+    Ledger(connect(pipeline.ledger_url), lambda: restored_at).admin.mark_restored(restored_at, by="a person")
     closed_again = close(20, status="done", id=never_sent)
 
     # The restored ledger knows one of them as planned and the other not at all; both are due.

@@ -72,7 +72,7 @@ class TestAKeyThatIsRefused:
         assert "password" in told
         assert status == 401 or f"needs {role}" in told
         assert sandbox.state.calls[call] == 1
-        assert pipeline.ledger.watermark().covered_until == hour  # not done
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour  # not done
 
     def test_fails_every_part_by_a_role_it_really_lacks(self, pipeline, sandbox, close, hour):
         close()
@@ -242,7 +242,7 @@ class TestRecords:
             result = pipeline.run(run_of(hour))["extracted"]
             states = pipeline.states()
             assert (states[before], states[after]) == ("sent", "sent")
-            assert pipeline.ledger.watermark().covered_until == hour + HOUR  # done
+            assert pipeline.ledger.extraction.read_watermark().covered_until == hour + HOUR  # done
             return [states.get(conversation, "ignored") for conversation in conversations], result
 
         return run

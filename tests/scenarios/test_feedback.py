@@ -383,7 +383,7 @@ class TestAStrangeDataReturn:
         facts = feedback()
 
         assert facts["recorded"] == 2
-        assert pipeline.ledger.cursor().sequence_id == 50
+        assert pipeline.ledger.feedback.read_cursor().sequence_id == 50
         assert "reading stops here" in warnings(caplog)[-1]
         assert [request.args.get("after") for request, _ in httpserver.log] == [None, "50"]
 
@@ -410,7 +410,7 @@ class TestAStrangeDataReturn:
         says([[record()], *[{"error": "no list"}] * 20])
         with pytest.raises(VendorApiError):
             feedback()
-        assert pipeline.ledger.cursor().sequence_id == 5
+        assert pipeline.ledger.feedback.read_cursor().sequence_id == 5
         httpserver.clear_log()
         says([])
 

@@ -158,19 +158,21 @@ class TestACustomerThatCannotBeRead:
         with pytest.raises(AirflowException, match=f"1 customers or agents could not be read.*{customer}"):
             pipeline.extract(run_of(hour))
         assert pipeline.states() == dict.fromkeys([first, last], "planned")
-        assert pipeline.ledger.watermark().covered_until == hour  # not done
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour  # not done
 
         broken()
         pipeline.run(run_of(hour))
         assert sorted(pipeline.sent()) == sorted([first, doubted, last])
-        assert pipeline.ledger.watermark().covered_until == hour + HOUR
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + HOUR
 
     def test_does_not_fail_the_hour_by_itself_and_is_read_by_the_next_run(self, pipeline, hour_with, broken, hour):
         (first, doubted, last), _ = hour_with(hour)
 
         result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
         assert (result["planned"], result["people_unread"]) == (2, 1)
-        assert pipeline.ledger.watermark().covered_until == hour + timedelta(minutes=20)  # up to that closing
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + timedelta(
+            minutes=20
+        )  # up to that closing
 
         broken()
         pipeline.run(run_of(hour + HOUR))
@@ -197,7 +199,7 @@ class TestACustomerThatCannotBeRead:
         assert (row.detail, row.customer_id) == ("customer could not be read: HTTP 500", customer)
         assert row.agent_email
         if origin == "scheduled":
-            assert pipeline.ledger.watermark().covered_until == yesterday + HOUR
+            assert pipeline.ledger.extraction.read_watermark().covered_until == yesterday + HOUR
 
     def test_is_asked_for_once_a_try_however_many_conversations_it_closed(
         self, pipeline, sandbox, close, hour_with, hour
@@ -238,7 +240,9 @@ class TestAnAgentWhoCannotBeRead:
 
         assert (result["planned"], result["people_unread"]) == (1, 1)
         assert pipeline.states() == {gone: "skipped agent_without_email", ordinary: "planned"}
-        assert pipeline.ledger.watermark().covered_until == hour + timedelta(minutes=10)  # up to that closing
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + timedelta(
+            minutes=10
+        )  # up to that closing
 
         broken()
         agent = next(one for one in sandbox.state.organisation.users.values() if one.email)
@@ -288,7 +292,7 @@ class TestAnAgentWhoCannotBeRead:
         result = pipeline.extract(run_of(hour + HOUR))  # which looks back
 
         assert (result["known"], result["people_unread"]) == (1, 0)
-        assert pipeline.ledger.watermark().covered_until == hour + 2 * HOUR
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + 2 * HOUR
 
     def test_two_without_an_answer_are_an_outage_that_ends_the_try(
         self, pipeline, sandbox, hour_with, broken, hour
@@ -336,7 +340,7 @@ class TestASearchThatComesOutShort:
         broken(Fault("missing_rows", "/v1/customers/search"))
         result = pipeline.extract(run_of(hour))
         assert result["short"] > 0
-        assert pipeline.ledger.watermark().covered_until == hour  # not done
+        assert pipeline.ledger.extraction.read_watermark().covered_until == hour  # not done
 
         broken()
         whole = pipeline.extract(run_of(hour + HOUR))
@@ -494,5 +498,5 @@ def test_a_fault_of_our_own_during_the_post_is_an_unknown_outcome_once_its_lease
     assert pipeline.states() == {conversation: "sending"}
 
     later = Ledger(pipeline.engine, lambda: datetime.now(UTC) + release.SENDING_LEASE)
-    assert later.recover(by="next run").unknown == 1
+    assert later.releasing.recover(by="next run").unknown == 1
     assert pipeline.states() == {conversation: "unknown"}

@@ -93,14 +93,14 @@ def test_a_new_install_sends_nothing_for_hours_before_its_first(pipeline, close,
 
 def test_a_backfill_reads_just_its_hour_and_leaves_the_watermark_alone(pipeline, close, hour):
     pipeline.run(run_of(hour))
-    before = pipeline.ledger.watermark()
+    before = pipeline.ledger.extraction.read_watermark()
     close(minute=-10)
     wanted = close(minute=-70)
 
     pipeline.run(run_of(hour - 2 * HOUR, origin="backfill"))
 
     assert pipeline.states() == {wanted: "sent"}
-    assert pipeline.ledger.watermark() == before
+    assert pipeline.ledger.extraction.read_watermark() == before
 
 
 def test_a_backfill_of_hours_that_the_search_does_not_reach_says_so(pipeline, hour):

@@ -51,12 +51,12 @@ def test_an_alarm_is_one_message_however_often_it_is_found(installation: Install
     api.wait_for_run(FEEDBACK, api.runs(FEEDBACK)[0]["dag_run_id"])
     webhook.clear_log()
     ledger, forgotten = Ledger(connect(url)), closing(1, closed_at=datetime.now(UTC) - timedelta(hours=9))
-    ledger.record([forgotten], "test")
+    ledger.extraction.record_closings([forgotten], "test")
     try:
         for _ in range(2):
             assert api.wait_for_run(FEEDBACK, api.trigger_run(FEEDBACK)) == "success"
     finally:
-        ledger.cancel(forgotten.conversation_id, None, "test", "the end of the test", dry_run=False)
+        ledger.admin.cancel(forgotten.conversation_id, None, "test", "the end of the test", dry_run=False)
         api.set_paused(FEEDBACK, paused=True)
 
     (text,) = texts(webhook)

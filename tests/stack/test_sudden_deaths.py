@@ -123,7 +123,7 @@ def story(installation: Installation) -> Story:
     wait_until(lambda: state_of(run_id, RELEASE, OVERDUE_WINDOW) in FINAL_STATES, "the release to end", 180)
 
     engine = connect(f"sqlite:///{stack.home}/ledger.db")
-    Ledger(engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).recover(by="time, as it passes")
+    Ledger(engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(by="time, as it passes")
     for each in (run_id, run()):
         installation.wait(each)
     with engine.connect() as connection:

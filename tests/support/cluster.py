@@ -119,7 +119,7 @@ class Trial:
 
     def clean_up(self) -> str:
         """Do what the next hour's run would do, minutes later, when every lease is over; returns its state."""
-        self.ledger(AFTER_EVERY_LEASE).recover(by="the next hour")
+        self.ledger(AFTER_EVERY_LEASE).releasing.recover(by="the next hour")
         run_id = self.api.trigger_run(
             DAG_ID, {"start": self.closed_from.isoformat(), "end": self.closed_to.isoformat()}
         )

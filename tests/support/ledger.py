@@ -74,13 +74,13 @@ def migrate(url: str) -> None:
 
 def record(url: str, numbers: list[int]) -> int:
     """Record these conversations' closings; returns how many were new."""
-    return Ledger(connect(url)).record([closing(number) for number in numbers], "race").planned
+    return Ledger(connect(url)).extraction.record_closings([closing(number) for number in numbers], "race").planned
 
 
 def claim_all(url: str, now: datetime, limit: int) -> list[int]:
     """Claim until nothing is left; returns the row ids."""
     ledger = Ledger(connect(url), lambda: now)
     claimed: list[int] = []
-    while batch := ledger.claim(NOON, now, limit, LEASE, "race"):
+    while batch := ledger.releasing.claim(NOON, now, limit, LEASE, "race"):
         claimed += [one.id for one in batch]
     return claimed

@@ -260,29 +260,46 @@ class StellaConnect:
         assert request.get("do_not_send", False) is (expired and settings.on_expired == "count")
 
 
-class LedgerOfProcess:
-    """The real ledger as one process reaches it: each call is a step before and a step after its commit."""
+class StoreOfProcess:
+    """A store of the real ledger as one process reaches it: each call is a step before and after its commit."""
 
-    def __init__(self, world: World, stella: StellaConnect) -> None:
-        self._world = world
-        self._stella = stella
+    def __init__(self, store: object, step: Callable[[], None]) -> None:
+        self._store = store
+        self._step = step
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._world.ledger, name)
-        step = self._stella.interruption.step
+        method = getattr(self._store, name)
 
         def call(*given: Any, **named: Any) -> Any:
-            step()
+            self._step()
             result = method(*given, **named)
-            step()
+            self._step()
             return result
 
         return call
 
+
+class LedgerOfProcess:
+    """The real ledger as one process reaches it."""
+
+    def __init__(self, world: World, stella: StellaConnect) -> None:
+        step = stella.interruption.step
+        self.extraction = StoreOfProcess(world.ledger.extraction, step)
+        self.releasing = ReleasingOfProcess(world, stella)
+
+
+class ReleasingOfProcess(StoreOfProcess):
+    """The releasing store; the model looks at each claim and each veto."""
+
+    def __init__(self, world: World, stella: StellaConnect) -> None:
+        super().__init__(world.ledger.releasing, stella.interruption.step)
+        self._world = world
+        self._stella = stella
+
     def claim(self, *given: Any, **named: Any) -> list[ClaimedInteraction]:
         """No claim holds what a later closing replaces, or what is not due."""
         self._stella.interruption.step()
-        claimed = self._world.ledger.claim(*given, **named)
+        claimed = self._world.ledger.releasing.claim(*given, **named)
         rows = self._world.rows()
         for one in claimed:
             key = key_of(one)
@@ -315,7 +332,7 @@ class LedgerOfProcess:
                 justified = reason is Reason.SUPERSEDED and seen is not None and (seen.closed_at or key[1]) > key[1]
         assert justified, f"{state} {reason} without a reason"
         self._stella.interruption.step()
-        done = self._world.ledger.veto(one, state, reason, detail)
+        done = self._world.ledger.releasing.veto(one, state, reason, detail)
         self._stella.interruption.step()
         return done
 

@@ -18,8 +18,9 @@ from typing import Any
 import airflow.providers.postgres.hooks.postgres  # noqa: F401  once for all processes, not later in each of them
 import time_machine
 
-from include.ledger import Ledger, claiming
-from include.ledger import release as ledger_release
+from include.interactions.states import State
+from include.ledger import releasing
+from include.ledger.releasing import ReleasingStore
 from plugins.pipeline import release as release_module
 from plugins.pipeline.operators import ReleaseInteractionsOperator
 from plugins.pipeline.planning import plan_windows
@@ -36,15 +37,15 @@ SOAK_LEASE, SOAK_SENDING_LEASE = timedelta(seconds=8), timedelta(seconds=4)
 BEFORE, AFTER = "before", "after"
 
 POINTS: dict[str, tuple[Any, str, str]] = {
-    "before the claim is committed": (claiming, "claim", AFTER),
-    "after the claim is committed": (Ledger, "claim", AFTER),
-    "before sending is committed": (ledger_release, "start_sending", AFTER),
-    "after sending is committed": (Ledger, "start_sending", AFTER),
+    "before the claim is committed": (releasing.CLAIM, "apply", AFTER),
+    "after the claim is committed": (ReleasingStore, "claim", AFTER),
+    "before sending is committed": (releasing.START, "apply", AFTER),
+    "after sending is committed": (ReleasingStore, "start_sending", AFTER),
     "directly before the request": (StellaConnectHook, "send", BEFORE),
     "after the answer": (StellaConnectHook, "send", AFTER),
-    "before the outcome is committed": (ledger_release, "settle", AFTER),
-    "between two interactions": (Ledger, "sent", AFTER),
-    "before the rest is given back": (Ledger, "give_back", BEFORE),
+    "before the outcome is committed": (releasing.SETTLE[State.SENDING, State.SENT], "apply", AFTER),
+    "between two interactions": (ReleasingStore, "settle", AFTER),
+    "before the rest is given back": (ReleasingStore, "give_back", BEFORE),
 }
 """Where a process can be hit: the function, and whether before or after it."""
 

@@ -67,7 +67,7 @@ def _restored(given: argparse.Namespace, find: Find) -> str:
     ledger, now = Ledger(_existing(find(given.ledger))), datetime.now(UTC)
     until = given.due_until or now
     ledger.migrate()
-    doubtful = ledger.restored(until, by=f"restore by {getpass.getuser()}")
+    doubtful = ledger.admin.mark_restored(until, by=f"restore by {getpass.getuser()}")
     return (
         f"{doubtful} interactions due by {until.isoformat(timespec='seconds')} may have been sent by the ledger "
         f"that was lost: they are unknown now, and Data Return is asked before anything else happens to them. The "

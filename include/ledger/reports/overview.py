@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Connection, case, func, or_, select, type_coe
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
-from include.ledger import survey_responses, watermark
+from include.ledger import queries
 from include.ledger.columns import MILLISECOND
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
@@ -212,7 +212,7 @@ def alarms(connection: Connection, now: datetime) -> Alarms:
     overdue, oldest_overdue = connection.execute(
         select(func.count(), func.min(row.due_at)).where(state_is(State.PLANNED), row.due_at < now - OVERDUE)
     ).one()
-    rejected, sent = survey_responses.refused_and_sent(connection, now - REJECTED_WITHIN)
+    rejected, sent = queries.count_refused_and_sent(connection, now - REJECTED_WITHIN)
     return Alarms(
         unknown=unknown,
         oldest_unknown=oldest_unknown,
@@ -232,7 +232,7 @@ def activity(connection: Connection) -> Activity:
 
     event = interaction_event.c
     return Activity(
-        watermark=watermark.read(connection),
+        watermark=queries.read_watermark(connection),
         last_recorded_at=latest(select(interaction.c.created_at).order_by(interaction.c.id.desc())),
         last_sent_at=latest(select(func.max(interaction.c.sent_at)).where(interaction.c.sent_at.is_not(None))),
         last_learnt_at=latest(select(func.max(survey_response.c.read_at))),

@@ -9,7 +9,7 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
-from include.ledger import ActRefusedError, Ledger, admin
+from include.ledger import ActRefusedError, Ledger, erasure
 from include.ledger.schema import interaction, survey_response
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
@@ -22,22 +22,22 @@ WHO = ("ada (manual__1)", "ticket 12")
 def unknown(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
     """Closing 1, whose request left at 13:00 and was never answered."""
     one = sending(ledger, clock)
-    ledger.unknown(one, None, "read timeout")
+    ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     return one
 
 
 def sending(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
-    ledger.record([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], "extraction")
     clock.time = NOON + HOUR
-    (one,) = ledger.claim(NOON, clock(), 10, LEASE, "run")
-    ledger.start_sending(one, LEASE)
+    (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
+    ledger.releasing.start_sending(one, LEASE)
     return one
 
 
 def shown(ledger: Ledger, **fields: Any) -> None:
     """Data Return shows closing 1."""
     known = {"uuid": "u", "sequence_id": 1, "conversation_id": ONE, "closed_at": NOON, "requested_via": "API"}
-    ledger.record_responses([SurveyResponse(**(known | fields))])
+    ledger.feedback.record_responses([SurveyResponse(**(known | fields))])
 
 
 def row(engine: Engine, number: int = 1) -> Any:
@@ -65,8 +65,8 @@ def everything(engine: Engine) -> str:
 
 
 def test_a_planned_interaction_is_cancelled_by_hand_with_who_and_why(ledger: Ledger) -> None:
-    ledger.record([closing(1), closing(2)], "extraction")
-    assert ledger.cancel(ONE, None, *WHO, dry_run=False) == {"cancelled": 1}
+    ledger.extraction.record_closings([closing(1), closing(2)], "extraction")
+    assert ledger.admin.cancel(ONE, None, *WHO, dry_run=False) == {"cancelled": 1}
     assert last(ledger) == (State.PLANNED, State.CANCELLED, Reason.BY_HAND, "ticket 12", "ada (manual__1)")
     assert ledger.counts() == {(State.CANCELLED, Reason.BY_HAND): 1, (State.PLANNED, None): 1}
 
@@ -74,9 +74,9 @@ def test_a_planned_interaction_is_cancelled_by_hand_with_who_and_why(ledger: Led
 def test_an_interaction_released_now_is_claimed_at_once_and_leaves_events(
     ledger: Ledger, engine: Engine, clock: Clock
 ) -> None:
-    ledger.record([closing(1, delay=DAY)], "extraction")
+    ledger.extraction.record_closings([closing(1, delay=DAY)], "extraction")
     clock.forward(minutes=5)
-    assert ledger.release_now(ONE, None, *WHO, dry_run=False) == {"due_now": 1}
+    assert ledger.admin.release_now(ONE, None, *WHO, dry_run=False) == {"due_now": 1}
     events = ledger.history(ONE)[1:]
     assert [(event.from_state, event.to_state) for event in events] == [
         (State.PLANNED, State.CLAIMED),
@@ -84,38 +84,38 @@ def test_an_interaction_released_now_is_claimed_at_once_and_leaves_events(
     ]
     assert {(event.actor, event.detail) for event in events} == {WHO}
     assert row(engine).due_at == clock()
-    assert len(ledger.claim(NOON, clock(), 10, LEASE, "run")) == 1
+    assert len(ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")) == 1
 
 
 def test_of_two_closings_the_person_says_which(ledger: Ledger, clock: Clock) -> None:
     later = closing(1, closed_at=NOON + 2 * HOUR)
-    ledger.unknown(sending(ledger, clock), None, "read timeout")
-    ledger.record([later], "extraction")
+    ledger.releasing.settle(sending(ledger, clock), State.UNKNOWN, None, "read timeout")
+    ledger.extraction.record_closings([later], "extraction")
     clock.time = later.due_at
-    (one,) = ledger.claim(NOON, clock(), 10, LEASE, "run")
-    ledger.start_sending(one, LEASE)
-    ledger.unknown(one, None, "read timeout")
+    (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
+    ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     with pytest.raises(ActRefusedError, match=r"has 2 unknown .*12:00:00\.000Z.*14:00:00\.000Z.*say which"):
-        ledger.settle_by_hand(ONE, None, State.SENT, *WHO, dry_run=False)
-    assert ledger.settle_by_hand(ONE, later.closed_at, State.SENT, *WHO, dry_run=False) == {"sent": 1}
+        ledger.admin.settle(ONE, None, State.SENT, *WHO, dry_run=False)
+    assert ledger.admin.settle(ONE, later.closed_at, State.SENT, *WHO, dry_run=False) == {"sent": 1}
     with pytest.raises(ActRefusedError, match=r"no unknown interaction closed 2026-03-02T14:00:00\.000Z"):
-        ledger.settle_by_hand(ONE, later.closed_at, State.SENT, *WHO, dry_run=False)
-    assert ledger.settle_by_hand(ONE, None, State.PLANNED, *WHO, dry_run=False) == {"planned": 1}
+        ledger.admin.settle(ONE, later.closed_at, State.SENT, *WHO, dry_run=False)
+    assert ledger.admin.settle(ONE, None, State.PLANNED, *WHO, dry_run=False) == {"planned": 1}
 
 
 def test_an_unknown_conversation_is_refused(ledger: Ledger) -> None:
     with pytest.raises(ActRefusedError, match="knows no conversation"):
-        ledger.cancel("nobody", None, *WHO, dry_run=False)
+        ledger.admin.cancel("nobody", None, *WHO, dry_run=False)
 
 
 def test_what_is_sent_cannot_be_cancelled_or_released_or_settled(ledger: Ledger, clock: Clock) -> None:
-    ledger.sent(sending(ledger, clock), 201)
+    ledger.releasing.settle(sending(ledger, clock), State.SENT, 201)
     before = ledger.history(ONE)
-    for act in (ledger.cancel, ledger.release_now):
+    for act in (ledger.admin.cancel, ledger.admin.release_now):
         with pytest.raises(ActRefusedError, match=r"no planned interaction \(closed .*: sent\)"):
             act(ONE, None, *WHO, dry_run=False)
     with pytest.raises(ActRefusedError, match="no unknown interaction"):
-        ledger.settle_by_hand(ONE, None, State.PLANNED, *WHO, dry_run=False)
+        ledger.admin.settle(ONE, None, State.PLANNED, *WHO, dry_run=False)
     assert ledger.history(ONE) == before
 
 
@@ -127,12 +127,12 @@ def test_an_unknown_outcome_is_settled_by_hand(
     ledger: Ledger, engine: Engine, clock: Clock, unknown: ClaimedInteraction, outcome: State
 ) -> None:
     clock.forward(hours=3)
-    assert ledger.settle_by_hand(ONE, None, outcome, *WHO, dry_run=False) == {outcome: 1}
+    assert ledger.admin.settle(ONE, None, outcome, *WHO, dry_run=False) == {outcome: 1}
     reason = Reason.BY_HAND if outcome is State.CANCELLED else None
     assert last(ledger) == (State.UNKNOWN, outcome, reason, "ticket 12", "ada (manual__1)")
     assert row(engine).sent_at == (NOON + HOUR if outcome is State.SENT else None), "when its request left"
-    assert not ledger.sent(unknown, 201), "its holder comes too late"
-    assert len(ledger.claim(NOON, clock(), 10, LEASE, "run")) == (outcome is State.PLANNED)
+    assert not ledger.releasing.settle(unknown, State.SENT, 201), "its holder comes too late"
+    assert len(ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")) == (outcome is State.PLANNED)
 
 
 def test_what_stella_connect_shows_is_not_sent_again(
@@ -141,20 +141,24 @@ def test_what_stella_connect_shows_is_not_sent_again(
     shown(ledger, request_created_at=NOON + HOUR + timedelta(seconds=2))
     for outcome in (State.PLANNED, State.CANCELLED):
         with pytest.raises(ActRefusedError, match="Settle it as sent"):
-            ledger.settle_by_hand(ONE, None, outcome, *WHO, dry_run=False)
+            ledger.admin.settle(ONE, None, outcome, *WHO, dry_run=False)
     assert row(engine).state == State.UNKNOWN
-    ledger.settle_by_hand(ONE, None, State.SENT, *WHO, dry_run=False)
+    ledger.admin.settle(ONE, None, State.SENT, *WHO, dry_run=False)
     assert row(engine).sent_at == NOON + HOUR + timedelta(seconds=2)
 
 
 def test_an_erased_one_cannot_be_sent_again_and_its_holder_comes_too_late(
     ledger: Ledger, unknown: ClaimedInteraction
 ) -> None:
-    assert ledger.erase_customer("customer-1", *WHO, dry_run=False) == {"erased": 1, "cancelled": 0, "comments": 0}
-    assert not ledger.not_taken(unknown, None, "refused")
+    assert ledger.admin.erase_customer("customer-1", *WHO, dry_run=False) == {
+        "erased": 1,
+        "cancelled": 0,
+        "comments": 0,
+    }
+    assert not ledger.releasing.settle(unknown, State.PLANNED, None, "refused")
     with pytest.raises(ActRefusedError, match="have been erased"):
-        ledger.settle_by_hand(ONE, None, State.PLANNED, *WHO, dry_run=False)
-    assert ledger.settle_by_hand(ONE, None, State.CANCELLED, *WHO, dry_run=False) == {"cancelled": 1}
+        ledger.admin.settle(ONE, None, State.PLANNED, *WHO, dry_run=False)
+    assert ledger.admin.settle(ONE, None, State.CANCELLED, *WHO, dry_run=False) == {"cancelled": 1}
 
 
 # --- an agent's profile was approved
@@ -165,7 +169,7 @@ def skip(number: int, **fields: Any) -> Any:
 
 
 def test_an_approved_agents_interactions_are_sent_again_within_their_expiry(ledger: Ledger, clock: Clock) -> None:
-    ledger.record(
+    ledger.extraction.record_closings(
         [
             skip(1, agent_email="Ágnes@Example.com "),
             skip(2, agent_email="ágnes@example.com", closed_at=NOON - WEEK - HOUR),
@@ -174,32 +178,34 @@ def test_an_approved_agents_interactions_are_sent_again_within_their_expiry(ledg
         ],
         "extraction",
     )
-    assert ledger.send_again("ÁGNES@example.com", WEEK, *WHO, dry_run=False) == {"planned": 1, "left": 1}
+    assert ledger.admin.send_again("ÁGNES@example.com", WEEK, *WHO, dry_run=False) == {"planned": 1, "left": 1}
     assert last(ledger) == (State.SKIPPED, State.PLANNED, None, "ticket 12", "ada (manual__1)")
     clock.forward(hours=1)
-    assert [one.interaction.conversation_id for one in ledger.claim(NOON, clock(), 9, LEASE, "run")] == [ONE]
+    assert [one.interaction.conversation_id for one in ledger.releasing.claim(NOON, clock(), 9, LEASE, "run")] == [
+        ONE
+    ]
 
 
 def test_the_expiry_ends_at_its_millisecond(ledger: Ledger) -> None:
-    ledger.record([skip(1, delay=timedelta(0), closed_at=NOON - WEEK)], "extraction")
+    ledger.extraction.record_closings([skip(1, delay=timedelta(0), closed_at=NOON - WEEK)], "extraction")
     with pytest.raises(ActRefusedError, match="past their expiry"):
-        ledger.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
+        ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     tick = timedelta(milliseconds=1)
-    assert ledger.send_again("agent@example.com", WEEK + tick, *WHO, dry_run=False)["planned"] == 1
+    assert ledger.admin.send_again("agent@example.com", WEEK + tick, *WHO, dry_run=False)["planned"] == 1
 
 
 def test_one_with_a_later_closing_is_not_sent_again(ledger: Ledger) -> None:
-    ledger.record([skip(1), closing(1, closed_at=NOON + HOUR)], "extraction")
+    ledger.extraction.record_closings([skip(1), closing(1, closed_at=NOON + HOUR)], "extraction")
     with pytest.raises(ActRefusedError, match="1 interactions of this agent"):
-        ledger.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
+        ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
 
 
 def test_a_second_approval_is_refused_and_names_nobody(ledger: Ledger) -> None:
-    ledger.record([skip(1)], "extraction")
-    ledger.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
+    ledger.extraction.record_closings([skip(1)], "extraction")
+    ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     before = ledger.history(ONE)
     with pytest.raises(ActRefusedError, match="sent again already") as refusal:
-        ledger.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
+        ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     assert "@" not in str(refusal.value)
     assert ledger.history(ONE) == before
 
@@ -211,10 +217,10 @@ def test_a_second_approval_is_refused_and_names_nobody(ledger: Ledger) -> None:
 def test_a_customer_is_erased_everywhere_and_the_counts_stay(
     ledger: Ledger, engine: Engine, clock: Clock, named: str
 ) -> None:
-    ledger.sent(sending(ledger, clock), 201, "thanks to Customer 1")
+    ledger.releasing.settle(sending(ledger, clock), State.SENT, 201, "thanks to Customer 1")
     shown(ledger, comment="I am Customer 1", rating=4, request_created_at=clock())
-    ledger.record([closing(1, closed_at=NOON + HOUR), closing(2)], "extraction")
-    assert ledger.erase_customer(named, *WHO, dry_run=False) == {"erased": 2, "cancelled": 1, "comments": 1}
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR), closing(2)], "extraction")
+    assert ledger.admin.erase_customer(named, *WHO, dry_run=False) == {"erased": 2, "cancelled": 1, "comments": 1}
     left = everything(engine)
     for trace in ("customer-1", "Customer 1", "customer1@"):
         assert trace not in left
@@ -236,32 +242,32 @@ def test_a_customer_is_erased_everywhere_and_the_counts_stay(
 
 def test_an_address_finds_everything_of_the_customers_who_ever_had_it(ledger: Ledger, engine: Engine) -> None:
     moved = replace(closing(2), customer_id="customer-1", customer_email="new@example.com")
-    ledger.record([closing(1), moved], "extraction")
-    assert ledger.erase_customer("customer1@example.com", *WHO, dry_run=False)["erased"] == 2
+    ledger.extraction.record_closings([closing(1), moved], "extraction")
+    assert ledger.admin.erase_customer("customer1@example.com", *WHO, dry_run=False)["erased"] == 2
     assert "new@example.com" not in everything(engine)
 
 
 def test_an_erased_closing_does_not_come_back_with_the_next_extraction(ledger: Ledger, engine: Engine) -> None:
-    ledger.record([closing(1)], "extraction")
-    ledger.erase_customer("customer-1", *WHO, dry_run=False)
-    assert ledger.record([closing(1)], "overlap").known == 1
+    ledger.extraction.record_closings([closing(1)], "extraction")
+    ledger.admin.erase_customer("customer-1", *WHO, dry_run=False)
+    assert ledger.extraction.record_closings([closing(1)], "overlap").known == 1
     assert "customer1@" not in everything(engine)
 
 
 def test_nothing_is_erased_while_one_is_being_sent(ledger: Ledger, engine: Engine, clock: Clock) -> None:
     sending(ledger, clock)
-    ledger.record([closing(1, closed_at=NOON + HOUR)], "extraction")
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR)], "extraction")
     before = everything(engine)
     with pytest.raises(ActRefusedError, match="being sent at this moment"):
-        ledger.erase_customer("customer-1", *WHO, dry_run=False)
+        ledger.admin.erase_customer("customer-1", *WHO, dry_run=False)
     assert everything(engine) == before
 
 
 def test_an_erase_without_a_match_is_refused_and_repeats_no_address(ledger: Ledger) -> None:
-    ledger.record([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], "extraction")
     for named in ("nobody@example.com", "customer-99"):
         with pytest.raises(ActRefusedError) as refusal:
-            ledger.erase_customer(named, *WHO, dry_run=False)
+            ledger.admin.erase_customer(named, *WHO, dry_run=False)
         assert named not in str(refusal.value)
 
 
@@ -271,14 +277,14 @@ def test_an_erase_without_a_match_is_refused_and_repeats_no_address(ledger: Ledg
 def test_a_dry_run_says_what_would_change_and_changes_nothing(
     ledger: Ledger, engine: Engine, unknown: ClaimedInteraction
 ) -> None:
-    ledger.record([closing(2), closing(3), skip(4)], "extraction")
+    ledger.extraction.record_closings([closing(2), closing(3), skip(4)], "extraction")
     before, two = everything(engine), closing(2).conversation_id
-    assert ledger.cancel(two, None, *WHO, dry_run=True) == {"cancelled": 1}
-    assert ledger.release_now(two, None, *WHO, dry_run=True) == {"due_now": 1}
-    assert ledger.settle_by_hand(ONE, None, State.SENT, *WHO, dry_run=True) == {"sent": 1}
-    assert ledger.send_again("agent@example.com", WEEK, *WHO, dry_run=True) == {"planned": 1, "left": 0}
-    assert ledger.erase_customer("customer-3", *WHO, dry_run=True)["erased"] == 1
-    assert ledger.retain(-DAY, *WHO, dry_run=True) == 1
+    assert ledger.admin.cancel(two, None, *WHO, dry_run=True) == {"cancelled": 1}
+    assert ledger.admin.release_now(two, None, *WHO, dry_run=True) == {"due_now": 1}
+    assert ledger.admin.settle(ONE, None, State.SENT, *WHO, dry_run=True) == {"sent": 1}
+    assert ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=True) == {"planned": 1, "left": 0}
+    assert ledger.admin.erase_customer("customer-3", *WHO, dry_run=True)["erased"] == 1
+    assert ledger.admin.retain(-DAY, *WHO, dry_run=True) == 1
     assert everything(engine) == before
 
 
@@ -286,15 +292,15 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
 
 
 def test_personal_data_of_what_came_to_its_end_long_ago_goes(ledger: Ledger, engine: Engine, clock: Clock) -> None:
-    ledger.sent(sending(ledger, clock), 201)
+    ledger.releasing.settle(sending(ledger, clock), State.SENT, 201)
     shown(ledger, comment="me", request_created_at=clock())
-    ledger.record([skip(2), closing(3)], "extraction")
+    ledger.extraction.record_closings([skip(2), closing(3)], "extraction")
     clock.time = NOON + HOUR + 30 * DAY
-    assert ledger.retain(30 * DAY, *WHO) == 0, "not a millisecond early"
+    assert ledger.admin.retain(30 * DAY, *WHO) == 0, "not a millisecond early"
     clock.forward(milliseconds=1)
-    ledger.record([skip(4)], "extraction")
+    ledger.extraction.record_closings([skip(4)], "extraction")
     before = row(engine).updated_at
-    assert ledger.retain(30 * DAY, *WHO) == 2
+    assert ledger.admin.retain(30 * DAY, *WHO) == 2
     gone = row(engine)
     assert (gone.customer_id, gone.customer_name, gone.customer_email) == (None, None, None)
     assert (gone.agent_id, gone.agent_name, gone.agent_email, gone.tags) == (None, None, None, ())
@@ -304,35 +310,37 @@ def test_personal_data_of_what_came_to_its_end_long_ago_goes(ledger: Ledger, eng
     assert row(engine, 2).customer_email is None
     assert row(engine, 3).customer_email, "still planned"
     assert row(engine, 4).customer_email, "settled today"
-    assert ledger.retain(30 * DAY, *WHO) == 0
+    assert ledger.admin.retain(30 * DAY, *WHO) == 0
 
 
 def test_an_unknown_outcome_keeps_its_addresses_until_it_is_settled(
     ledger: Ledger, engine: Engine, clock: Clock, unknown: ClaimedInteraction
 ) -> None:
     clock.forward(days=90)
-    assert ledger.retain(30 * DAY, *WHO) == 0
+    assert ledger.admin.retain(30 * DAY, *WHO) == 0
     assert row(engine).customer_email
 
 
 def test_a_comment_that_crossed_an_erasure_goes_with_the_next_retention(
     ledger: Ledger, engine: Engine, clock: Clock
 ) -> None:
-    ledger.sent(sending(ledger, clock), 201)
+    ledger.releasing.settle(sending(ledger, clock), State.SENT, 201)
     shown(ledger, request_created_at=clock())
-    ledger.erase_customer("customer-1", *WHO, dry_run=False)
+    ledger.admin.erase_customer("customer-1", *WHO, dry_run=False)
     with engine.begin() as connection:  # as a reader does that looked at the interaction before the erasure
         connection.execute(survey_response.update().values(comment="it is me"))
-    ledger.retain(30 * DAY, *WHO)
+    ledger.admin.retain(30 * DAY, *WHO)
     assert "it is me" not in everything(engine)
 
 
 def test_retention_goes_through_the_ledger_in_bounded_batches(
     ledger: Ledger, engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "BATCH", 3)
-    ledger.record([skip(number) if number % 2 else closing(number) for number in range(15)], "extraction")
+    monkeypatch.setattr(erasure, "BATCH", 3)
+    ledger.extraction.record_closings(
+        [skip(number) if number % 2 else closing(number) for number in range(15)], "extraction"
+    )
     clock.forward(days=31)
-    assert ledger.retain(30 * DAY, *WHO, dry_run=True) == 7
-    assert ledger.retain(30 * DAY, *WHO) == 7
+    assert ledger.admin.retain(30 * DAY, *WHO, dry_run=True) == 7
+    assert ledger.admin.retain(30 * DAY, *WHO) == 7
     assert everything(engine).count("customer-") == 8

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, select
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger
+from include.ledger.feedback import UnknownOutcome
 from include.ledger.schema import interaction
-from include.ledger.settling import UnknownOutcome
 from include.ledger.transition import note
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
@@ -17,7 +17,7 @@ MORE_THAN_A_STATEMENT_TAKES = 70_000
 
 
 def test_any_number_of_erased_interactions_is_noted(engine: Engine, ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
 
     with engine.begin() as connection:
         (known,) = connection.execute(select(interaction.c.id)).scalars()
@@ -29,12 +29,12 @@ def test_any_number_of_erased_interactions_is_noted(engine: Engine, ledger: Ledg
 
 
 def test_any_number_of_absent_interactions_is_planned_again_at_once(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     clock.forward(hours=2)
-    (claimed,) = ledger.claim(NOON, clock.time, 1, LEASE, "run")
-    ledger.start_sending(claimed, LEASE)
-    ledger.unknown(claimed, 500, "broken")
-    (unknown,) = ledger.unknown_outcomes()
+    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
+    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
+    (unknown,) = ledger.feedback.list_unknown_outcomes()
     gone = UnknownOutcome(0, "gone", clock.time, clock.time - timedelta(hours=1), None)
 
-    assert ledger.resend_absent([gone] * MORE_THAN_A_STATEMENT_TAKES + [unknown], "feedback") == 1
+    assert ledger.feedback.resend_absent([gone] * MORE_THAN_A_STATEMENT_TAKES + [unknown], "feedback") == 1

@@ -18,9 +18,9 @@ from tests.support.ledger import LEASE, NOON, Clock, closing
 
 def test_a_closing_is_planned_once_however_often_it_is_recorded(ledger: Ledger, clock: Clock) -> None:
     closings = [closing(1), closing(2), closing(2)]
-    assert ledger.record(closings, "first") == Recorded(planned=2, known=1)
+    assert ledger.extraction.record_closings(closings, "first") == Recorded(planned=2, known=1)
     clock.forward(hours=1)
-    assert ledger.record(closings, "second") == Recorded(known=3)
+    assert ledger.extraction.record_closings(closings, "second") == Recorded(known=3)
     assert [(event.to_state, event.actor) for event in ledger.history(closing(2).conversation_id)] == [
         (State.PLANNED, "first")
     ]
@@ -28,7 +28,9 @@ def test_a_closing_is_planned_once_however_often_it_is_recorded(ledger: Ledger, 
 
 def test_what_cannot_be_surveyed_is_recorded_with_its_reason(ledger: Ledger) -> None:
     bare = Interaction("bare", NOON, NOON, skip=Reason.MALFORMED_RECORD, detail="no customer")
-    recorded = ledger.record([bare, closing(1, skip=Reason.MERGED), closing(2, skip=Reason.MERGED)], "run")
+    recorded = ledger.extraction.record_closings(
+        [bare, closing(1, skip=Reason.MERGED), closing(2, skip=Reason.MERGED)], "run"
+    )
     assert recorded == Recorded(skipped=Counter({Reason.MERGED: 2, Reason.MALFORMED_RECORD: 1}))
     (event,) = ledger.history("bare")
     assert (event.from_state, event.to_state, event.reason, event.detail) == (
@@ -40,18 +42,18 @@ def test_what_cannot_be_surveyed_is_recorded_with_its_reason(ledger: Ledger) -> 
 
 
 def test_more_closings_than_one_transaction_takes_are_all_recorded(ledger: Ledger) -> None:
-    assert ledger.record([closing(number) for number in range(2_345)], "run").planned == 2_345
+    assert ledger.extraction.record_closings([closing(number) for number in range(2_345)], "run").planned == 2_345
     assert ledger.counts() == {(State.PLANNED, None): 2_345}
 
 
 def test_nothing_to_record_is_an_honest_zero(ledger: Ledger) -> None:
-    assert ledger.record([], "run") == Recorded()
+    assert ledger.extraction.record_closings([], "run") == Recorded()
 
 
 def test_a_later_closing_takes_the_place_of_one_that_still_waits(ledger: Ledger) -> None:
     later = closing(1, closed_at=NOON + timedelta(minutes=10))
-    ledger.record([closing(1)], "run 1")
-    assert ledger.record([later], "run 2") == Recorded(planned=1, superseded=1)
+    ledger.extraction.record_closings([closing(1)], "run 1")
+    assert ledger.extraction.record_closings([later], "run 2") == Recorded(planned=1, superseded=1)
     events = ledger.history(closing(1).conversation_id)
     assert [(event.closed_at, event.to_state, event.reason, event.actor) for event in events] == [
         (NOON, State.PLANNED, None, "run 1"),
@@ -61,29 +63,29 @@ def test_a_later_closing_takes_the_place_of_one_that_still_waits(ledger: Ledger)
 
 
 def test_an_earlier_closing_found_late_is_superseded_at_once(ledger: Ledger) -> None:
-    ledger.record([closing(1, closed_at=NOON + timedelta(minutes=10))], "hourly")
-    assert ledger.record([closing(1)], "backfill") == Recorded(planned=1, superseded=1)
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + timedelta(minutes=10))], "hourly")
+    assert ledger.extraction.record_closings([closing(1)], "backfill") == Recorded(planned=1, superseded=1)
 
 
 def test_a_later_closing_that_is_skipped_supersedes_nothing(ledger: Ledger) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     later = closing(1, closed_at=NOON + timedelta(minutes=10), skip=Reason.NO_AGENT_ASSIGNED)
-    assert ledger.record([later], "run").superseded == 0
+    assert ledger.extraction.record_closings([later], "run").superseded == 0
 
 
 def test_a_closing_that_is_being_sent_is_not_superseded(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     clock.forward(hours=1)
-    (claimed,) = ledger.claim(NOON, clock(), 10, LEASE, "run")
+    (claimed,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
     later = closing(1, closed_at=NOON + timedelta(minutes=70))
-    assert ledger.record([later], "run") == Recorded(planned=1)
-    assert ledger.start_sending(claimed, LEASE)
+    assert ledger.extraction.record_closings([later], "run") == Recorded(planned=1)
+    assert ledger.releasing.start_sending(claimed, LEASE)
 
 
 def test_a_planned_closing_without_an_address_is_refused_without_naming_a_person(engine: Engine) -> None:
     broken = Interaction("c", NOON, NOON, customer_name="Jane Doe", customer_email="jane@example.com")
     with pytest.raises(IntegrityError) as refusal:
-        Ledger(engine).record([broken], "run")
+        Ledger(engine).extraction.record_closings([broken], "run")
     assert "jane" not in str(refusal.value).lower()
 
 
@@ -97,9 +99,9 @@ def test_text_that_a_database_cannot_hold_does_not_stop_its_hour(ledger: Ledger,
         agent_email="a@example.com",
         tags=("\0", "\udfff", "ü"),
     )
-    assert ledger.record([strange, closing(2)], "run").planned == 2
-    assert ledger.record([strange], "run").known == 1
-    (claimed,) = ledger.claim(NOON, clock(), 10, LEASE, "run")
+    assert ledger.extraction.record_closings([strange, closing(2)], "run").planned == 2
+    assert ledger.extraction.record_closings([strange], "run").known == 1
+    (claimed,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
     assert claimed.interaction.customer_name == "a\N{REPLACEMENT CHARACTER}b?c"
     assert claimed.interaction.tags == strange.tags
 
@@ -123,10 +125,10 @@ def test_an_instant_comes_back_as_the_same_millisecond_in_utc(moment: datetime) 
 
 def test_a_naive_time_is_refused(ledger: Ledger) -> None:
     with pytest.raises(Exception, match="naive"):
-        ledger.due(datetime(2026, 3, 2))  # noqa: DTZ001 - the subject of the test
+        ledger.releasing.list_due_times(datetime(2026, 3, 2))  # noqa: DTZ001 - the subject of the test
 
 
 def test_times_of_another_zone_are_the_same_instants(ledger: Ledger) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     elsewhere = closing(1, closed_at=NOON.astimezone(timezone(timedelta(hours=-7))))
-    assert ledger.record([elsewhere], "run").known == 1
+    assert ledger.extraction.record_closings([elsewhere], "run").known == 1

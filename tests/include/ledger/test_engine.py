@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
-from include.ledger import Ledger, connect, release
+from include.ledger import Ledger, connect, releasing
 from scripts.stack.waiting import wait_until
 from tests.support.ledger import LEASE, NOON, Clock, closing
 
@@ -26,7 +26,7 @@ def test_a_connection_that_ended_while_it_lay_idle_is_replaced(url: str, monkeyp
     monkeypatch.setattr("include.ledger.engine.LONGEST_IDLE_SECONDS", 0.0)
     ledger = Ledger(connect(url))
     ledger.migrate()
-    assert ledger.watermark() is None
+    assert ledger.extraction.read_watermark() is None
 
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as server:
         ended = server.execute(
@@ -35,14 +35,14 @@ def test_a_connection_that_ended_while_it_lay_idle_is_replaced(url: str, monkeyp
         ).fetchall()
 
     assert (True,) in ended
-    assert ledger.watermark() is None
+    assert ledger.extraction.read_watermark() is None
 
 
 @pytest.fixture
 def claimed(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     clock.forward(hours=2)
-    (claimed,) = ledger.claim(NOON, clock.time, 1, LEASE, "run")
+    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
     return claimed
 
 
@@ -54,12 +54,12 @@ def test_only_the_claim_does_not_wait_for_the_disk(engine: Engine, ledger: Ledge
         if statement.startswith("WITH"):
             waits.append(cursor.connection.execute("SHOW synchronous_commit").fetchone()[0])
 
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     waits.clear()
     clock.forward(hours=2)
-    (claimed,) = ledger.claim(NOON, clock.time, 1, LEASE, "run")
-    ledger.start_sending(claimed, LEASE)
-    ledger.sent(claimed, 200)
+    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
+    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.settle(claimed, State.SENT, 200)
 
     assert waits == ["off", "on", "on"]
 
@@ -73,8 +73,8 @@ def test_a_step_and_its_event_are_one_statement(
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         statements.append(statement)
 
-    assert ledger.start_sending(claimed, LEASE)
-    assert ledger.sent(claimed, 200)
+    assert ledger.releasing.start_sending(claimed, LEASE)
+    assert ledger.releasing.settle(claimed, State.SENT, 200)
 
     assert len(statements) == 2
 
@@ -88,36 +88,35 @@ def test_a_step_whose_event_cannot_be_written_is_not_made(
         )
 
     with pytest.raises(IntegrityError):
-        ledger.start_sending(claimed, LEASE)
+        ledger.releasing.start_sending(claimed, LEASE)
 
-    assert ledger.give_back([claimed]) == 1  # it is claimed as before
+    assert ledger.releasing.give_back([claimed]) == 1  # it is claimed as before
 
 
 def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
     engine: Engine, ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
 ) -> None:
     """So that a holder who lost the answer learns how it ended: nothing may be left to the lease."""
+    values = {"row": claimed.id, "held": claimed.token, "until": clock.time + LEASE}
     with ThreadPoolExecutor(1) as other, engine.connect() as connection, connection.begin() as step:
-        assert release.start_sending(connection, clock.time, claimed, LEASE)
-        given_back = other.submit(ledger.give_back, [claimed])
+        assert releasing.START.apply(connection, clock.time, values)
+        given_back = other.submit(ledger.releasing.give_back, [claimed])
         with engine.connect() as onlooker:
             waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             wait_until(lambda: onlooker.scalar(waiting), "the other to wait", 10)
         step.commit()
 
         assert given_back.result() == 0
-    assert ledger.not_taken(claimed, None, "never left")
+    assert ledger.releasing.settle(claimed, State.PLANNED, None, "never left")
 
 
 def test_a_step_that_is_its_own_transaction_leaves_the_others_whole(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1), closing(2)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2)], "run")
     clock.forward(hours=2)
-    claimed, _ = ledger.claim(NOON, clock.time, 2, LEASE, "run")
-    ledger.start_sending(claimed, LEASE)
-    ledger.unknown(claimed, 500, "broken")
+    claimed, _ = ledger.releasing.claim(NOON, clock.time, 2, LEASE, "run")
+    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
 
-    ledger.settle_by_hand(
-        claimed.interaction.conversation_id, None, State.SENT, "admin", "seen there", dry_run=True
-    )
+    ledger.admin.settle(claimed.interaction.conversation_id, None, State.SENT, "admin", "seen there", dry_run=True)
 
     assert ledger.backlog().unknown == 1  # the dry run has been undone

@@ -66,7 +66,7 @@ def test_the_names_of_the_files_say_what_alembic_reads_in_them() -> None:
 
 
 def test_migrating_again_changes_nothing_and_waits_for_nobody(url: str, ledger: Ledger) -> None:
-    ledger.record([closing()], "run")
+    ledger.extraction.record_closings([closing()], "run")
     statements: list[str] = []
     engine = connect(url)
     event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))

@@ -75,7 +75,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(number=st.integers(1, 3), ago=st.integers(0, 20), skip=st.sampled_from([None, None, Reason.MERGED]))
     def close(self, number: int, ago: int, skip: Reason | None) -> None:
         closed_at = self.clock() - timedelta(minutes=ago)
-        self.ledger.record([closing(number, closed_at=closed_at, delay=DELAY, skip=skip)], "extraction")
+        self.ledger.extraction.record_closings(
+            [closing(number, closed_at=closed_at, delay=DELAY, skip=skip)], "extraction"
+        )
         if (number, closed_at) not in self.model.rows:
             self.model.rows[number, closed_at] = Row(State.SKIPPED if skip else State.PLANNED)
             self.model.supersede(number)
@@ -86,7 +88,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def claim(self, limit: int) -> None:
-        claimed = self.ledger.claim(NOON - timedelta(days=1), self.clock(), limit, LEASE, "release")
+        claimed = self.ledger.releasing.claim(NOON - timedelta(days=1), self.clock(), limit, LEASE, "release")
         keys = [(int(one.interaction.conversation_id, 16), one.interaction.closed_at) for one in claimed]
         assert set(keys) == self.model.claim(self.clock(), limit)
         for key, one in zip(keys, claimed, strict=True):
@@ -97,7 +99,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def start_sending(self, data: st.DataObject) -> None:
         for row, one in self._pick(data):
-            started = self.ledger.start_sending(one, LEASE)
+            started = self.ledger.releasing.start_sending(one, LEASE)
             allowed = (
                 row.state is State.CLAIMED
                 and row.token == one.token
@@ -113,10 +115,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
     def settle(self, data: st.DataObject, outcome: State) -> None:
         write: dict[State, Callable[[ClaimedInteraction], bool]] = {
-            State.SENT: lambda one: self.ledger.sent(one, 201),
-            State.REJECTED: lambda one: self.ledger.rejected(one, 400, "refused"),
-            State.UNKNOWN: lambda one: self.ledger.unknown(one, None, "timeout"),
-            State.PLANNED: lambda one: self.ledger.not_taken(one, 429, "later"),
+            State.SENT: lambda one: self.ledger.releasing.settle(one, State.SENT, 201),
+            State.REJECTED: lambda one: self.ledger.releasing.settle(one, State.REJECTED, 400, "refused"),
+            State.UNKNOWN: lambda one: self.ledger.releasing.settle(one, State.UNKNOWN, None, "timeout"),
+            State.PLANNED: lambda one: self.ledger.releasing.settle(one, State.PLANNED, 429, "later"),
         }
         for row, one in self._pick(data):
             allowed = row.state in {State.SENDING, State.UNKNOWN} and row.token == one.token
@@ -130,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def veto(self, data: st.DataObject) -> None:
         for row, one in self._pick(data):
             allowed = row.state is State.CLAIMED and row.token == one.token
-            assert self.ledger.veto(one, State.CANCELLED, Reason.REOPENED) == allowed
+            assert self.ledger.releasing.veto(one, State.CANCELLED, Reason.REOPENED) == allowed
             if allowed:
                 row.state = State.CANCELLED
 
@@ -142,11 +144,11 @@ class LedgerMachine(RuleBasedStateMachine):
             if row.state is State.CLAIMED and row.token == one.token:
                 row.state = State.PLANNED
                 given += 1
-        assert self.ledger.give_back([one for _, one in self.claims], "stopped") == given
+        assert self.ledger.releasing.give_back([one for _, one in self.claims], "stopped") == given
 
     @rule()
     def recover(self) -> None:
-        recovered = self.ledger.recover("next run")
+        recovered = self.ledger.releasing.recover("next run")
         over = [
             row
             for row in self.model.rows.values()

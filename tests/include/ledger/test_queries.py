@@ -13,36 +13,38 @@ HOUR = timedelta(hours=1)
 
 
 def test_the_watermark_is_unset_until_the_first_extraction(ledger: Ledger) -> None:
-    assert ledger.watermark() is None
-    ledger.advance_watermark(NOON, NOON + HOUR)
-    assert ledger.watermark() == Watermark(NOON, NOON + HOUR)
+    assert ledger.extraction.read_watermark() is None
+    ledger.extraction.advance_watermark(NOON, NOON + HOUR)
+    assert ledger.extraction.read_watermark() == Watermark(NOON, NOON + HOUR)
 
 
 def test_the_watermark_moves_forward_only_and_keeps_its_beginning(ledger: Ledger) -> None:
-    ledger.advance_watermark(NOON, NOON + 2 * HOUR)
-    ledger.advance_watermark(NOON + HOUR, NOON + 3 * HOUR)
-    assert ledger.watermark() == Watermark(NOON, NOON + 3 * HOUR)
-    ledger.advance_watermark(NOON - HOUR, NOON + HOUR)
-    assert ledger.watermark() == Watermark(NOON, NOON + 3 * HOUR)
+    ledger.extraction.advance_watermark(NOON, NOON + 2 * HOUR)
+    ledger.extraction.advance_watermark(NOON + HOUR, NOON + 3 * HOUR)
+    assert ledger.extraction.read_watermark() == Watermark(NOON, NOON + 3 * HOUR)
+    ledger.extraction.advance_watermark(NOON - HOUR, NOON + HOUR)
+    assert ledger.extraction.read_watermark() == Watermark(NOON, NOON + 3 * HOUR)
 
 
 def test_the_watermark_does_not_jump_over_hours_that_nobody_has_read(ledger: Ledger) -> None:
-    ledger.advance_watermark(NOON, NOON + HOUR)
-    ledger.advance_watermark(NOON + 2 * HOUR, NOON + 3 * HOUR)
-    assert ledger.watermark() == Watermark(NOON, NOON + HOUR)
+    ledger.extraction.advance_watermark(NOON, NOON + HOUR)
+    ledger.extraction.advance_watermark(NOON + 2 * HOUR, NOON + 3 * HOUR)
+    assert ledger.extraction.read_watermark() == Watermark(NOON, NOON + HOUR)
 
 
 def test_due_times_come_oldest_first_and_only_of_what_waits(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(number, closed_at=NOON - number * HOUR) for number in range(4)], "run")
-    ledger.record([closing(9, skip=Reason.MERGED, closed_at=NOON - 9 * HOUR)], "run")
-    assert ledger.due(NOON + HOUR) == [NOON - 2 * HOUR, NOON - HOUR, NOON]
-    assert ledger.due(NOON + 2 * HOUR, limit=2) == [NOON - 2 * HOUR, NOON - HOUR]
-    ledger.claim(NOON - 5 * HOUR, clock(), 1, LEASE, "run")
-    assert ledger.due(NOON + HOUR) == [NOON - HOUR, NOON]
+    ledger.extraction.record_closings(
+        [closing(number, closed_at=NOON - number * HOUR) for number in range(4)], "run"
+    )
+    ledger.extraction.record_closings([closing(9, skip=Reason.MERGED, closed_at=NOON - 9 * HOUR)], "run")
+    assert ledger.releasing.list_due_times(NOON + HOUR) == [NOON - 2 * HOUR, NOON - HOUR, NOON]
+    assert ledger.releasing.list_due_times(NOON + 2 * HOUR, limit=2) == [NOON - 2 * HOUR, NOON - HOUR]
+    ledger.releasing.claim(NOON - 5 * HOUR, clock(), 1, LEASE, "run")
+    assert ledger.releasing.list_due_times(NOON + HOUR) == [NOON - HOUR, NOON]
 
 
 def test_counts_are_by_state_and_reason(ledger: Ledger) -> None:
-    ledger.record(
+    ledger.extraction.record_closings(
         [closing(1), closing(2, skip=Reason.MERGED), closing(3, closed_at=NOON + HOUR), closing(4)], "run"
     )
     assert ledger.counts() == {(State.PLANNED, None): 3, (State.SKIPPED, Reason.MERGED): 1}
@@ -50,11 +52,13 @@ def test_counts_are_by_state_and_reason(ledger: Ledger) -> None:
 
 def test_the_backlog_tells_what_is_overdue_held_and_unknown(ledger: Ledger, clock: Clock) -> None:
     assert ledger.backlog() == Backlog(planned=0, overdue=0, oldest_due=None, held=0, unknown=0)
-    ledger.record([closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in range(6)], "r")
+    ledger.extraction.record_closings(
+        [closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in range(6)], "r"
+    )
     clock.forward(hours=1, minutes=3)
-    first, _, _ = ledger.claim(NOON, clock(), 3, LEASE, "run")
-    ledger.start_sending(first, LEASE)
-    ledger.unknown(first, None, "read timeout")
+    first, _, _ = ledger.releasing.claim(NOON, clock(), 3, LEASE, "run")
+    ledger.releasing.start_sending(first, LEASE)
+    ledger.releasing.settle(first, State.UNKNOWN, None, "read timeout")
     clock.forward(minutes=2)
     assert ledger.backlog(grace=timedelta(minutes=1)) == Backlog(
         planned=3, overdue=1, oldest_due=NOON + HOUR + timedelta(minutes=3), held=2, unknown=1
@@ -62,13 +66,13 @@ def test_the_backlog_tells_what_is_overdue_held_and_unknown(ledger: Ledger, cloc
 
 
 def test_a_history_names_the_actor_of_every_step(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], "extraction")
     clock.forward(hours=1)
-    (held,) = ledger.claim(NOON, clock(), 1, LEASE, "release 1")
-    ledger.start_sending(held, LEASE)
+    (held,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "release 1")
+    ledger.releasing.start_sending(held, LEASE)
     clock.forward(minutes=5)
-    ledger.recover("release 2")
-    ledger.sent(held, 201, "late")
+    ledger.releasing.recover("release 2")
+    ledger.releasing.settle(held, State.SENT, 201, "late")
     events = ledger.history(held.interaction.conversation_id)
     assert [(event.at - NOON, event.from_state, event.to_state, event.detail, event.actor) for event in events] == [
         (timedelta(0), None, State.PLANNED, None, "extraction"),
@@ -82,34 +86,44 @@ def test_a_history_names_the_actor_of_every_step(ledger: Ledger, clock: Clock) -
 
 def test_agents_are_told_apart_by_address_not_by_spelling(ledger: Ledger) -> None:
     spellings = ["Ann@example.com", " ann@EXAMPLE.com", "ben@example.com", "Straße@example.com"]
-    ledger.record([closing(number, agent_email=one) for number, one in enumerate(spellings)], "run")
-    ledger.record([closing(9, agent_email="zoe@example.com", skip=Reason.MERGED)], "run")
-    assert ledger.agents_waiting() == {"ann@example.com": 2, "ben@example.com": 1, "strasse@example.com": 1}
-    warned = ledger.mark_profiles(approved=["BEN@example.com"], not_approved=["ANN@example.com", "x@example.com"])
+    ledger.extraction.record_closings(
+        [closing(number, agent_email=one) for number, one in enumerate(spellings)], "run"
+    )
+    ledger.extraction.record_closings([closing(9, agent_email="zoe@example.com", skip=Reason.MERGED)], "run")
+    assert ledger.extraction.count_planned_by_agent() == {
+        "ann@example.com": 2,
+        "ben@example.com": 1,
+        "strasse@example.com": 1,
+    }
+    warned = ledger.extraction.mark_profiles(
+        approved=["BEN@example.com"], not_approved=["ANN@example.com", "x@example.com"]
+    )
     assert warned == {"ann@example.com": 2}
 
 
 def test_an_agent_about_whom_nothing_is_known_keeps_his_mark(ledger: Ledger, engine: Engine) -> None:
-    ledger.record([closing(1, agent_email="ann@example.com"), closing(2, agent_email="ben@example.com")], "run")
-    ledger.mark_profiles(["ann@example.com"], ["ben@example.com"])
-    assert ledger.mark_profiles([], ["ann@example.com"]) == {"ann@example.com": 1}
+    ledger.extraction.record_closings(
+        [closing(1, agent_email="ann@example.com"), closing(2, agent_email="ben@example.com")], "run"
+    )
+    ledger.extraction.mark_profiles(["ann@example.com"], ["ben@example.com"])
+    assert ledger.extraction.mark_profiles([], ["ann@example.com"]) == {"ann@example.com": 1}
     with engine.connect() as connection:
         marks = connection.execute(text("SELECT agent_email, agent_profile FROM interaction ORDER BY 1")).all()
     assert marks == [("ann@example.com", "not_approved"), ("ben@example.com", "not_approved")]
 
 
 def test_the_hourly_questions_never_read_the_whole_table(ledger: Ledger, engine: Engine, clock: Clock) -> None:
-    ledger.record([closing(number) for number in range(50)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(50)], "run")
     asked: list[tuple[str, Any]] = []
     listener = (engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
     event.listen(*listener)
-    ledger.record([closing(100)], "run")
+    ledger.extraction.record_closings([closing(100)], "run")
     clock.forward(hours=1)
-    ledger.due(clock())
-    ledger.recover("run")
-    (held,) = ledger.claim(NOON, clock(), 1, LEASE, "run")
-    ledger.start_sending(held, LEASE)
-    ledger.sent(held, 201)
+    ledger.releasing.list_due_times(clock())
+    ledger.releasing.recover("run")
+    (held,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
+    ledger.releasing.start_sending(held, LEASE)
+    ledger.releasing.settle(held, State.SENT, 201)
     ledger.backlog()
     ledger.history(held.interaction.conversation_id)
     event.remove(*listener)

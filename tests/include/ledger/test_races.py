@@ -49,7 +49,7 @@ def test_an_empty_database_is_migrated_once_by_eight_processes(url: str, in_ever
 def test_eight_processes_that_claim_the_same_window_share_it_without_overlap(
     url: str, ledger: Ledger, in_every_process: InEveryProcess
 ) -> None:
-    ledger.record([closing(number) for number in range(800)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(800)], "run")
     now = NOON + timedelta(hours=2)
     shares = in_every_process(work.claim_all, [url] * PROCESSES, [now] * PROCESSES, [7] * PROCESSES)
     taken = [row_id for share in shares for row_id in share]
@@ -68,17 +68,17 @@ def test_eight_processes_that_find_the_same_closings_record_each_once(
 
 
 def test_eight_threads_release_every_interaction_exactly_once(ledger: Ledger, engine: Engine, clock: Clock) -> None:
-    ledger.record([closing(number) for number in range(400)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(400)], "run")
     clock.forward(hours=1)
     posts: Counter[int] = Counter()
     lost: list[int] = []
 
     def release() -> None:
-        while batch := ledger.claim(NOON, clock(), 10, LEASE, "run"):
+        while batch := ledger.releasing.claim(NOON, clock(), 10, LEASE, "run"):
             for one in batch:
-                if ledger.start_sending(one, LEASE):
+                if ledger.releasing.start_sending(one, LEASE):
                     posts[one.id] += 1
-                if not ledger.sent(one, 201):
+                if not ledger.releasing.settle(one, State.SENT, 201):
                     lost.append(one.id)
 
     threads = [threading.Thread(target=release) for _ in range(PROCESSES)]
@@ -97,17 +97,19 @@ def test_eight_threads_release_every_interaction_exactly_once(ledger: Ledger, en
 
 
 def test_a_recovery_beside_the_holder_leaves_one_winner(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(number) for number in range(200)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(200)], "run")
     clock.forward(hours=1)
-    held = ledger.claim(NOON, clock(), 200, LEASE, "run")
+    held = ledger.releasing.claim(NOON, clock(), 200, LEASE, "run")
     for one in held:
-        ledger.start_sending(one, LEASE)
+        ledger.releasing.start_sending(one, LEASE)
     clock.forward(minutes=5)
     answers: list[bool] = []
-    holder = threading.Thread(target=lambda: answers.extend(ledger.sent(one, 201) for one in held))
+    holder = threading.Thread(
+        target=lambda: answers.extend(ledger.releasing.settle(one, State.SENT, 201) for one in held)
+    )
     holder.start()
     for _ in range(50):
-        ledger.recover("next run")
+        ledger.releasing.recover("next run")
     holder.join(60)
     assert answers == [True] * 200
     assert ledger.counts() == {(State.SENT, None): 200}

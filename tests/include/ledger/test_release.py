@@ -14,12 +14,12 @@ HOUR = timedelta(hours=1)
 
 
 def claim(ledger: Ledger, limit: int = 10) -> list[ClaimedInteraction]:
-    return ledger.claim(NOON, NOON + timedelta(days=1), limit, LEASE, "run")
+    return ledger.releasing.claim(NOON, NOON + timedelta(days=1), limit, LEASE, "run")
 
 
 @pytest.fixture
 def claimed(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
-    ledger.record([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], "extraction")
     clock.forward(hours=1)
     (one,) = claim(ledger)
     return one
@@ -31,10 +31,10 @@ def states(ledger: Ledger, number: int = 1) -> list[State]:
 
 Outcome = Callable[[Ledger, ClaimedInteraction], bool]
 OUTCOMES: dict[State, Outcome] = {
-    State.SENT: lambda ledger, one: ledger.sent(one, 201),
-    State.REJECTED: lambda ledger, one: ledger.rejected(one, 400, "INVALID"),
-    State.UNKNOWN: lambda ledger, one: ledger.unknown(one, None, "read timeout"),
-    State.PLANNED: lambda ledger, one: ledger.not_taken(one, 429, "later"),
+    State.SENT: lambda ledger, one: ledger.releasing.settle(one, State.SENT, 201),
+    State.REJECTED: lambda ledger, one: ledger.releasing.settle(one, State.REJECTED, 400, "INVALID"),
+    State.UNKNOWN: lambda ledger, one: ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout"),
+    State.PLANNED: lambda ledger, one: ledger.releasing.settle(one, State.PLANNED, 429, "later"),
 }
 
 
@@ -44,10 +44,12 @@ def test_a_claim_gives_back_what_was_recorded(claimed: ClaimedInteraction) -> No
 
 
 def test_only_what_is_due_is_claimed_oldest_first(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in range(9)], "r")
+    ledger.extraction.record_closings(
+        [closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in range(9)], "r"
+    )
     clock.forward(hours=1, minutes=4)
     window = (NOON + HOUR + timedelta(minutes=2), NOON + HOUR + timedelta(minutes=8))
-    found = ledger.claim(*window, 10, LEASE, "run")
+    found = ledger.releasing.claim(*window, 10, LEASE, "run")
     # 2 is the window's beginning; 5 to 8 lie in the window, and in the future
     assert [one.interaction for one in found] == [
         closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in (2, 3, 4)
@@ -55,7 +57,7 @@ def test_only_what_is_due_is_claimed_oldest_first(ledger: Ledger, clock: Clock) 
 
 
 def test_nothing_is_claimed_a_millisecond_early(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     clock.time = NOON + HOUR - timedelta(microseconds=1)
     assert claim(ledger) == []
     clock.time = NOON + HOUR
@@ -63,16 +65,18 @@ def test_nothing_is_claimed_a_millisecond_early(ledger: Ledger, clock: Clock) ->
 
 
 def test_a_limited_claim_takes_the_oldest_and_leaves_the_rest(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(number, closed_at=NOON - number * HOUR) for number in range(5)], "run")
+    ledger.extraction.record_closings(
+        [closing(number, closed_at=NOON - number * HOUR) for number in range(5)], "run"
+    )
     clock.forward(hours=1)
-    batches = [ledger.claim(NOON - 5 * HOUR, clock(), 2, LEASE, "run") for _ in range(4)]
+    batches = [ledger.releasing.claim(NOON - 5 * HOUR, clock(), 2, LEASE, "run") for _ in range(4)]
     taken = [[int(one.interaction.conversation_id, 16) for one in batch] for batch in batches]
     assert taken == [[4, 3], [2, 1], [0], []]
 
 
 def test_what_is_claimed_is_not_claimed_again(ledger: Ledger, claimed: ClaimedInteraction) -> None:
     assert claim(ledger) == []
-    assert ledger.recover("run") == Recovered(0, 0)
+    assert ledger.releasing.recover("run") == Recovered(0, 0)
 
 
 def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
@@ -80,12 +84,12 @@ def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
 ) -> None:
     # The earlier closings wait because somebody's release held them when the later ones were recorded.
     for number in range(3):
-        ledger.record([closing(number)], "run")
+        ledger.extraction.record_closings([closing(number)], "run")
     clock.forward(hours=1)
     held = claim(ledger)
     later = [closing(number, closed_at=NOON + timedelta(minutes=1)) for number in range(2)]
-    assert ledger.record(later, "run").superseded == 0
-    ledger.give_back(held)
+    assert ledger.extraction.record_closings(later, "run").superseded == 0
+    ledger.releasing.give_back(held)
     clock.forward(minutes=1)
     found = claim(ledger, limit=3)
     assert sorted((one.interaction.conversation_id, one.interaction.closed_at) for one in found) == [
@@ -105,7 +109,7 @@ def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
 def test_every_outcome_is_written_once_with_its_event(
     ledger: Ledger, clock: Clock, claimed: ClaimedInteraction, outcome: State
 ) -> None:
-    assert ledger.start_sending(claimed, LEASE) == clock() + LEASE
+    assert ledger.releasing.start_sending(claimed, LEASE) == clock() + LEASE
     assert OUTCOMES[outcome](ledger, claimed)
     assert states(ledger) == [State.PLANNED, State.CLAIMED, State.SENDING, outcome]
     assert ledger.counts() == {(outcome, None): 1}
@@ -124,11 +128,11 @@ def test_an_outcome_of_a_request_that_was_never_committed_is_refused(
 def test_a_settled_interaction_is_not_settled_again(
     ledger: Ledger, claimed: ClaimedInteraction, outcome: State, second: State
 ) -> None:
-    ledger.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE)
     OUTCOMES[outcome](ledger, claimed)
     before = states(ledger)
     assert not OUTCOMES[second](ledger, claimed)
-    assert ledger.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE) is None
     assert states(ledger) == before
 
 
@@ -136,9 +140,9 @@ def test_a_settled_interaction_is_not_settled_again(
 def test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome(
     ledger: Ledger, clock: Clock, claimed: ClaimedInteraction, outcome: State
 ) -> None:
-    ledger.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE)
     clock.forward(minutes=5)
-    assert ledger.recover("next run") == Recovered(planned=0, unknown=1)
+    assert ledger.releasing.recover("next run") == Recovered(planned=0, unknown=1)
     assert OUTCOMES[outcome](ledger, claimed)
     expected = [State.PLANNED, State.CLAIMED, State.SENDING, State.UNKNOWN]
     assert states(ledger) == expected + ([] if outcome is State.UNKNOWN else [outcome])
@@ -147,55 +151,55 @@ def test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome(
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_stranger_writes_no_outcome(ledger: Ledger, claimed: ClaimedInteraction, outcome: State) -> None:
     stranger = replace(claimed, token="guessed")
-    assert ledger.start_sending(stranger, LEASE) is None
-    assert ledger.start_sending(claimed, LEASE)
+    assert ledger.releasing.start_sending(stranger, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE)
     assert not OUTCOMES[outcome](ledger, stranger)
     assert states(ledger)[-1] is State.SENDING
 
 
 def test_nothing_is_sent_after_the_lease(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
     clock.forward(minutes=5)
-    assert ledger.start_sending(claimed, LEASE) is None
-    assert ledger.recover("next run") == Recovered(planned=1, unknown=0)
-    assert ledger.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.recover("next run") == Recovered(planned=1, unknown=0)
+    assert ledger.releasing.start_sending(claimed, LEASE) is None
 
 
 def test_a_lease_lasts_to_its_last_moment(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
     clock.time += LEASE - timedelta(milliseconds=1)
-    assert ledger.recover("next run") == Recovered(0, 0)
-    assert ledger.start_sending(claimed, LEASE)
+    assert ledger.releasing.recover("next run") == Recovered(0, 0)
+    assert ledger.releasing.start_sending(claimed, LEASE)
 
 
 def test_the_holder_of_an_old_claim_cannot_touch_the_new_one(
     ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
 ) -> None:
     clock.forward(minutes=5)
-    ledger.recover("next run")
+    ledger.releasing.recover("next run")
     (new,) = claim(ledger)
-    assert ledger.start_sending(claimed, LEASE) is None
-    assert not ledger.veto(claimed, State.CANCELLED, Reason.REOPENED)
-    assert ledger.give_back([claimed]) == 0
-    assert ledger.start_sending(new, LEASE)
-    assert not ledger.sent(claimed, 201)
-    assert ledger.sent(new, 201)
+    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert not ledger.releasing.veto(claimed, State.CANCELLED, Reason.REOPENED)
+    assert ledger.releasing.give_back([claimed]) == 0
+    assert ledger.releasing.start_sending(new, LEASE)
+    assert not ledger.releasing.settle(claimed, State.SENT, 201)
+    assert ledger.releasing.settle(new, State.SENT, 201)
 
 
 def test_what_was_not_taken_goes_out_again_later(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
-    ledger.start_sending(claimed, LEASE)
-    ledger.not_taken(claimed, 429, "rate limited")
+    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.settle(claimed, State.PLANNED, 429, "rate limited")
     (again,) = claim(ledger)
     assert again.attempts == 1
     assert again.token != claimed.token
-    ledger.start_sending(again, LEASE)
+    ledger.releasing.start_sending(again, LEASE)
     clock.forward(seconds=1)
-    assert ledger.sent(again, 201)
+    assert ledger.releasing.settle(again, State.SENT, 201)
 
 
 def test_an_unknown_interaction_is_never_claimed(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
-    ledger.start_sending(claimed, LEASE)
-    ledger.unknown(claimed, 500, "broken")
+    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
     clock.forward(days=1)
-    assert ledger.recover("run") == Recovered(0, 0)
+    assert ledger.releasing.recover("run") == Recovered(0, 0)
     assert claim(ledger) == []
 
 
@@ -204,25 +208,25 @@ def test_an_unknown_interaction_is_never_claimed(ledger: Ledger, clock: Clock, c
     [(State.CANCELLED, Reason.REOPENED), (State.SKIPPED, Reason.AGENT_PROFILE_NOT_APPROVED)],
 )
 def test_a_veto_ends_a_claim(ledger: Ledger, claimed: ClaimedInteraction, state: State, reason: Reason) -> None:
-    assert ledger.veto(claimed, state, reason, "seen at the release")
+    assert ledger.releasing.veto(claimed, state, reason, "seen at the release")
     assert ledger.counts() == {(state, reason): 1}
-    assert not ledger.veto(claimed, state, reason)
-    assert ledger.start_sending(claimed, LEASE) is None
+    assert not ledger.releasing.veto(claimed, state, reason)
+    assert ledger.releasing.start_sending(claimed, LEASE) is None
     last = ledger.history(claimed.interaction.conversation_id)[-1]
     assert (last.reason, last.detail) == (reason, "seen at the release")
 
 
 def test_a_request_on_its_way_is_not_vetoed(ledger: Ledger, claimed: ClaimedInteraction) -> None:
-    ledger.start_sending(claimed, LEASE)
-    assert not ledger.veto(claimed, State.CANCELLED, Reason.REOPENED)
+    ledger.releasing.start_sending(claimed, LEASE)
+    assert not ledger.releasing.veto(claimed, State.CANCELLED, Reason.REOPENED)
 
 
 def test_a_release_gives_back_what_it_has_not_sent(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(number) for number in range(3)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(3)], "run")
     clock.forward(hours=1)
     held = claim(ledger)
-    ledger.start_sending(held[0], LEASE)
-    assert ledger.give_back(held, "key refused") == 2
+    ledger.releasing.start_sending(held[0], LEASE)
+    assert ledger.releasing.give_back(held, "key refused") == 2
     assert ledger.counts() == {(State.SENDING, None): 1, (State.PLANNED, None): 2}
     assert len(claim(ledger)) == 2
-    assert ledger.give_back([]) == 0
+    assert ledger.releasing.give_back([]) == 0

@@ -69,7 +69,7 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts
     engine = connect(url)
     ledger = Ledger(engine)
     ledger.migrate()
-    ledger.record([closing(1), closing(2, skip=Reason.MERGED)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, skip=Reason.MERGED)], "run")
     before = [ledger.history(closing(number).conversation_id) for number in (1, 2)]
 
     migrate(engine, scripts)
@@ -80,7 +80,7 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts
     rules = inspect(create_engine(url)).get_check_constraints("interaction_event")
     assert rules
     assert not [rule for rule in rules if "not_valid" in str(rule)], "they hold for the old rows too"
-    assert ledger.erase_customer("customer-2", "ada", "ticket 12", dry_run=False)["erased"] == 1
+    assert ledger.admin.erase_customer("customer-2", "ada", "ticket 12", dry_run=False)["erased"] == 1
     for forbidden in ("DELETE FROM interaction_event", "UPDATE interaction_event SET to_state = 'sent'"):
         with pytest.raises(IntegrityError, match="an event of an interaction"), engine.begin() as connection:
             connection.execute(text(forbidden))

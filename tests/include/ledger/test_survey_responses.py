@@ -18,11 +18,11 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def sending(ledger: Ledger, clock: Clock) -> list[ClaimedInteraction]:
     """Three interactions whose requests have just left, at 13:00."""
-    ledger.record([closing(number) for number in (1, 2, 3)], "extraction")
+    ledger.extraction.record_closings([closing(number) for number in (1, 2, 3)], "extraction")
     clock.forward(hours=1)
-    claimed = ledger.claim(NOON, clock(), 10, LEASE, "run")
+    claimed = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
     for one in claimed:
-        ledger.start_sending(one, LEASE)
+        ledger.releasing.start_sending(one, LEASE)
     return claimed
 
 
@@ -55,7 +55,7 @@ def test_a_record_belongs_to_its_interaction(
         response(2, delivery_status="Sent"),
         response(3, conversation_id="of nobody"),
     ]
-    assert ledger.record_responses(read) == Learnt(changed=2, answered=1, not_ours=1)
+    assert ledger.feedback.record_responses(read) == Learnt(changed=2, answered=1, not_ours=1)
     assert rows(engine, "interaction_id, rating, comment, delivery_status") == [
         (sending[0].id, 5, "naïve \N{REPLACEMENT CHARACTER} ?", None),
         (sending[1].id, None, None, "Sent"),
@@ -67,42 +67,44 @@ def test_without_our_property_a_record_is_recognised_by_our_first_attempt(
 ) -> None:
     early = response(1, closed_at=None, request_created_at=NOON)
     ours = response(2, closed_at=None)
-    assert ledger.record_responses([early, ours]) == Learnt(changed=1, not_ours=1)
+    assert ledger.feedback.record_responses([early, ours]) == Learnt(changed=1, not_ours=1)
 
 
 def test_the_highest_number_wins_in_whatever_order_the_versions_come(
     ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
 ) -> None:
     versions = [response(sequence_id=number, delivery_status=str(number)) for number in (5, 9, 7)]
-    assert ledger.record_responses(versions).changed == 1
+    assert ledger.feedback.record_responses(versions).changed == 1
     assert rows(engine, "sequence_id, delivery_status") == [(9, "9")]
-    assert ledger.record_responses([response(sequence_id=8, delivery_status="8")]).changed == 0
+    assert ledger.feedback.record_responses([response(sequence_id=8, delivery_status="8")]).changed == 0
     assert rows(engine, "sequence_id, delivery_status") == [(9, "9")]
-    assert ledger.record_responses([response(sequence_id=10, delivery_status="10")]).changed == 1
+    assert ledger.feedback.record_responses([response(sequence_id=10, delivery_status="10")]).changed == 1
     assert rows(engine, "sequence_id, delivery_status") == [(10, "10")]
 
 
 def test_the_same_number_counts_only_where_it_says_something_else(
     ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
 ) -> None:
-    ledger.record_responses([response()])
-    assert ledger.record_responses([response()]).changed == 0
-    assert ledger.record_responses([response(rating=4, response_received_at=NOON + 3 * HOUR)]).answered == 1
+    ledger.feedback.record_responses([response()])
+    assert ledger.feedback.record_responses([response()]).changed == 0
+    assert (
+        ledger.feedback.record_responses([response(rating=4, response_received_at=NOON + 3 * HOUR)]).answered == 1
+    )
     assert rows(engine, "rating") == [(4,)]
 
 
 def test_more_records_than_one_statement_takes(ledger: Ledger, sending: list[ClaimedInteraction]) -> None:
     many = [response(1, uuid=f"x{number}", sequence_id=number) for number in range(2500)]
-    assert ledger.record_responses(many).changed == 2500
+    assert ledger.feedback.record_responses(many).changed == 2500
 
 
 def test_the_comment_of_an_erased_customer_does_not_come_back(
     ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
 ) -> None:
-    ledger.sent(sending[0], 200)
+    ledger.releasing.settle(sending[0], State.SENT, 200)
     with engine.begin() as connection:
         connection.execute(update(interaction).values(customer_email=None).where(interaction.c.id == sending[0].id))
-    ledger.record_responses([response(comment="words", rating=2)])
+    ledger.feedback.record_responses([response(comment="words", rating=2)])
     assert rows(engine, "comment, rating") == [(None, 2)]
 
 
@@ -110,33 +112,33 @@ def test_the_comment_of_an_erased_customer_does_not_come_back(
 
 
 def test_the_cursor_moves_forward_only(ledger: Ledger) -> None:
-    assert ledger.cursor() == Cursor()
+    assert ledger.feedback.read_cursor() == Cursor()
     for number, reached in ((5, 5), (3, 5), (0, 5), (8, 8)):
-        ledger.record_responses([], cursor=number)
-        assert ledger.cursor().sequence_id == reached
-    ledger.record_responses([])
-    assert ledger.cursor().sequence_id == 8
+        ledger.feedback.record_responses([], cursor=number)
+        assert ledger.feedback.read_cursor().sequence_id == reached
+    ledger.feedback.record_responses([])
+    assert ledger.feedback.read_cursor().sequence_id == 8
 
 
 def test_a_reading_by_time_is_remembered_beside_the_cursor(ledger: Ledger) -> None:
-    ledger.note_reread(NOON, NOON + 2 * HOUR)
-    assert ledger.cursor() == Cursor(None, NOON, NOON + 2 * HOUR)
-    ledger.record_responses([], cursor=4)
-    ledger.note_reread(NOON - HOUR, NOON + HOUR)
-    assert ledger.cursor() == Cursor(4, NOON, NOON + 2 * HOUR)
-    ledger.note_reread(NOON + HOUR, NOON + 3 * HOUR)
-    assert ledger.cursor() == Cursor(4, NOON + HOUR, NOON + 3 * HOUR)
+    ledger.feedback.note_reread(NOON, NOON + 2 * HOUR)
+    assert ledger.feedback.read_cursor() == Cursor(None, NOON, NOON + 2 * HOUR)
+    ledger.feedback.record_responses([], cursor=4)
+    ledger.feedback.note_reread(NOON - HOUR, NOON + HOUR)
+    assert ledger.feedback.read_cursor() == Cursor(4, NOON, NOON + 2 * HOUR)
+    ledger.feedback.note_reread(NOON + HOUR, NOON + 3 * HOUR)
+    assert ledger.feedback.read_cursor() == Cursor(4, NOON + HOUR, NOON + 3 * HOUR)
 
 
 def test_the_first_attempt_is_when_the_first_request_left(
     ledger: Ledger, sending: list[ClaimedInteraction]
 ) -> None:
-    assert ledger.first_attempt() == NOON + HOUR
+    assert ledger.feedback.find_first_attempt() == NOON + HOUR
 
 
 def test_there_is_no_first_attempt_before_anything_was_sent(ledger: Ledger) -> None:
-    ledger.record([closing()], "run")
-    assert ledger.first_attempt() is None
+    ledger.extraction.record_closings([closing()], "run")
+    assert ledger.feedback.find_first_attempt() is None
 
 
 # --- unknown outcomes
@@ -152,9 +154,9 @@ def test_an_unknown_outcome_is_known_with_its_attempt_and_where_it_is_shown(
 ) -> None:
     clock.forward(minutes=1)
     for one in sending[:2]:
-        ledger.unknown(one, 500, "500")
-    ledger.record_responses([response(2)])
-    seen = [(one.interaction_id, one.attempted_at, one.shown_at) for one in ledger.unknown_outcomes()]
+        ledger.releasing.settle(one, State.UNKNOWN, 500, "500")
+    ledger.feedback.record_responses([response(2)])
+    seen = [(one.interaction_id, one.attempted_at, one.shown_at) for one in ledger.feedback.list_unknown_outcomes()]
     assert seen == [(sending[0].id, NOON + HOUR, None), (sending[1].id, NOON + HOUR, NOON + HOUR)]
 
 
@@ -162,11 +164,11 @@ def test_found_is_sent_once_and_its_holder_comes_too_late(
     ledger: Ledger, sending: list[ClaimedInteraction]
 ) -> None:
     held = sending[0]
-    ledger.unknown(held, None, "read timeout")
-    assert ledger.settle_found(held.id, NOON + HOUR, "feedback")
+    ledger.releasing.settle(held, State.UNKNOWN, None, "read timeout")
+    assert ledger.feedback.settle_found(held.id, NOON + HOUR, "feedback")
     assert last_event(ledger) == (State.UNKNOWN, State.SENT, "found in Data Return", "feedback")
-    assert not ledger.settle_found(held.id, NOON + HOUR, "feedback")
-    assert not ledger.rejected(held, 400, "late")
+    assert not ledger.feedback.settle_found(held.id, NOON + HOUR, "feedback")
+    assert not ledger.releasing.settle(held, State.REJECTED, 400, "late")
     assert ledger.counts()[State.SENT, None] == 1
 
 
@@ -175,54 +177,56 @@ def test_only_what_is_unknown_is_settled(ledger: Ledger, sending: list[ClaimedIn
     held = sending[0]
     {
         State.SENDING: lambda: None,
-        State.SENT: lambda: ledger.sent(held, 200),
-        State.REJECTED: lambda: ledger.rejected(held, 400, None),
-        State.PLANNED: lambda: ledger.not_taken(held, 429, None),
+        State.SENT: lambda: ledger.releasing.settle(held, State.SENT, 200),
+        State.REJECTED: lambda: ledger.releasing.settle(held, State.REJECTED, 400, None),
+        State.PLANNED: lambda: ledger.releasing.settle(held, State.PLANNED, 429, None),
     }[state]()
     before = ledger.history(held.interaction.conversation_id)
-    assert not ledger.settle_found(held.id, NOON, "feedback")
+    assert not ledger.feedback.settle_found(held.id, NOON, "feedback")
     assert ledger.history(held.interaction.conversation_id) == before
 
 
 def test_absent_is_planned_again_once(ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]) -> None:
-    ledger.unknown(sending[0], 500, "500")
-    absent = ledger.unknown_outcomes()
-    assert ledger.resend_absent([], "feedback") == 0
-    assert ledger.resend_absent(absent, "feedback") == 1
+    ledger.releasing.settle(sending[0], State.UNKNOWN, 500, "500")
+    absent = ledger.feedback.list_unknown_outcomes()
+    assert ledger.feedback.resend_absent([], "feedback") == 0
+    assert ledger.feedback.resend_absent(absent, "feedback") == 1
     assert last_event(ledger) == (State.UNKNOWN, State.PLANNED, "absent from Data Return", "feedback")
-    assert ledger.resend_absent(absent, "feedback") == 0
+    assert ledger.feedback.resend_absent(absent, "feedback") == 0
 
-    (again,) = ledger.claim(NOON, clock(), 1, LEASE, "run")
-    ledger.start_sending(again, LEASE)
-    ledger.unknown(again, 500, "500")
-    assert ledger.resend_absent(absent, "feedback") == 0, "another attempt than the one that was absent"
-    assert ledger.resend_absent(ledger.unknown_outcomes(), "feedback") == 0, "twice is for a person to decide"
+    (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
+    ledger.releasing.start_sending(again, LEASE)
+    ledger.releasing.settle(again, State.UNKNOWN, 500, "500")
+    assert ledger.feedback.resend_absent(absent, "feedback") == 0, "another attempt than the one that was absent"
+    assert ledger.feedback.resend_absent(ledger.feedback.list_unknown_outcomes(), "feedback") == 0, (
+        "twice is for a person to decide"
+    )
 
 
 def test_what_its_holder_had_back_before_is_still_planned_again_once(
     ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]
 ) -> None:
     clock.forward(hours=1)
-    ledger.recover("another run")
-    ledger.not_taken(sending[0], None, "never left after all")
+    ledger.releasing.recover("another run")
+    ledger.releasing.settle(sending[0], State.PLANNED, None, "never left after all")
 
-    (again,) = ledger.claim(NOON, clock(), 1, LEASE, "run")
-    ledger.start_sending(again, LEASE)
-    ledger.unknown(again, 500, "500")
-    (absent,) = (one for one in ledger.unknown_outcomes() if one.interaction_id == again.id)
-    assert ledger.resend_absent([absent], "feedback") == 1
+    (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
+    ledger.releasing.start_sending(again, LEASE)
+    ledger.releasing.settle(again, State.UNKNOWN, 500, "500")
+    (absent,) = (one for one in ledger.feedback.list_unknown_outcomes() if one.interaction_id == again.id)
+    assert ledger.feedback.resend_absent([absent], "feedback") == 1
 
 
 def test_what_was_shown_or_erased_meanwhile_is_not_planned_again(
     ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
 ) -> None:
     for one in sending[:2]:
-        ledger.unknown(one, 500, "500")
-    absent = ledger.unknown_outcomes()
-    ledger.record_responses([response(1)])
+        ledger.releasing.settle(one, State.UNKNOWN, 500, "500")
+    absent = ledger.feedback.list_unknown_outcomes()
+    ledger.feedback.record_responses([response(1)])
     with engine.begin() as connection:
         connection.execute(update(interaction).values(customer_email=None).where(interaction.c.id == sending[1].id))
-    assert ledger.resend_absent(absent, "feedback") == 0
+    assert ledger.feedback.resend_absent(absent, "feedback") == 0
     assert ledger.counts()[State.UNKNOWN, None] == 2
 
 
@@ -233,39 +237,43 @@ def test_what_is_shown_twice_and_what_is_missing_is_counted(
     ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]
 ) -> None:
     for one in sending:
-        ledger.sent(one, 200)
-    ledger.record_responses([response(1), response(1, uuid="again"), response(1, uuid="and again"), response(2)])
+        ledger.releasing.settle(one, State.SENT, 200)
+    ledger.feedback.record_responses(
+        [response(1), response(1, uuid="again"), response(1, uuid="and again"), response(2)]
+    )
     span: tuple[datetime, datetime] = (NOON, clock() + HOUR)
-    assert ledger.shown(*span) == Shown(twice=1, missing=1)
-    assert ledger.shown(NOON, clock()) == Shown(twice=1, missing=0), "sent_at lies not before that"
-    assert ledger.shown(clock() + HOUR, clock() + 2 * HOUR) == Shown(twice=0, missing=0)
+    assert ledger.feedback.compare_with_data_return(*span) == Shown(twice=1, missing=1)
+    assert ledger.feedback.compare_with_data_return(NOON, clock()) == Shown(twice=1, missing=0), (
+        "sent_at lies not before that"
+    )
+    assert ledger.feedback.compare_with_data_return(clock() + HOUR, clock() + 2 * HOUR) == Shown(twice=0, missing=0)
 
 
 def test_refusals_are_counted_beside_what_was_taken(
     ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]
 ) -> None:
-    ledger.sent(sending[0], 200)
-    ledger.sent(sending[1], 200)
-    ledger.rejected(sending[2], 400, "INVALID")
-    assert ledger.refused_and_sent(clock()) == (1, 2)
-    assert ledger.refused_and_sent(clock() + HOUR) == (0, 0)
+    ledger.releasing.settle(sending[0], State.SENT, 200)
+    ledger.releasing.settle(sending[1], State.SENT, 200)
+    ledger.releasing.settle(sending[2], State.REJECTED, 400, "INVALID")
+    assert ledger.feedback.count_refused_and_sent(clock()) == (1, 2)
+    assert ledger.feedback.count_refused_and_sent(clock() + HOUR) == (0, 0)
 
 
 def test_no_question_reads_the_whole_table(
     ledger: Ledger, engine: Engine, clock: Clock, sending: list[ClaimedInteraction]
 ) -> None:
-    ledger.record([closing(number) for number in range(10, 60)], "run")
-    ledger.unknown(sending[0], 500, "500")
-    ledger.sent(sending[1], 200)
+    ledger.extraction.record_closings([closing(number) for number in range(10, 60)], "run")
+    ledger.releasing.settle(sending[0], State.UNKNOWN, 500, "500")
+    ledger.releasing.settle(sending[1], State.SENT, 200)
     asked: list[tuple[str, Any]] = []
     listener = (engine, "before_cursor_execute", lambda *call: asked.append((call[2], call[3])))
     event.listen(*listener)
-    ledger.record_responses([response(1), response(2)], cursor=2)
-    ledger.shown(NOON, clock())
-    ledger.refused_and_sent(NOON)
-    unknown = ledger.unknown_outcomes()
-    ledger.resend_absent(unknown, "feedback")
-    ledger.settle_found(unknown[0].interaction_id, NOON, "feedback")
+    ledger.feedback.record_responses([response(1), response(2)], cursor=2)
+    ledger.feedback.compare_with_data_return(NOON, clock())
+    ledger.feedback.count_refused_and_sent(NOON)
+    unknown = ledger.feedback.list_unknown_outcomes()
+    ledger.feedback.resend_absent(unknown, "feedback")
+    ledger.feedback.settle_found(unknown[0].interaction_id, NOON, "feedback")
     event.remove(*listener)
     questions = [one for one in asked if "interaction" in one[0] and not one[0].startswith("INSERT")]
     assert len(questions) >= 7

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
+from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from tests.support.ledger import LEASE, closing
@@ -141,7 +142,7 @@ def fill(url: str) -> Filled:
 
     names = ("sent", "skipped", "nasty", "unknown", "planned", "erased", "unapproved")
     by = "scheduled__2026-03-02T12:00:00+00:00"
-    ledger.record(
+    ledger.extraction.record_closings(
         [
             one(1),
             one(2, skip=Reason.AGENT_PROFILE_NOT_APPROVED, agent_id="agent-2", agent_name="Zoe"),
@@ -161,14 +162,14 @@ def fill(url: str) -> Filled:
         ],
         by,
     )
-    ledger.mark_profiles(["agent@example.com"], ["not.approved@example.com"])
-    for claimed in ledger.claim(closed, closed + timedelta(minutes=45), 10, LEASE, by):
-        ledger.start_sending(claimed, LEASE)
+    ledger.extraction.mark_profiles(["agent@example.com"], ["not.approved@example.com"])
+    for claimed in ledger.releasing.claim(closed, closed + timedelta(minutes=45), 10, LEASE, by):
+        ledger.releasing.start_sending(claimed, LEASE)
         if claimed.interaction.conversation_id == f"{4:024x}":
-            ledger.unknown(claimed, 502, "POST /v1/requests: 502")
+            ledger.releasing.settle(claimed, State.UNKNOWN, 502, "POST /v1/requests: 502")
         else:
-            ledger.sent(claimed, 200)
-    ledger.erase_customer("customer-6", "jane (manual__x)", "ticket 1", dry_run=False)
+            ledger.releasing.settle(claimed, State.SENT, 200)
+    ledger.admin.erase_customer("customer-6", "jane (manual__x)", "ticket 1", dry_run=False)
     answer = SurveyResponse(
         uuid="u-1",
         sequence_id=1,
@@ -184,7 +185,7 @@ def fill(url: str) -> Filled:
         channel="email",
         brand="larkspur",
     )
-    ledger.record_responses([answer])
+    ledger.feedback.record_responses([answer])
     with ledger.read() as connection:
         rows = connection.exec_driver_sql("SELECT conversation_id, id FROM interaction").all()
     ids = {names[int(conversation_id, 16) - 1]: row_id for conversation_id, row_id in rows}

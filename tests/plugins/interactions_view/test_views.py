@@ -172,7 +172,7 @@ def test_a_new_ledger_without_interactions_looks_designed(ledger_url: str, get: 
 def test_deliveries_of_which_nothing_was_heard_yet_are_not_none(ledger_url: str, get: Get) -> None:
     ledger = Ledger(connect(ledger_url))
     ledger.migrate()
-    ledger.record([closing(1, closed_at=datetime.now(UTC))], "run")
+    ledger.extraction.record_closings([closing(1, closed_at=datetime.now(UTC))], "run")
     assert get("").text.count("not reported yet") == 2
 
 

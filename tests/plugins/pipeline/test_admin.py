@@ -57,7 +57,7 @@ def recent(number: int = 1, **fields: Any) -> Any:
 
 
 def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
-    ledger.record([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], "extraction")
     context = form("cancel", conversation_id=ONE, reason="ticket 12")
     assert carry_out(context, DEFAULT) == {
         "action": "cancel",
@@ -69,7 +69,7 @@ def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
 
 
 def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
-    ledger.record([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], "extraction")
     facts = done("cancel", conversation_id=f" {ONE} ")
     assert facts.pop("outcome") == "Done: 1 cancelled."
     assert facts == {"action": "cancel", "dry_run": False, "cancelled": 1}
@@ -77,16 +77,16 @@ def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
 
 
 def test_without_a_user_the_event_names_the_run(ledger: Ledger) -> None:
-    ledger.record([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], "extraction")
     carry_out(form("release_now", user=None, conversation_id=ONE, reason="ticket 12", dry_run=False), DEFAULT)
     assert last(ledger)[-1] == "manual__1"
 
 
 def test_an_unknown_outcome_is_settled_as_the_form_says(ledger: Ledger) -> None:
-    ledger.record([recent()], "extraction")
-    (one,) = ledger.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
-    ledger.start_sending(one, LEASE)
-    ledger.unknown(one, None, "read timeout")
+    ledger.extraction.record_closings([recent()], "extraction")
+    (one,) = ledger.releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
+    ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     assert done("settle_unknown", conversation_id=ONE, settle_as="cancelled")["cancelled"] == 1
     assert last(ledger)[:3] == (State.UNKNOWN, State.CANCELLED, Reason.BY_HAND)
 
@@ -94,7 +94,7 @@ def test_an_unknown_outcome_is_settled_as_the_form_says(ledger: Ledger) -> None:
 def test_an_agents_interactions_are_sent_again_within_the_expiry_of_the_settings(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.record([recent(1, skip=Reason.AGENT_PROFILE_NOT_APPROVED)], "extraction")
+    ledger.extraction.record_closings([recent(1, skip=Reason.AGENT_PROFILE_NOT_APPROVED)], "extraction")
     monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"expire_after_seconds": 60}))
     with pytest.raises(AirflowFailException, match=r"past their expiry.*Nothing has changed"):
         done("send_agent_again", agent_email="agent@example.com")
@@ -105,7 +105,7 @@ def test_an_agents_interactions_are_sent_again_within_the_expiry_of_the_settings
 
 
 def test_a_customer_is_erased_and_no_address_is_printed(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
-    ledger.record([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], "extraction")
     with caplog.at_level(logging.INFO):
         assert done("erase_customer", customer="customer1@example.com")["erased"] == 1
     assert "@" not in caplog.text
@@ -118,7 +118,7 @@ def test_a_customer_is_erased_and_no_address_is_printed(ledger: Ledger, caplog: 
 def test_a_conversations_history_is_printed_and_returned_without_personal_data(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger.record([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], "extraction")
     done("cancel", conversation_id=ONE)
     with caplog.at_level(logging.INFO):
         shown = carry_out(form("show_history", conversation_id=ONE), DEFAULT)
@@ -178,7 +178,7 @@ def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
 
 @pytest.mark.parametrize("action", ACTIONS.values(), ids=str)
 def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, action: Any) -> None:
-    ledger.record([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], "extraction")
     for missing in action.needs:
         full = {
             "conversation_id": ONE,
@@ -217,8 +217,8 @@ def test_retention_follows_the_setting_whoever_starts_it(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"personal_data_retention_days": 10}))
     long_ago = Ledger(connect(ledger_url), lambda: NOW - timedelta(days=11))
-    long_ago.record([recent(1, skip=Reason.MERGED)], "extraction")
-    ledger.record([recent(2, skip=Reason.MERGED)], "extraction")
+    long_ago.extraction.record_closings([recent(1, skip=Reason.MERGED)], "extraction")
+    ledger.extraction.record_closings([recent(2, skip=Reason.MERGED)], "extraction")
     facts = carry_out(form("apply_retention"), DEFAULT)
     assert "With it switched off: 1 erased." in facts.pop("outcome")
     assert facts == {"action": "apply_retention", "dry_run": True, "days": 10, "erased": 1}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports.overview import OVERDUE
@@ -57,14 +58,14 @@ def run(before: list[str] | None = None, clock: str = "12:15", kind: str = "sche
 
 def due(ledger: Ledger, number: int, ago: timedelta) -> None:
     delay = timedelta(hours=1)
-    ledger.record([closing(number, closed_at=NOW - ago - delay, delay=delay)], "extraction")
+    ledger.extraction.record_closings([closing(number, closed_at=NOW - ago - delay, delay=delay)], "extraction")
 
 
 def posted(ledger: Ledger, number: int) -> Any:
     """The claim of an interaction whose request has just left."""
     due(ledger, number, timedelta(days=1))
-    (one,) = ledger.claim(NOW - timedelta(days=9), NOW, 1, LEASE, "run")
-    ledger.start_sending(one, LEASE)
+    (one,) = ledger.releasing.claim(NOW - timedelta(days=9), NOW, 1, LEASE, "run")
+    ledger.releasing.start_sending(one, LEASE)
     return one
 
 
@@ -92,7 +93,7 @@ def test_what_waits_for_a_wide_window_is_not_overdue(at: Any, monkeypatch: pytes
 
 def test_what_a_dead_release_holds_is_overdue_too(at: Any) -> None:
     due(at(), 1, timedelta(hours=1))
-    at(LEASE * 2).claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
+    at(LEASE * 2).releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["overdue"]
 
@@ -102,7 +103,7 @@ def test_an_outcome_that_stays_unknown_past_the_grace_is_an_alarm(
     at: Any, told: list[str], later: timedelta, expected: list[str]
 ) -> None:
     then = at(GRACE + later)
-    then.unknown(posted(then, 1), None, "read timeout")
+    then.releasing.settle(posted(then, 1), State.UNKNOWN, None, "read timeout")
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == expected
     assert ["interaction_ledger_admin" in text for text in told] == [True] * len(expected)
@@ -110,16 +111,16 @@ def test_an_outcome_that_stays_unknown_past_the_grace_is_an_alarm(
 
 def test_what_is_sent_and_not_shown_is_an_alarm(at: Any) -> None:
     then = at(GRACE + MINUTE)
-    then.sent(posted(then, 1), 201)
+    then.releasing.settle(posted(then, 1), State.SENT, 201)
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["not_shown"]
 
 
 def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
-    at().sent(posted(at(), 1), 201)
+    at().releasing.settle(posted(at(), 1), State.SENT, 201)
     one = {"conversation_id": closing(1).conversation_id, "closed_at": NOW - timedelta(days=1, hours=1)}
     shown = [SurveyResponse(uuid=f"u{n}", sequence_id=n, requested_via="API", **one) for n in (1, 2)]
-    at().record_responses(shown)
+    at().feedback.record_responses(shown)
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["shown_twice"]
 
@@ -127,8 +128,8 @@ def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
 @pytest.mark.parametrize(("sent", "expected"), [(19, []), (18, ["refused"])])
 def test_more_than_five_per_cent_refusals_are_an_alarm(at: Any, sent: int, expected: list[str]) -> None:
     for number in range(sent):
-        at().sent(posted(at(), number), 201)
-    at().rejected(posted(at(), 99), 400, "no such channel")
+        at().releasing.settle(posted(at(), number), State.SENT, 201)
+    at().releasing.settle(posted(at(), 99), State.REJECTED, 400, "no such channel")
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == expected
 
@@ -159,10 +160,10 @@ def test_people_are_told_when_it_begins_and_once_a_day_and_the_log_each_time(
 
 def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     then = at(GRACE + LOOKED_FOR + MINUTE)
-    then.unknown(posted(then, 1), None, "read timeout")
-    then.sent(posted(then, 2), 201)
+    then.releasing.settle(posted(then, 1), State.UNKNOWN, None, "read timeout")
+    then.releasing.settle(posted(then, 2), State.SENT, 201)
     due(at(), 3, timedelta(days=1))
-    at().rejected(posted(at(), 4), 400, "customer4@example.com is unknown")
+    at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
 
     assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice"}
     assert not [text for text in told if "@" in text or "customer" in text.lower()]

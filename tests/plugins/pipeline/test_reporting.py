@@ -88,7 +88,7 @@ def test_a_run_without_anything_due_is_an_honest_zero() -> None:
 
 
 def test_the_backlog_is_what_the_ledger_holds(ledger: Ledger) -> None:
-    ledger.record([closing(1), closing(2, closed_at=datetime.now(UTC))], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, closed_at=datetime.now(UTC))], "run")
 
     backlog = report_run(context_of(), DEFAULT)["backlog"]
 

@@ -27,19 +27,19 @@ def old(tmp_path: Path) -> Iterator[Engine]:
     clock = Clock()
     ledger = Ledger(engine, clock)
     ledger.enter("interaction_ledger")
-    ledger.record([closing(number) for number in range(1, 8)], "run")
-    ledger.record([closing(8, skip=Reason.MERGED)], "run")
-    ledger.advance_watermark(NOON, LATER)
-    ledger.note_reread(NOON, LATER)
+    ledger.extraction.record_closings([closing(number) for number in range(1, 8)], "run")
+    ledger.extraction.record_closings([closing(8, skip=Reason.MERGED)], "run")
+    ledger.extraction.advance_watermark(NOON, LATER)
+    ledger.feedback.note_reread(NOON, LATER)
     ledger.set_fact("organisation", "acme")
     clock.forward(hours=2)
-    sent, refused, lost, vetoed, *held = ledger.claim(NOON, LATER, 6, LEASE, "release")
+    sent, refused, lost, vetoed, *held = ledger.releasing.claim(NOON, LATER, 6, LEASE, "release")
     for one in (sent, refused, lost):
-        ledger.start_sending(one, LEASE)
-    ledger.sent(sent, 200)
-    ledger.rejected(refused, 422, "Ein Tippfehler: ä, \\N, \t und 'so weiter'")
-    ledger.unknown(lost, None, None)
-    ledger.veto(vetoed, State.CANCELLED, Reason.REOPENED)
+        ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.settle(sent, State.SENT, 200)
+    ledger.releasing.settle(refused, State.REJECTED, 422, "Ein Tippfehler: ä, \\N, \t und 'so weiter'")
+    ledger.releasing.settle(lost, State.UNKNOWN, None, None)
+    ledger.releasing.veto(vetoed, State.CANCELLED, Reason.REOPENED)
     assert held  # their lease has long been over by the real clock
     with engine.begin() as connection:
         connection.execute(
@@ -74,8 +74,13 @@ def test_every_row_arrives_as_it_was_and_life_goes_on(
     assert everything(new) == before
     ledger = Ledger(new)
     ledger.enter("interaction_ledger")
-    assert ledger.record([closing(1), closing(9)], "run").planned == 1, "the next ids are free ones"
-    assert (ledger.recover("run").planned, ledger.history(closing(9).conversation_id)[0].actor) == (2, "run")
+    assert ledger.extraction.record_closings([closing(1), closing(9)], "run").planned == 1, (
+        "the next ids are free ones"
+    )
+    assert (ledger.releasing.recover("run").planned, ledger.history(closing(9).conversation_id)[0].actor) == (
+        2,
+        "run",
+    )
     with pytest.raises(Exception, match="begins planned or skipped"), new.begin() as connection:
         connection.execute(text("INSERT INTO interaction SELECT * FROM interaction WHERE state = 'sent'"))
     assert "9 interaction" not in capsys.readouterr().out
@@ -93,7 +98,7 @@ def test_a_ledger_that_is_not_empty_is_not_written_to(
 ) -> None:
     there = Ledger(connect(postgres_url))
     there.migrate()
-    there.record([closing(99)], "run")
+    there.extraction.record_closings([closing(99)], "run")
 
     assert main(["copy", str(old.url), postgres_url]) == 1
 
@@ -106,8 +111,8 @@ def test_a_ledger_that_is_sending_is_not_moved(
     old: Engine, postgres_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger = Ledger(old)
-    ledger.recover("run")
-    ledger.claim(NOON, LATER, 1, LEASE, "release")
+    ledger.releasing.recover("run")
+    ledger.releasing.claim(NOON, LATER, 1, LEASE, "release")
 
     assert main(["copy", str(old.url), postgres_url]) == 1
 

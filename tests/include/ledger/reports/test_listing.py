@@ -185,7 +185,7 @@ def found(ledger: Ledger, text: str) -> list[str]:
 
 
 def test_the_search_box_takes_what_people_paste(ledger: Ledger) -> None:
-    ledger.record([closing(1), closing(2, agent_email="Old@example.com"), closing(30)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, agent_email="Old@example.com"), closing(30)], "run")
     one, two, thirty = (closing(number).conversation_id for number in (1, 2, 30))
     assert found(ledger, f" {one}\n") == [one]
     assert found(ledger, f"https://acme.kustomerapp.com/app/customers/c/event/{one}?tab=x") == [one]
@@ -198,7 +198,7 @@ def test_the_search_box_takes_what_people_paste(ledger: Ledger) -> None:
 
 
 def test_what_means_something_to_a_database_is_just_text(ledger: Ledger) -> None:
-    ledger.record([closing(1), closing(2)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2)], "run")
     for text in (
         "customer_@example.com",
         "customer%",
@@ -211,7 +211,7 @@ def test_what_means_something_to_a_database_is_just_text(ledger: Ledger) -> None
 
 
 def test_a_reader_cannot_write(ledger: Ledger) -> None:
-    ledger.record([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], "run")
     with pytest.raises(Exception, match=r"read.?only"), ledger.read() as connection:
         connection.execute(interaction.update().values(detail="x"))
-    assert ledger.record([closing(2)], "run").planned == 1  # the connection writes again
+    assert ledger.extraction.record_closings([closing(2)], "run").planned == 1  # the connection writes again

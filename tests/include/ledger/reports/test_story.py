@@ -23,10 +23,10 @@ FORGOTTEN = Customer(None, None, None, erased=True)
 
 
 def send(ledger: Ledger, clock: Clock, number: int = 1) -> None:
-    for held in ledger.claim(NOON, clock(), number, LEASE, "release"):
-        ledger.start_sending(held, LEASE)
+    for held in ledger.releasing.claim(NOON, clock(), number, LEASE, "release"):
+        ledger.releasing.start_sending(held, LEASE)
         clock.forward(seconds=3)
-        ledger.sent(held, 200)
+        ledger.releasing.settle(held, State.SENT, 200)
 
 
 def lines(ledger: Ledger) -> list[Line]:
@@ -35,15 +35,15 @@ def lines(ledger: Ledger) -> list[Line]:
 
 
 def test_a_story_has_all_closings_with_their_steps_and_answers(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1)], "extraction 1")
+    ledger.extraction.record_closings([closing(1)], "extraction 1")
     clock.forward(hours=1)
     send(ledger, clock)
-    ledger.record([closing(1, closed_at=NOON + 2 * HOUR), closing(2)], "extraction 2")
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + 2 * HOUR), closing(2)], "extraction 2")
     answer = SurveyResponse(
         uuid="u1", sequence_id=5, conversation_id=closing(1).conversation_id, closed_at=NOON, rating=4,
         response_received_at=NOON + 3 * HOUR, delivery_status="Sent", channel="email", comment="Fine",
     )  # fmt: skip
-    ledger.record_responses([answer])
+    ledger.feedback.record_responses([answer])
     first, *_ = lines(ledger)
     with ledger.read() as connection:
         told = story(connection, first.id)
@@ -67,21 +67,21 @@ def test_a_story_has_all_closings_with_their_steps_and_answers(ledger: Ledger, c
 
 
 def test_erased_is_told_apart_from_never_known(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(1), closing(2, skip=Reason.NO_CUSTOMER_EMAIL), closing(3)], "run")
-    ledger.erase_customer("customer-1", "Ann", "asked", dry_run=False)
+    ledger.extraction.record_closings([closing(1), closing(2, skip=Reason.NO_CUSTOMER_EMAIL), closing(3)], "run")
+    ledger.admin.erase_customer("customer-1", "Ann", "asked", dry_run=False)
     one, two, three = lines(ledger)
     assert one.customer == FORGOTTEN
     assert (one.state, one.reason, one.agent.erased) == (State.CANCELLED, Reason.ERASED, False)
     assert not two.customer.erased
     assert not three.customer.erased
-    ledger.erase_customer("customer-2", "Ann", "asked", dry_run=False)
+    ledger.admin.erase_customer("customer-2", "Ann", "asked", dry_run=False)
     assert lines(ledger)[1].customer == FORGOTTEN
 
 
 def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock: Clock) -> None:
     unassigned = closing(2, skip=Reason.NO_AGENT_ASSIGNED)
     nobody = replace(unassigned, agent_id=None, agent_email=None, agent_name=None)
-    ledger.record([closing(1), nobody], "run")
+    ledger.extraction.record_closings([closing(1), nobody], "run")
     clock.forward(hours=1)
     send(ledger, clock)
     assert lines(ledger)[1].agent == Agent(None, None, None)
@@ -89,13 +89,13 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
         uuid="u1", sequence_id=5, conversation_id=closing(1).conversation_id, closed_at=NOON, rating=4,
         response_received_at=NOON + 3 * HOUR, delivery_status="Sent",
     )  # fmt: skip
-    ledger.record_responses([answer])
+    ledger.feedback.record_responses([answer])
     with ledger.read() as connection:
         (agent,) = agents.known(connection)
         assert [agent for agent, _ in responses.averages_by_agent(connection, NOON, NOON + 9 * HOUR)] == [agent]
         assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 1
     clock.forward(hours=24 * 31)
-    ledger.retain(timedelta(days=30), "clock", "retention")
+    ledger.admin.retain(timedelta(days=30), "clock", "retention")
     one, two = lines(ledger)
     assert one.agent == Agent(None, None, None, erased=True)
     assert two.agent == Agent(None, None, None)
@@ -113,24 +113,24 @@ def test_a_profile_is_what_was_heard_last(ledger: Ledger, clock: Clock) -> None:
             assert agents.one(connection, report.agent.id or "", NOON, NOON + 9 * HOUR) == report
         return report.profile
 
-    ledger.record([closing(1), closing(2, closed_at=NOON + HOUR)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, closed_at=NOON + HOUR)], "run")
     assert profile() is Profile.UNKNOWN
-    ledger.mark_profiles([], ["agent@example.com"])
+    ledger.extraction.mark_profiles([], ["agent@example.com"])
     assert profile() is Profile.NOT_APPROVED
     clock.forward(hours=2)
-    ledger.mark_profiles(["agent@example.com"], [])
+    ledger.extraction.mark_profiles(["agent@example.com"], [])
     send(ledger, clock, 2)
     assert profile() is Profile.APPROVED
 
 
 def test_alarms_tell_of_the_unknown_the_overdue_and_the_refused(ledger: Ledger, clock: Clock) -> None:
-    ledger.record([closing(number) for number in range(4)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(4)], "run")
     clock.forward(hours=1)
-    first, second = ledger.claim(NOON, clock(), 2, LEASE, "release")
-    ledger.start_sending(first, LEASE)
-    ledger.unknown(first, None, "read timeout")
-    ledger.start_sending(second, LEASE)
-    ledger.rejected(second, 400, "refused")
+    first, second = ledger.releasing.claim(NOON, clock(), 2, LEASE, "release")
+    ledger.releasing.start_sending(first, LEASE)
+    ledger.releasing.settle(first, State.UNKNOWN, None, "read timeout")
+    ledger.releasing.start_sending(second, LEASE)
+    ledger.releasing.settle(second, State.REJECTED, 400, "refused")
     since = clock()
     with ledger.read() as connection:
         quiet = overview.alarms(connection, since + timedelta(minutes=10))

@@ -1,0 +1,154 @@
+"""The end of personal data: of one customer on request, of everybody after the retention."""
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, null, or_, select, update
+
+from include.interactions.reasons import Reason
+from include.interactions.states import State
+from include.ledger.batches import BATCH, batches
+from include.ledger.by_hand import ActRefusedError, ByHandStore, move, spellings
+from include.ledger.schema import interaction, interaction_event, state_is, survey_response
+from include.ledger.transition import note
+
+_OF_CUSTOMER = ("customer_id", "customer_name", "customer_email", "tags")
+_OF_ANYBODY = (*_OF_CUSTOMER, "agent_id", "agent_email", "agent_name")
+_FINAL = state_is(State.SENT, State.REJECTED, State.CANCELLED, State.SKIPPED)
+_HELD = (State.CLAIMED, State.SENDING)
+
+
+class ErasingStore(ByHandStore):
+    """Takes personal data out of the ledger; states and times stay."""
+
+    def erase_customer(self, customer: str, by: str, why: str, *, dry_run: bool) -> dict[str, int]:
+        """Erase everything that the ledger holds of a customer, by id or e-mail address.
+
+        By address: everything of the customers who ever had it. What is planned is cancelled; the history of all
+        else gets a note. The words of their earlier events go too.
+        """
+        with self._by_hand(dry_run) as connection:
+            rows = _lock_customer(connection, customer)
+            now, ids = self._now(), [row.id for row in rows]
+            _drop_words(connection, ids)
+            planned = [row.id for row in rows if row.state == State.PLANNED]
+            move(connection, now, planned, (State.PLANNED, State.CANCELLED), Reason.ERASED, why, by)
+            _lock_out_holders(connection, [row.id for row in rows if row.state == State.UNKNOWN])
+            comments = sum(_blank(connection, some, _OF_CUSTOMER) for some in batches(ids))
+            _note_erasure(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
+        return {"erased": len(rows), "cancelled": len(planned), "comments": comments}
+
+    def retain(self, retention: timedelta, by: str, why: str, *, dry_run: bool = False) -> int:
+        """Erase the personal data of final interactions that have not moved for so long; returns of how many.
+
+        One transaction for each thousand, so that releases hardly wait.
+        """
+        with self._by_hand(dry_run) as connection:
+            _drop_late_comments(connection)
+        before, erased, last = self._now() - retention, 0, 0
+        while True:
+            with self._by_hand(dry_run) as connection:
+                rows = _lock_retained(connection, before, last)
+                if not rows:
+                    return erased
+                _blank(connection, [row.id for row in rows], _OF_ANYBODY)
+                _note_erasure(connection, self._now(), rows, why, by)
+            erased, last = erased + len(rows), rows[-1].id
+
+
+def _lock_customer(connection: Connection, customer: str) -> Sequence[Any]:
+    rows = connection.execute(
+        select(interaction.c.id, interaction.c.state)
+        .where(_is_customer(connection, customer))
+        .order_by(interaction.c.id)
+        .with_for_update(key_share=True)  # no deadlock with who adds a survey response meanwhile
+    ).all()
+    if not rows:
+        raise ActRefusedError("The ledger holds nothing of this customer: check the id or the address.")
+    if held := sum(row.state in _HELD for row in rows):
+        raise ActRefusedError(
+            f"{held} interactions of this customer are being sent at this moment. Try again in ten minutes."
+        )
+    return rows
+
+
+def _lock_retained(connection: Connection, before: datetime, after_id: int) -> Sequence[Any]:
+    """Lock up to `BATCH` final interactions with personal data that have not moved since `before`, by row id.
+
+    Rows that somebody holds at this moment are left for the next day.
+    """
+    return connection.execute(
+        select(interaction.c.id, interaction.c.state)
+        .where(
+            interaction.c.id > after_id,
+            _FINAL,
+            interaction.c.updated_at < before,
+            or_(*(interaction.c[name].is_not(None) for name in _OF_ANYBODY)),
+        )
+        .order_by(interaction.c.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+
+
+def _drop_words(connection: Connection, ids: Sequence[int]) -> None:
+    for some in batches(ids):
+        connection.execute(
+            update(interaction_event).where(interaction_event.c.interaction_id.in_(some)).values(detail=None)
+        )
+        connection.execute(update(interaction).where(interaction.c.id.in_(some)).values(detail=None))
+
+
+def _lock_out_holders(connection: Connection, unknown: Sequence[int]) -> None:
+    """Take the token from the holder of an unknown interaction.
+
+    The holder may come back to plan it again, which takes an address.
+    """
+    for some in batches(unknown):
+        fresh = secrets.token_hex(16)
+        connection.execute(update(interaction).where(interaction.c.id.in_(some)).values(token=fresh))
+
+
+def _drop_late_comments(connection: Connection) -> int:
+    """Drop the comments of erased interactions: one may be recorded in the very moment of the erasure."""
+    erased = select(interaction.c.id).where(
+        interaction.c.id == survey_response.c.interaction_id, interaction.c.customer_email.is_(None)
+    )
+    dropped = connection.execute(
+        update(survey_response)
+        .where(survey_response.c.comment.is_not(None), erased.exists())
+        .values(comment=None)
+        .returning(survey_response.c.uuid)
+    )
+    return len(dropped.all())
+
+
+def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
+    """Note in the history that personal data went, for rows that no step moved."""
+    for state in {row.state for row in rows}:
+        ids = [row.id for row in rows if row.state == state]
+        note(connection, now, ids, state, Reason.ERASED, why, by)
+
+
+def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> int:
+    """Erase these columns and the customer's own words; returns how many comments went.
+
+    `updated_at` stays: it says when the interaction last moved.
+    """
+    connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(dict.fromkeys(columns, null())))
+    comments = connection.execute(
+        update(survey_response)
+        .where(survey_response.c.interaction_id.in_(ids), survey_response.c.comment.is_not(None))
+        .values(comment=None)
+        .returning(survey_response.c.uuid)
+    )
+    return len(comments.all())
+
+
+def _is_customer(connection: Connection, customer: str) -> ColumnElement[bool]:
+    if "@" not in customer:
+        return interaction.c.customer_id == customer.strip()
+    had_it = interaction.c.customer_email.in_(spellings(connection, interaction.c.customer_email, customer))
+    return or_(had_it, interaction.c.customer_id.in_(select(interaction.c.customer_id).where(had_it)))

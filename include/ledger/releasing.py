@@ -1,0 +1,256 @@
+"""What a release does to its interactions: claim, the commit before the request, outcome; and what it left behind.
+
+Each step is one conditional statement: only the holder of the claim's token moves the row, once.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, Update, bindparam, case, literal_column, null, select, tuple_, update
+
+from include.interactions.interaction import ClaimedInteraction, Interaction
+from include.interactions.reasons import Reason
+from include.interactions.states import State
+from include.ledger.batches import batches
+from include.ledger.engine import without_waiting_for_the_disk
+from include.ledger.schema import has_later_closing, interaction, state_is
+from include.ledger.store import Store
+from include.ledger.transition import Transition
+
+LEASE_OVER = "lease over"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How many interactions a dead or stuck release had left behind."""
+
+    planned: int
+    """Nothing of them had been sent: they wait again."""
+    unknown: int
+    """Their request may have been taken."""
+
+
+class ReleasingStore(Store):
+    """Hands interactions to one release and writes what becomes of them."""
+
+    def list_due_times(self, before: datetime, limit: int | None = None) -> list[datetime]:
+        """List the due times of the planned interactions due before that instant, oldest first."""
+        due_times = (
+            select(interaction.c.due_at)
+            .where(state_is(State.PLANNED), interaction.c.due_at < before)
+            .order_by(interaction.c.due_at)
+            .limit(limit)
+        )
+        with self._reader.begin() as connection:
+            return list(connection.execute(due_times).scalars())
+
+    def recover(self, by: str) -> Recovered:
+        """Take back what is held past its lease: claimed → planned, sending → unknown.
+
+        The holder of an unknown one may still come back with the outcome.
+        """
+        with self._engine.begin() as connection:
+            planned, unknown = (
+                len(step.apply(connection, self._now(), {}, detail=LEASE_OVER, by=by)) for step in _RECOVER
+            )
+        return Recovered(planned, unknown)
+
+    def claim(
+        self, due_from: datetime, due_until: datetime, limit: int, lease: timedelta, by: str
+    ) -> list[ClaimedInteraction]:
+        """Hold up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
+
+        Returns an empty list if other processes hold all due interactions. One whose conversation has a later
+        closing is cancelled instead. Rows that another process is claiming at this moment are passed over. A claim
+        that a crash of the database undoes is no harm: what follows it, `sending`, is refused then, and whoever
+        waits for that to be on the disk waits for the claim before it, too.
+        """
+        now, token = self._now(), secrets.token_hex(16)
+        values = {
+            "due_from": due_from,
+            "due_until": min(due_until, now),
+            "new_token": token,
+            "new_lease": now + lease,
+        }
+        claimed: list[ClaimedInteraction] = []
+        with self._engine.begin() as connection:
+            without_waiting_for_the_disk(connection)
+            while len(claimed) < limit:
+                moved = CLAIM.apply(connection, now, {**values, "most": limit - len(claimed)}, by=by)
+                held = [_claimed(row, token) for row in moved if row.state == State.CLAIMED]
+                claimed += held
+                if len(held) == len(moved):  # else cancelled ones had taken places of the limit: look for more
+                    break
+        return sorted(claimed, key=lambda held: (held.interaction.due_at, held.id))
+
+    def start_sending(self, claimed: ClaimedInteraction, lease: timedelta) -> datetime | None:
+        """Claimed → sending, committed when this returns; the request must leave before the returned instant.
+
+        None: the claim was lost (lease over, or taken back), send nothing.
+        """
+        now = self._now()
+        with self._stepper.begin() as connection:
+            started = START.apply(connection, now, {**_key(claimed), "until": now + lease})
+        return started[0].lease_until if started else None
+
+    def settle(
+        self,
+        claimed: ClaimedInteraction,
+        outcome: State,
+        http_status: int | None = None,
+        detail: str | None = None,
+    ) -> bool:
+        """Write the outcome of the request: sent, rejected, unknown, or planned (it was not taken).
+
+        The row is `sending`, or `unknown` when the lease was over before the holder came back; an unknown one keeps
+        its token for that. On PostgreSQL each of the two is a transaction of its own.
+        Returns False if somebody else has settled it; then nothing is changed.
+        """
+        now = self._now()
+        values = {**_key(claimed), "status": http_status, "words": detail}
+        if outcome is State.SENT:
+            values["sent"] = now
+        with self._stepper.begin() as connection:
+            for before in (State.SENDING, State.UNKNOWN):  # a row goes from the first to the second, never back
+                if before is outcome:
+                    return connection.execute(_STILL_UNKNOWN, {**values, "at": now}).scalar() is not None
+                if SETTLE[before, outcome].apply(connection, now, values, detail=detail):
+                    return True
+        return False
+
+    def veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
+        """Claimed → cancelled or skipped; False if the claim was lost."""
+        values = {**_key(claimed), "why": reason, "words": detail}
+        with self._stepper.begin() as connection:
+            return bool(_VETO[state].apply(connection, self._now(), values, detail=detail))
+
+    def give_back(self, claimed: Sequence[ClaimedInteraction], detail: str | None = None) -> int:
+        """Claimed → planned, for those that are still held; returns how many were."""
+        given = 0
+        with self._engine.begin() as connection:
+            for held in batches([(held.id, held.token) for held in claimed]):
+                values = {"held": held, "words": detail}
+                given += len(_GIVE_BACK.apply(connection, self._now(), values, detail=detail))
+        return given
+
+
+def _claimed(row: Row[Any], token: str) -> ClaimedInteraction:
+    columns = row._mapping
+    return ClaimedInteraction(
+        row.id, token, Interaction(**{name: columns[name] for name in _OF_INTERACTION}), row.attempts
+    )
+
+
+def _claiming() -> Transition:
+    # The locking CTE is worked out once; as a plain subquery PostgreSQL may repeat it and claim too many.
+    candidate = (
+        select(interaction.c.id, has_later_closing().label("superseded"))
+        .where(
+            state_is(State.PLANNED),
+            interaction.c.due_at >= bindparam("due_from"),
+            interaction.c.due_at <= bindparam("due_until"),
+        )
+        .order_by(interaction.c.due_at, interaction.c.id)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True, of=interaction)
+        .cte("candidate")
+    )
+
+    def unless_superseded(value: Any) -> Any:
+        return case((candidate.c.superseded, null()), else_=value)
+
+    change = (
+        update(interaction)
+        .where(interaction.c.id == candidate.c.id)
+        .values(
+            state=case((candidate.c.superseded, literal_column("'cancelled'")), else_=literal_column("'claimed'")),
+            reason=case((candidate.c.superseded, literal_column("'superseded'"))),
+            token=unless_superseded(bindparam("new_token", type_=interaction.c.token.type)),
+            lease_until=unless_superseded(bindparam("new_lease", type_=interaction.c.lease_until.type)),
+        )
+    )
+    return Transition(State.PLANNED, change, also=[interaction.c[name] for name in ("attempts", *_OF_INTERACTION)])
+
+
+def _recovering(before: State, after: State) -> Transition:
+    over = (
+        select(interaction.c.id)
+        .where(state_is(before), interaction.c.lease_until <= bindparam("at"))
+        .with_for_update(skip_locked=True)  # whoever locks such a row is just moving it
+        .cte("over")
+    )
+    change = (
+        update(interaction)
+        .where(interaction.c.id.in_(select(over.c.id)))
+        .values(state=after, lease_until=null(), detail=LEASE_OVER)
+    )
+    if after is State.PLANNED:
+        change = change.values(token=null())
+    return Transition(before, change)
+
+
+def _key(claimed: ClaimedInteraction) -> dict[str, Any]:
+    return {"row": claimed.id, "held": claimed.token}
+
+
+def _update() -> Update:
+    return update(interaction).where(interaction.c.id == bindparam("row"), interaction.c.token == bindparam("held"))
+
+
+def _settling(before: State, outcome: State) -> Transition:
+    values: dict[str, Any] = {"http_status": bindparam("status"), "detail": bindparam("words")}
+    values |= {"state": outcome, "lease_until": null()}
+    if outcome is not State.UNKNOWN:
+        values["token"] = null()
+    if outcome is State.SENT:
+        values["sent_at"] = bindparam("sent")
+    return Transition(before, _update().values(values))
+
+
+_OF_INTERACTION = [field.name for field in fields(Interaction) if field.name != "skip"]
+CLAIM = _claiming()
+_RECOVER = (_recovering(State.CLAIMED, State.PLANNED), _recovering(State.SENDING, State.UNKNOWN))
+_GIVE_BACK = Transition(
+    State.CLAIMED,
+    update(interaction)
+    .where(tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True)))
+    .values(state=State.PLANNED, token=null(), lease_until=null(), detail=bindparam("words")),
+)
+START = Transition(
+    State.CLAIMED,
+    _update()
+    .where(interaction.c.lease_until > bindparam("at"))
+    .values(
+        state=State.SENDING,
+        lease_until=bindparam("until"),
+        attempts=interaction.c.attempts + 1,
+        # of an earlier attempt; its event keeps the words
+        http_status=null(),
+        detail=null(),
+    ),
+    also=[interaction.c.lease_until],
+)
+SETTLE = {
+    (before, outcome): _settling(before, outcome)
+    for before in (State.SENDING, State.UNKNOWN)
+    for outcome in (State.SENT, State.REJECTED, State.UNKNOWN, State.PLANNED)
+    if before is not outcome
+}
+_STILL_UNKNOWN = (
+    _update()
+    .where(state_is(State.UNKNOWN))
+    .values(http_status=bindparam("status"), detail=bindparam("words"), updated_at=bindparam("at"))
+    .returning(interaction.c.id)
+)
+_VETO = {
+    state: Transition(
+        State.CLAIMED,
+        _update().values(
+            state=state, reason=bindparam("why"), detail=bindparam("words"), token=null(), lease_until=null()
+        ),
+    )
+    for state in (State.CANCELLED, State.SKIPPED)
+}
