@@ -24,7 +24,7 @@ def pipeline(organisation: Organisation) -> None:
     @dag(
         dag_id=organisation.dag_id,
         dag_display_name=organisation.own("Kustomer → Stella Connect", " · "),
-        description="Sends one interaction to Stella Connect for each conversation that an agent closed in Kustomer.",
+        description="Sends an interaction to Stella Connect for each conversation that an agent closed.",
         schedule=CronDataIntervalTimetable(organisation.schedule, timezone="UTC"),
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
         catchup=False,  # the next run reads missed hours, from the ledger's watermark
@@ -41,7 +41,8 @@ def pipeline(organisation: Organisation) -> None:
         doc_md="""
 ### Closed conversations become surveys
 
-1. **extract_closed_conversations** reads the conversations closed in Kustomer and records them in the interaction ledger.
+1. **extract_closed_conversations** reads the conversations closed in Kustomer and records them in the interaction
+   ledger.
 2. **check_agent_profiles** warns about agents without an approved Stella Connect profile.
 3. **plan_release_windows** groups the interactions that fall due before the next run.
 4. **release_window**: *wait_until_due* waits, then *release_interactions* checks each conversation again and sends

@@ -35,21 +35,22 @@ def feedback(organisation: Organisation) -> None:
         doc_md="""
 ### What became of the surveys
 
-**record_survey_responses** reads Stella Connect's Data Return from where the last run stopped. If nothing is new, this
-takes one call. The ledger then holds for each interaction: delivery status, times of survey and answer, rating, comment
-and reward. Once a day the task reads the last three days again, for late answers.
+**record_survey_responses** reads Stella Connect's Data Return from where the last run stopped. If nothing is new,
+this takes one call. The ledger then holds for each interaction: delivery status, times of survey and answer,
+rating, comment and reward. Once a day the task reads the last three days again, for late answers.
 
-An interaction with an **unknown** outcome becomes *sent* when Stella Connect shows it. If it does not within 6 hours,
-the setting `on_absent` decides: `ask` leaves it to a person (DAG `interaction_ledger_admin`), `resend` plans it again
-once.
+An interaction with an **unknown** outcome becomes *sent* when Stella Connect shows it. If it does not within 6
+hours, the setting `on_absent` decides: `ask` leaves it to a person (DAG `interaction_ledger_admin`), `resend`
+plans it again once.
 
 **retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
 the first run of each day (UTC).
 
-**raise_alarms** reads only the ledger, so it also works while Stella Connect is silent or the pipeline stands still. It
-looks for overdue interactions, unknown outcomes past their grace, interactions that Stella Connect does not show or
-shows twice, and more than 5 % refusals. Each alarm is an ERROR line that begins with ALARM and says what to do, a
-metric, and a message if the connection `stella_connect_alarms` names a webhook. An alarm does not fail the run.
+**raise_alarms** reads only the ledger, so it also works while Stella Connect is silent or the pipeline stands
+still. It looks for overdue interactions, unknown outcomes past their grace, interactions that Stella Connect does
+not show or shows twice, and more than 5 % refusals. Each alarm is an ERROR line that begins with ALARM and says
+what to do, a metric, and a message if the connection `stella_connect_alarms` names a webhook. An alarm does not
+fail the run.
 
 Releases never wait for this DAG.
 """,

@@ -39,7 +39,10 @@ def page(state: State) -> str:
     )
     company = escape(state.organisation.name)
     latest = state.received[-SHOWN:][::-1]
-    rows = "".join(_row(one) for one in latest) or '<tr><td colspan="7">No requests yet. They appear when a run releases interactions.</td></tr>'
+    rows = (
+        "".join(_row(one) for one in latest)
+        or '<tr><td colspan="7">No requests yet. They appear with the first release.</td></tr>'
+    )
     heads = "".join(
         f'<th scope="col">{name}</th>'
         for name in ("Received (UTC)", "Interaction", "Customer", "Employee", "Channel", "Delivery", "Tags")

@@ -1,4 +1,4 @@
-"""What may be repeated of a vendor's error body: a code and a short text without personal data."""
+"""Take a code and a short text without personal data from a vendor's error body."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-_LONGEST_TEXT = 160
+_MAX_TEXT_CHARACTERS = 160
 MAX_SEARCHED_CHARACTERS = 1000
-"""Vendor text beyond this is dropped before any regular expression sees it: their cost must not grow with it."""
+"""Vendor text beyond this is cut before any regular expression reads it, so that its cost stays bounded."""
 _CODE = re.compile(r"[\w.\-]{1,60}")
-# The lookbehind starts a match only where a run of characters starts, so that each run is read once.
+# The lookbehind lets a match start only where a run of characters starts, so that each run is read once.
 _EMAIL = re.compile(r"(?<![^\s@<>\"'(),;:])[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
-# Vendors quote the offending value; inside words an apostrophe is no quotation mark.
+# Vendors quote the wrong value. An apostrophe inside a word is not a quotation mark.
 _QUOTED = re.compile(r"(?<!\w)(?:\"[^\"]*\"|'[^']*'|“[^”]*”|‘[^’]*’|`[^`]*`)(?!\w)")
-# The same, and a quotation that a cut has left open.
+# The same, also for a quotation whose end was cut off.
 _QUOTED_OR_OPEN = re.compile(
     r"(?<!\w)(?:\"[^\"]*(?:\"|$)|'[^']*(?:'|$)|“[^”]*(?:”|$)|‘[^’]*(?:’|$)|`[^`]*(?:`|$))(?!\w)"
 )
 
 
 def complaint(body: bytes, private: Iterable[str] = ()) -> tuple[str | None, str | None]:
-    """Code and text of an error body, each None if it has none.
+    """Return code and text of an error body, each None if the body has none.
 
-    Kustomer documents two shapes (fact sheet, section 6); Stella Connect documents none (section 2.3), so
-    the usual ones are tried. Anything that is not JSON (a proxy's HTML page) yields nothing.
+    Kustomer documents two shapes (fact sheet, section 6). Stella Connect documents none (section 2.3), so the usual
+    ones are tried. A body that is not JSON, such as a proxy's HTML page, gives neither.
 
     Args:
         body: the answer's body.
-        private: values that must not come back in the text, such as the customer's name just sent.
+        private: values to remove from the text, such as the customer's name in the request.
     """
     try:
         parsed = json.loads(body)
-    except (ValueError, RecursionError):  # not JSON, not text, or nested without end
+    except (ValueError, RecursionError):  # not JSON, not text, or nested too deeply
         return None, None
     fault: Any = parsed
     if isinstance(parsed, dict):
@@ -53,7 +53,7 @@ def complaint(body: bytes, private: Iterable[str] = ()) -> tuple[str | None, str
 
 
 def without_personal_data(text: str, private: Iterable[str] = ()) -> str:
-    """One short line of `text` without e-mail addresses, quoted values and the `private` values.
+    """Return one short line of `text` without e-mail addresses, quoted values and the `private` values.
 
     >>> without_personal_data('Employee jo@example.com not found for "Ann Lee"')
     'Employee […] not found for […]'
@@ -65,13 +65,13 @@ def without_personal_data(text: str, private: Iterable[str] = ()) -> str:
     for word in sorted(words, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", "[…]", text, flags=re.IGNORECASE)
     text = quoted.sub("[…]", _EMAIL.sub("[…]", text))
-    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    return text if len(text) <= _MAX_TEXT_CHARACTERS else text[: _MAX_TEXT_CHARACTERS - 1] + "…"
 
 
 def _cut(text: str) -> tuple[str, re.Pattern[str]]:
-    """The text on one line, cut to `MAX_SEARCHED_CHARACTERS`, and what finds the quotations in it.
+    """Return the text on one line, cut to `MAX_SEARCHED_CHARACTERS`, and the pattern for its quotations.
 
-    The cut drops the word that it would divide: half an address or half a name would not be recognised.
+    The cut drops the word that it would divide, because half an address or half a name would not be recognised.
     """
     line = " ".join(text[: MAX_SEARCHED_CHARACTERS + 1].split())
     if len(text) <= MAX_SEARCHED_CHARACTERS:

@@ -1,16 +1,18 @@
-"""Reads an Airflow connection by the HTTP provider's conventions.
+"""Read an Airflow connection by the conventions of the HTTP provider.
 
-What a connection means to `HttpHook` (apache-airflow-providers-http 6.3.0) it means here:
+As in `HttpHook` (apache-airflow-providers-http 6.3.0):
 
 - `host` with or without scheme, `schema` as the scheme if the host has none, `port`;
 - extras `verify` (or `verify_ssl`): true, false or a CA bundle's path; `cert`: path, or [certificate, key];
   `proxies` (or `proxy`): {scheme: URL}, or one URL for all; `timeout`: seconds, or [connect, read];
   `trust_env`: whether HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE and the like count (default: yes).
 
-Different, on purpose: the scheme defaults to https (http for a loopback host); plain http to any other host is
-refused; a loopback host is never reached through a proxy, or plain http would leave the machine after all;
-redirects are never followed, so `allow_redirects` and `max_redirects` have no meaning; `stream`,
-`check_response` and `srv_lookup` are not read; `login` is not used; unknown extras never become headers.
+Different on purpose:
+
+- The scheme defaults to https, or to http for a loopback host. Plain http to any other host is refused.
+- A loopback host is never reached through a proxy; otherwise plain http would leave the machine.
+- Redirects are never followed, so `allow_redirects` and `max_redirects` have no effect.
+- `stream`, `check_response`, `srv_lookup` and `login` are not used. Unknown extras never become headers.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class HttpSettings:
     """How to reach one vendor.
 
     Attributes:
-        base_url: scheme, host and perhaps a port; never a path, for every call brings its own.
+        base_url: scheme, host and optional port; never a path, because each call has its own.
         key: the API key.
         extra: the connection's extra.
         timeout: seconds to connect, and between two reads.
@@ -56,10 +58,10 @@ class HttpSettings:
 def read_settings(
     connection: Connection, *, default_host: str, required_extras: tuple[str, ...] = ()
 ) -> HttpSettings:
-    """Settings of `connection`.
+    """Return the settings of `connection`.
 
     Raises:
-        ConfigurationError: naming the connection, the key and the fix; all missing keys in one message.
+        ConfigurationError: names the connection, the key and the cure; all missing keys in one message.
     """
     extra = _extra(connection)
     missing = [] if (connection.password or "").strip() else ["password (the API key)"]
@@ -81,7 +83,7 @@ def read_settings(
 
 
 def fault(connection_id: str, problem: str) -> ConfigurationError:
-    """The one wording for a connection that cannot be used."""
+    """Return the error for a connection that cannot be used."""
     return ConfigurationError(
         f"Connection {connection_id!r} {problem}. Set it under Admin > Connections or in "
         f"AIRFLOW_CONN_{connection_id.upper()}."
@@ -89,19 +91,19 @@ def fault(connection_id: str, problem: str) -> ConfigurationError:
 
 
 def secret(connection_id: str, name: str, value: str) -> str:
-    """`value` without surrounding whitespace, hidden from logs.
+    """Return `value` without surrounding whitespace, and mask it in logs.
 
-    A pasted line break is the usual accident, and `requests` would print the whole header in its complaint.
+    People often paste a line break too, and the error of `requests` would print the whole header.
     """
     value = value.strip()
     mask_secret(value)
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise fault(connection_id, f"has a {name} with spaces or characters that no key has")
+        raise fault(connection_id, f"has a {name} with spaces or characters that a key cannot have")
     return value
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` can only mean this machine."""
+    """Tell whether `host` can only mean this machine."""
     if host == "localhost":
         return True
     try:
@@ -111,7 +113,7 @@ def is_loopback(host: str) -> bool:
 
 
 def checked_url(connection_id: str, name: str, url: str) -> str:
-    """`url` without trailing slash, if it is https (or http to loopback) and names a host and nothing else.
+    """Return `url` without trailing slash if it is https (or http to loopback) and names only a host.
 
     A path that belongs to our calls, such as `/v1`, would turn every read by id into "not found".
 
@@ -119,28 +121,28 @@ def checked_url(connection_id: str, name: str, url: str) -> str:
         ConfigurationError: otherwise; the message names the connection, the key in it and the cure.
     """
     if not (url.isascii() and url.isprintable()) or " " in url:
-        raise fault(connection_id, f"has spaces or characters that no address has in {name}; type it anew")
+        raise fault(connection_id, f"has spaces or characters in {name} that an address cannot have; type it again")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # a port that is none raises as well
+        host, _ = parts.hostname, parts.port  # an invalid port raises too
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
         raise fault(connection_id, f"has no usable address in {name}; it looks like https://example.com")
     if parts.username is not None:
-        raise fault(connection_id, f"has more than an address in {name}: no user or password there")
+        raise fault(connection_id, f"has a user or password in {name}; remove it")
     for what, found in (("path", parts.path.rstrip("/")), ("query", parts.query), ("fragment", parts.fragment)):
         if found:
             shown = f" ({found:.40})" if what == "path" else ""  # a query may hold a key
             raise fault(
                 connection_id,
-                f"has a {what}{shown} behind the host in {name}; write only {parts.scheme}://{parts.netloc} there",
+                f"has a {what}{shown} after the host in {name}; write only {parts.scheme}://{parts.netloc} there",
             )
     if parts.scheme == "http" and not is_loopback(host):
         raise fault(
             connection_id,
             f"uses plain http:// to {host} in {name}, which would show the key to the network; use https:// "
-            "(http:// is for loopback hosts only)",
+            "(http:// is only for loopback hosts)",
         )
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -173,7 +175,7 @@ def _base_url(connection: Connection, default_host: str) -> str:
 
 
 def _flag(value: object, *, default: bool) -> bool:
-    # The URI form of a connection has only text.
+    # The URI form of a connection only has text.
     if value is None or value == "":
         return default
     return str(value).strip().lower() not in ("false", "0", "no", "off")

@@ -1,4 +1,4 @@
-"""Keeps calls below a vendor's documented limit before the vendor has to say 429."""
+"""Keep calls below a vendor's documented limit, so that the vendor need not answer 429."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from plugins.vendor_api.waiting import pause
 
 
 class Throttle:
-    """Spaces calls evenly: never two closer together than 60 / `per_minute` seconds.
+    """Spaces calls evenly: two calls are at least 60 / `per_minute` seconds apart.
 
-    Even spacing rather than a bucket: whatever minute the vendor counts by, no minute holds more than the
-    limit, and other users of the same budget never meet a burst. The first call is not delayed. One throttle
-    knows only its own process; that suffices because one task at a time uses it at full rate.
+    With even spacing no minute holds more than the limit, however the vendor counts minutes, and other users of the
+    same budget meet no burst. The first call is not delayed. A throttle knows only its own process. That is enough,
+    because one task at a time uses it at full rate.
 
     Args:
         per_minute: calls per minute; 0 means no limit.
-        clock: monotonic seconds.
+        clock: returns monotonic seconds.
         sleep: waits the given seconds.
     """
 
@@ -36,7 +36,7 @@ class Throttle:
         self._next = float("-inf")
 
     def wait(self) -> None:
-        """Return when the next call may be made. Threads queue up, each with its own place."""
+        """Wait until the next call may be made. Each waiting thread has its own turn."""
         with self._lock:
             now = self._clock()
             turn = max(now, self._next)

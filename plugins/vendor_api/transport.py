@@ -1,15 +1,15 @@
-"""An HTTP session that can tell whether a request left this machine.
+"""An HTTP session that proves whether a request left this machine.
 
-`requests` and urllib3 report a failed TLS handshake and a reset in the middle of an answer by the same
-classes, so an exception's class cannot prove that nothing was sent. Here the connection itself tells: whatever
-goes wrong inside `connect()` (DNS, refused, timeout, TLS handshake, proxy tunnel) becomes `ConnectFailed`,
-which no layer above knows and all let pass. The request's first byte is written only after `connect()`
-returned; so `ConnectFailed` means "never sent", and every other exception means "perhaps".
+`requests` and urllib3 use the same exception classes for a failed TLS handshake and for a reset in the middle of
+an answer, so the class proves nothing. Here every failure inside `connect()` (DNS, refused, timeout, TLS
+handshake, proxy tunnel) becomes `ConnectFailed`. No layer above knows this class, so all let it pass. The first
+byte of a request is written only after `connect()` has returned. Therefore `ConnectFailed` means "never sent",
+and every other exception means "may have been sent".
 
-A pooled connection that the server closed while it lay idle would turn a harmless situation into "perhaps".
-urllib3 replaces one whose end it can already see; in addition, none is used again after
-`LONGEST_IDLE_SECONDS`, well below the keep-alive times of usual servers. What remains is a server closing
-within the network delay of our write: that is reported as unknown, as it must be.
+A server may close a pooled connection while it is idle; a request on it would then count as "may have been sent".
+urllib3 replaces a connection whose end it already sees. In addition, a connection is not used again after
+`MAX_IDLE_SECONDS`, well below the usual keep-alive times. One case remains: the server closes within the network
+delay of our write. That outcome is unknown.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-LONGEST_IDLE_SECONDS = 3.0
+MAX_IDLE_SECONDS = 3.0
 
 
-class ConnectFailed(Exception):  # noqa: N818 - says what happened; deliberately unknown to urllib3 and requests
-    """No connection came about; `__cause__` is the reason. Not a byte of the request was sent."""
+class ConnectFailed(Exception):  # noqa: N818 - says what happened; urllib3 and requests must not know it
+    """The connection failed (see `__cause__`). No byte of the request was sent."""
 
 
 class _Connection(HTTPConnection):
-    """Marks failures inside `connect()` and retires itself when it lay idle too long."""
+    """Marks failures inside `connect()`, and counts as closed after `MAX_IDLE_SECONDS` without use."""
 
     _last_used = float("-inf")
 
@@ -48,8 +48,8 @@ class _Connection(HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        # The pool asks this of an idle connection before it hands it out.
-        return time.monotonic() - self._last_used < LONGEST_IDLE_SECONDS and super().is_connected
+        # The pool checks this before it reuses an idle connection.
+        return time.monotonic() - self._last_used < MAX_IDLE_SECONDS and super().is_connected
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
@@ -65,7 +65,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """The stock adapter with the connections above, and without any retry of its own."""
+    """The stock adapter with the connections above and without retries."""
 
     _pools: ClassVar[dict[str, type[HTTPConnectionPool]]] = {"http": _Pool, "https": _TlsPool}
 
@@ -75,21 +75,21 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         manager: PoolManager = super().proxy_manager_for(proxy, **proxy_kwargs)
-        if not proxy.lower().startswith("socks"):  # SOCKS has connections of its own: failures stay "perhaps"
+        if not proxy.lower().startswith("socks"):  # SOCKS uses other connections: "may have been sent"
             manager.pool_classes_by_scheme = self._pools
         return manager
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """No answer is a redirect: following one would send key and customer data to a host nobody configured.
+        """Ignore redirects: following one would send key and customer data to a host that nobody configured.
 
-        `allow_redirects=False` alone would still parse the target and fail on a malformed one.
+        `allow_redirects=False` alone would still parse the target, and fail on a malformed one.
         """
 
 
 def new_session(connections: int = 32) -> requests.Session:
-    """A session for one vendor, safe to share between as many threads as `connections`."""
+    """Make a session for one vendor that up to `connections` threads may share."""
     session = _Session()
     adapter = _Adapter(pool_connections=2, pool_maxsize=connections)
     session.mount("https://", adapter)

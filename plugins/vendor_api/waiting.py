@@ -1,7 +1,7 @@
-"""How long to wait between calls, and the one switch with which tests need not.
+"""Waits between calls, with one switch for tests.
 
-All waiting of the hooks goes through `pause`, so ``waiting.factor = 0`` (a fixture) makes every retry and
-every throttle instant, and nothing in production can forget a wait.
+All waits of the hooks go through `pause`, so ``waiting.factor = 0`` (a fixture) makes every retry and throttle
+instant.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tenacity import RetryCallState, wait_exponential_jitter
 from plugins.vendor_api.errors import VendorApiError
 
 factor = 1.0
-"""Every pause is multiplied by this. Tests set it to 0; nothing else touches it."""
+"""Factor for every pause. Tests set it to 0; no other code changes it."""
 
-LONGEST_WAIT_SECONDS = 90.0
-"""Cap of a single wait, whatever a vendor's header asks for: both vendors count per minute."""
+MAX_WAIT_SECONDS = 90.0
+"""Limit of a single wait, whatever a header asks for: both vendors count per minute."""
 
 _backoff = wait_exponential_jitter(multiplier=1, max=30, jitter=1)
 
 
 def pause(seconds: float) -> None:
-    """Sleep `seconds`, times the test switch."""
+    """Sleep for `seconds` times `factor`."""
     if (shrunk := seconds * factor) > 0:
         time.sleep(shrunk)
 
 
 def requested_wait(status: int, headers: Mapping[str, str]) -> float | None:
-    """Seconds the vendor asks to wait: `Retry-After` (seconds or a date), after a 429 else `x-ratelimit-reset`.
+    """Return the seconds that the vendor asks to wait; None without a usable header.
 
-    The latter is UTC epoch seconds (Kustomer fact sheet, section 6) and comes with every answer. It is read as a
-    number: one known client computes with the header's text. No header, or nonsense: None.
+    `Retry-After` (seconds or a date) counts first; after a 429 also `x-ratelimit-reset`. The latter is in UTC epoch
+    seconds (Kustomer fact sheet, section 6) and comes with every answer.
     """
     with suppress(KeyError, ValueError):
         return _seconds(float(headers["Retry-After"]))
@@ -53,17 +53,17 @@ def requested_wait(status: int, headers: Mapping[str, str]) -> float | None:
 
 def _seconds(value: float) -> float:
     if not math.isfinite(value):
-        raise ValueError("no duration")
+        raise ValueError("not a duration")
     return max(0.0, value)
 
 
 def before_next_read(state: RetryCallState) -> float:
-    """Tenacity wait: exponential backoff, or what the vendor asked for if that is longer; jittered and capped.
+    """Return tenacity's wait: exponential backoff or the vendor's wait, whichever is longer; with jitter and limit.
 
-    The backoff holds in any case: with the clocks apart a reset may seem to have passed already, and all attempts
-    would be gone within a second.
+    The backoff always counts: if the clocks differ, a reset may seem to have passed, and all attempts would be
+    used up within a second.
     """
     fault = state.outcome.exception() if state.outcome else None
     asked = fault.retry_after if isinstance(fault, VendorApiError) and fault.retry_after else 0.0
-    jitter = random.uniform(0.1, 1.0)  # noqa: S311 - no secret. Upwards only: coming back early costs another 429
-    return min(LONGEST_WAIT_SECONDS, max(asked + jitter, _backoff(state)))
+    jitter = random.uniform(0.1, 1.0)  # noqa: S311 - no secret. Only upwards: an early call costs another 429
+    return min(MAX_WAIT_SECONDS, max(asked + jitter, _backoff(state)))

@@ -342,7 +342,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_replaced(
 def test_a_connection_that_lay_idle_for_long_is_not_trusted(
     hook: StellaConnectHook, connect_stella: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "LONGEST_IDLE_SECONDS", 0)
+    monkeypatch.setattr(transport, "MAX_IDLE_SECONDS", 0)
     with serving(answer(KEPT_ALIVE, times=2)) as server:
         connect_stella(server.url)
         hook.send(REQUEST)

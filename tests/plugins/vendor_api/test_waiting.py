@@ -5,7 +5,7 @@ import pytest
 from tenacity import Future, RetryCallState, Retrying
 
 from plugins.vendor_api.errors import OutcomeUnknown, RateLimited, VendorApiError
-from plugins.vendor_api.waiting import LONGEST_WAIT_SECONDS, before_next_read, requested_wait
+from plugins.vendor_api.waiting import MAX_WAIT_SECONDS, before_next_read, requested_wait
 
 
 def after(fault: VendorApiError, attempt: int = 1) -> float:
@@ -51,7 +51,7 @@ def test_a_wait_is_at_least_what_was_asked_for() -> None:
 
 
 def test_no_wait_is_longer_than_the_cap() -> None:
-    assert after(RateLimited("x", retry_after=100_000)) == LONGEST_WAIT_SECONDS
+    assert after(RateLimited("x", retry_after=100_000)) == MAX_WAIT_SECONDS
 
 
 def test_without_a_wish_of_the_vendor_waits_grow() -> None:
