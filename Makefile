@@ -26,7 +26,7 @@ $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml scripts/insta
 demo: $(INSTALLED) ## start Airflow with simulators of both vendors and show a run (Ctrl-C stops it; DEMO_EXIT=1 stops after the run)
 	@$(BIN)/python -m scripts.demo
 
-cluster: $(INSTALLED) ## run the stack of docker-compose.yaml as processes, two of each part, with simulators (Ctrl-C stops it)
+cluster: $(INSTALLED) ## without a container engine: run docker-compose.yaml as processes, with simulators (Ctrl-C stops it)
 	@scripts/system-packages postgresql redis-server docker-compose
 	@$(BIN)/python -m scripts.stack.cluster
 
@@ -34,7 +34,7 @@ test: $(INSTALLED) ## run all tests (TESTS="tests/include -k ledger" selects som
 	@scripts/system-packages postgresql pgbouncer redis-server chromium docker-compose
 	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --no-loadscope-reorder --dist loadscope $(TESTS)
 
-benchmark: $(INSTALLED) ## measure speed and size against baselines, about 15 min (ROWS="release cpu" selects some, QUICK=1 tries it out)
+benchmark: $(INSTALLED) ## measure speed and size against baselines, about 15 min (ROWS="release views" selects some, QUICK=1 tries it out)
 	@scripts/system-packages postgresql redis-server docker-compose
 	$(BIN)/python -m scripts.benchmark $(ROWS) $(if $(QUICK),--quick)
 

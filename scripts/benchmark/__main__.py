@@ -1,4 +1,4 @@
-"""`make benchmark`: measure, print, and keep the figures in docs/performance.md."""
+"""`make benchmark`: measure, print, and keep the figures in docs/performance.json and in the page's table."""
 
 import argparse
 import sys
@@ -6,17 +6,14 @@ import sys
 from rich.console import Console
 
 from scripts.benchmark import (
-    cpu,
+    backfill,
     extraction,
+    ledger,
     parsing,
+    peers,
     release,
     requests_per_interaction,
-    scale,
-    scale_backfill,
-    scale_delay,
-    scale_ledger,
-    scale_peers,
-    task_instances,
+    stream,
     views,
 )
 from scripts.benchmark.figure import KEPT_IN, keep, show
@@ -25,22 +22,19 @@ from scripts.stack.stack import ROOT
 
 # The row that takes longest comes last.
 ROWS = {
-    "instances": task_instances.measure,
     "parsing": parsing.measure,
     "requests": requests_per_interaction.measure,
     "release": release.measure,
     "views": views.measure,
     "extraction": extraction.measure,
-    "cpu": cpu.measure,
 }
 LONG_ROWS = {
-    "peers": scale_peers.measure,
-    "delay": scale_delay.measure,
-    "backfill": scale_backfill.measure,
-    "month": scale_backfill.measure_month,
-    "ledger": scale_ledger.measure,
-    "growth": scale.measure_growth,
-    "hour": scale.measure_hour,
+    "peers": peers.measure,
+    "backfill": backfill.measure,
+    "month": backfill.measure_month,
+    "ledger": ledger.measure,
+    "growth": stream.measure_growth,
+    "hour": stream.measure_hour,
 }
 """Ten minutes to more than an hour each: measured only when named."""
 

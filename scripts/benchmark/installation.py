@@ -1,4 +1,4 @@
-"""An installation to measure: stand-ins for both vendors without limits, an empty ledger, Airflow's environment."""
+"""An installation to measure: simulators of both vendors without limits, an empty ledger, Airflow's environment."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from sqlalchemy import make_url
 
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
 from scripts.stack.connections import Connections, connections
@@ -19,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The stand-ins' conversations were closed in [closed_from, closed_to)."""
+    """The simulators' conversations were closed in [closed_from, closed_to)."""
 
     home: Path
     sandbox: RunningSandbox
@@ -39,10 +41,23 @@ class Installation:
         """Return the environment for a child process that runs the pipeline's tasks."""
         return environment(self.home, 0, self.connections(ledger), settings)
 
+    def accepted(self) -> int:
+        """Return how many requests Stella Connect has accepted."""
+        return int(self.sandbox.ask("received?limit=0")["counts"]["accepted"])
+
     @property
     def span(self) -> dict[str, str]:
         """The closings' span as the children's arguments."""
         return {"closed_from": self.closed_from.isoformat(), "closed_to": self.closed_to.isoformat()}
+
+
+def ledger_connection(url: str) -> dict[str, Any]:
+    """Return the Airflow connection of a ledger's database."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        return {"conn_type": "sqlite", "host": parts.database}
+    where = {"host": parts.host, "port": parts.port, "login": parts.username, "schema": parts.database}
+    return {"conn_type": "postgres", **where}
 
 
 @contextmanager
@@ -53,7 +68,7 @@ def installation(
     *,
     searches_per_minute: int = 0,
 ) -> Iterator[Installation]:
-    """Run stand-ins with so many closings, by default all in an hour that is past since two hours; 0: no limit."""
+    """Run simulators with so many closings, by default all in an hour that is past since two hours; 0: no limit."""
     closed_from = closed_from or datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 3 * HOUR
     closed_to = closed_from + closed_for
     with TemporaryDirectory(prefix="benchmark-") as directory:

@@ -20,13 +20,24 @@ TAP_PAGE_SIZE = 100
 LAST_PAGE = 100
 
 
-def search(
+def read_all(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime, parts: int) -> dict[str, Any]:
+    """Read all conversations and their customers, in `parts` of the span so that none meets the last page."""
+    began, cpu_began = time.perf_counter(), time.process_time()
+    found: dict[str, dict[str, Any]] = {"conversation": {}, "customer": {}}
+    pages, step = 0, (closed_to - closed_from) / parts
+    for context, records in found.items():
+        for part in range(parts):
+            for rows in _search(sandbox, context, closed_from + part * step, closed_from + (part + 1) * step):
+                pages += 1
+                records.update({row["id"]: row for row in rows})
+    cpu, seconds = time.process_time() - cpu_began, time.perf_counter() - began
+    return {"rows": len(found["conversation"]), "searches": pages, "seconds": seconds, "cpu_seconds": cpu}
+
+
+def _search(
     sandbox: RunningSandbox, context: str, closed_from: datetime, closed_to: datetime
 ) -> Iterator[list[dict[str, Any]]]:
-    """Pages of conversations or their customers, 100 rows each; at most 100 pages, which is where Kustomer ends.
-
-    Over the limit it waits for the vendor's next minute.
-    """
+    """Yield pages of 100 rows, at most 100 pages, where Kustomer ends. Over the limit wait for the next minute."""
     body = {
         "queryContext": context,
         "and": [
@@ -37,7 +48,10 @@ def search(
         "sort": [{f"{context}_updated_at": "asc"}],
     }
     for page in range(1, LAST_PAGE + 1):
-        while (answer := _search_page(sandbox, page, body)).status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        url = f"{sandbox.kustomer_url}/v1/customers/search?page={page}&pageSize={TAP_PAGE_SIZE}"
+        while (
+            answer := requests.post(url, json=body, headers=AS_KUSTOMER, timeout=60, proxies=DIRECTLY)
+        ).status_code == HTTPStatus.TOO_MANY_REQUESTS:
             time.sleep(max(0.0, float(answer.headers["x-ratelimit-reset"]) - time.time()))
         answer.raise_for_status()
         found = answer.json()
@@ -46,46 +60,20 @@ def search(
             return
 
 
-def read_all(sandbox: RunningSandbox, closed_from: datetime, closed_to: datetime, parts: int) -> dict[str, Any]:
-    """Read all conversations and their customers, in `parts` of the span so that none meets the last page."""
-    began, cpu_began = time.perf_counter(), time.process_time()
-    found: dict[str, dict[str, Any]] = {"conversation": {}, "customer": {}}
-    pages = 0
-    for context, records in found.items():
-        for part in range(parts):
-            step = (closed_to - closed_from) / parts
-            for rows in search(sandbox, context, closed_from + part * step, closed_from + (part + 1) * step):
-                pages += 1
-                records.update({row["id"]: row for row in rows})
-    return {
-        "rows": len(found["conversation"]),
-        "searches": pages,
-        "seconds": time.perf_counter() - began,
-        "cpu_seconds": time.process_time() - cpu_began,
-    }
-
-
 def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:
     """One look-up each for conversation, customer, user and employee, and the POST; whether it was taken.
 
     What plain look-ups cannot resolve (an agent who has left, an odd address) stays unsent.
     """
     try:
-        return post(sandbox, _looked_up(sandbox, conversation_id))
+        conversation = _kustomer(sandbox, f"conversations/{conversation_id}")
+        customer = _kustomer(sandbox, f"customers/{conversation['relationships']['customer']['data']['id']}")
+        user = _kustomer(sandbox, f"users/{conversation['attributes']['assignedUsers'][0]}")
+        employee = an_employee(sandbox, user["attributes"]["email"])
+        address = customer["attributes"]["emails"][0]["email"]
+        return post(sandbox, feedback_request(conversation_id, address, employee))
     except (requests.HTTPError, LookupError):
         return False
-
-
-def _looked_up(sandbox: RunningSandbox, conversation_id: str) -> dict[str, Any]:
-    conversation = _kustomer(sandbox, f"conversations/{conversation_id}")
-    customer_id = conversation["relationships"]["customer"]["data"]["id"]
-    customer = _kustomer(sandbox, f"customers/{customer_id}")
-    user = _kustomer(sandbox, f"users/{conversation['attributes']['assignedUsers'][0]}")
-    return feedback_request(
-        conversation_id,
-        customer["attributes"]["emails"][0]["email"],
-        an_employee(sandbox, user["attributes"]["email"]),
-    )
 
 
 def an_employee(sandbox: RunningSandbox, address: str = "") -> str:
@@ -118,17 +106,6 @@ def feedback_request(conversation_id: str, customer: str, employee: str) -> dict
         "employee": {"email": employee},
         "ext_interaction_id": conversation_id,
     }
-
-
-def _search_page(sandbox: RunningSandbox, page: int, body: dict[str, Any]) -> requests.Response:
-    return requests.post(
-        f"{sandbox.kustomer_url}/v1/customers/search",
-        params={"page": page, "pageSize": TAP_PAGE_SIZE},
-        json=body,
-        headers=AS_KUSTOMER,
-        timeout=60,
-        proxies=DIRECTLY,
-    )
 
 
 def _kustomer(sandbox: RunningSandbox, path: str) -> dict[str, Any]:

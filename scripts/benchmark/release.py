@@ -5,11 +5,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import make_url
-
 from scripts.benchmark import child, plain
 from scripts.benchmark.figure import Figure
-from scripts.benchmark.installation import installation
+from scripts.benchmark.installation import installation, ledger_connection
 from scripts.stack import postgres
 
 PER_SECOND = 150
@@ -25,7 +23,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     baseline = _plain_posts(200 if quick else 1_000)
     yield _rate("SQLite", conversations, None, baseline)
     with postgres.running() as server:
-        yield _rate("PostgreSQL", conversations, _connection(server.create_database()), baseline)
+        yield _rate("PostgreSQL", conversations, ledger_connection(server.create_database()), baseline)
     yield _lateness(conversations)
 
 
@@ -59,7 +57,7 @@ def _plain_posts(conversations: int) -> float:
 
 
 def _lateness(conversations: int) -> Figure:
-    """Closings of one minute, which fall due within one minute; lateness by the stand-in's clock."""
+    """Closings of one minute, which fall due within one minute; lateness by the simulator's clock."""
     closed_from = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=WINDOW_SECONDS)
     seconds = int(DELAY.total_seconds())
     with installation(conversations, closed_from, timedelta(seconds=WINDOW_SECONDS)) as here:
@@ -75,7 +73,7 @@ def _lateness(conversations: int) -> Figure:
         f"{p99:.1f} s; earliest {late[0]:+.2f} s",
         f"≤ {MOST_LATE_SECONDS} s, never early",
         p99 <= MOST_LATE_SECONDS and late[0] >= 0,
-        "does not apply",
+        "none",
         f"Median {late[len(late) // 2]:.1f} s, most {late[-1]:.1f} s, {done['windows']} windows of "
         f"{WINDOW_SECONDS} s, of which up to {WINDOW_SECONDS} s are the window's own. SQLite.",
     )
@@ -84,14 +82,3 @@ def _lateness(conversations: int) -> Figure:
 def _late(accepted: dict[str, Any]) -> float:
     closed_at = datetime.fromisoformat(accepted["request"]["custom_properties"]["closed_at"])
     return (datetime.fromisoformat(accepted["received_at"]) - closed_at - DELAY).total_seconds()
-
-
-def _connection(url: str) -> dict[str, Any]:
-    parts = make_url(url)
-    return {
-        "conn_type": "postgres",
-        "host": parts.host,
-        "port": parts.port,
-        "login": parts.username,
-        "schema": parts.database,
-    }

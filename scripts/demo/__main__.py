@@ -1,10 +1,10 @@
-"""`make demo`: Airflow with stand-ins for both vendors, and one run to watch from beginning to end.
+"""`make demo`: Airflow with simulators of both vendors, and one run to watch from beginning to end.
 
-Stays up until Ctrl-C. With DEMO_EXIT=1 it ends by itself, with status 0 only if Stella Connect's stand-in
+Stays up until Ctrl-C. With DEMO_EXIT=1 it ends by itself, with status 0 only if the simulator of Stella Connect
 received exactly what it should have.
 Other ports: DEMO_PORT (8080), DEMO_KUSTOMER_PORT (8101), DEMO_STELLA_PORT (8102).
 
-With real credentials in `.env` no stand-in is started and nothing is sent before a person unpauses the DAG.
+With real credentials in `.env` no simulator is started and nothing is sent before a person unpauses the DAG.
 """
 
 import os
@@ -12,7 +12,9 @@ import shutil
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, Self
 
 import requests
 from rich.console import Console
@@ -22,11 +24,11 @@ from include.sandbox.model import DO_NOT_SEND
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
 from scripts.demo.credentials import LIVE, RUNS, CredentialsError, real_connections
 from scripts.demo.result import Result
-from scripts.demo.view import LiveView, LogView, Progress, View, results_table
+from scripts.demo.view import Progress, View, results_table
 from scripts.stack import processes
 from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID, Connections, connections, set_up
-from scripts.stack.ports import HOST, PortTakenError, require_free
+from scripts.stack.ports import PortTakenError, require_free
 from scripts.stack.sandbox import running_sandbox
 from scripts.stack.stack import ROOT, SETTINGS_VARIABLE, Stack
 
@@ -36,7 +38,7 @@ CLOSINGS_SPREAD = timedelta(seconds=75)
 FIRST_DUE = timedelta(seconds=40)
 """After the trigger: what extraction and planning take on a small machine, with reserve."""
 WINDOW_SECONDS = 15
-LONGEST_RUN = timedelta(seconds=240)
+MAX_RUN = timedelta(seconds=240)
 
 
 def chosen_port(variable: str, default: int, purpose: str) -> int:
@@ -46,9 +48,27 @@ def chosen_port(variable: str, default: int, purpose: str) -> int:
     return port
 
 
+@dataclass(frozen=True)
+class Ports:
+    """Where the demo listens."""
+
+    airflow: int
+    kustomer: int
+    stella: int
+
+    @classmethod
+    def choose(cls) -> Self:
+        """Read the environment. Raises PortTakenError."""
+        return cls(
+            chosen_port("DEMO_PORT", 8080, "Airflow's UI"),
+            chosen_port("DEMO_KUSTOMER_PORT", 8101, "the simulator of Kustomer"),
+            chosen_port("DEMO_STELLA_PORT", 8102, "the simulator of Stella Connect"),
+        )
+
+
 def follow(stack: Stack, ledger: Ledger, run_id: str, view: View) -> str:
     """Show the run's progress to its end and return its state; "unfinished" if it takes too long."""
-    deadline = time.monotonic() + LONGEST_RUN.total_seconds()
+    deadline = time.monotonic() + MAX_RUN.total_seconds()
     while time.monotonic() < deadline:
         state = stack.api.run_state(DAG_ID, run_id)
         view.show(Progress.read(ledger, state))
@@ -58,63 +78,60 @@ def follow(stack: Stack, ledger: Ledger, run_id: str, view: View) -> str:
     return "unfinished"
 
 
+def start_run(stack: Stack, links: Connections, closed_from: datetime, closed_to: datetime) -> str:
+    """Set up the stack and trigger one run for the closings of the simulators; return its id."""
+    # The delay lets the first conversation fall due a little after the trigger. Unpausing also starts the scheduled
+    # run for the last full hour. It reads the same setting; whichever run claims an interaction first sends it.
+    delay = datetime.now(UTC) + FIRST_DUE - closed_from
+    settings: dict[str, Any] = {
+        "seconds_until_send": int(delay.total_seconds()),
+        "release_window_seconds": WINDOW_SECONDS,
+        "do_not_send_attribute": DO_NOT_SEND,
+    }
+    set_up(stack, links, settings)
+    stack.api.wait_for_dag(DAG_ID)
+    conf = {"start": closed_from.isoformat(), "end": closed_to.isoformat(), **settings}
+    run_id = stack.api.trigger_run(DAG_ID, conf)
+    stack.api.set_paused(DAG_ID, paused=False)
+    return run_id
+
+
 def demo(console: Console, *, exit_at_end: bool) -> int:
-    """Run the demo with stand-ins; return the exit status."""
-    port = chosen_port("DEMO_PORT", 8080, "Airflow's UI")
-    kustomer_port = chosen_port("DEMO_KUSTOMER_PORT", 8101, "Kustomer's stand-in")
-    stella_port = chosen_port("DEMO_STELLA_PORT", 8102, "Stella Connect's stand-in")
-    kustomer_url, stella_url = f"http://{HOST}:{kustomer_port}", f"http://{HOST}:{stella_port}"
-    home = RUNS / f"demo-{port}"  # its own for each port, so that two demos can run side by side
+    """Run the demo with simulators; return the exit status."""
+    ports = Ports.choose()
+    home = RUNS / f"demo-{ports.airflow}"  # one for each port, so that two demos can run side by side
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    began = datetime.now(UTC).replace(microsecond=0)
-    closed_from, closed_to = began - CLOSINGS_SPREAD, began
-    engine = connect(f"sqlite:///{home / 'ledger.db'}")
-    ledger = Ledger(engine)
-    ledger.migrate()
-
-    console.print(f"Starting stand-ins for Kustomer and Stella Connect: {CONVERSATIONS} closed conversations ...")
+    closed_to = datetime.now(UTC).replace(microsecond=0)
+    closed_from = closed_to - CLOSINGS_SPREAD
+    console.print(f"Starting simulators of Kustomer and Stella Connect: {CONVERSATIONS} closed conversations ...")
     with running_sandbox(
         home / "sandbox.log",
-        kustomer_port=kustomer_port,
-        stella_port=stella_port,
+        kustomer_port=ports.kustomer,
+        stella_port=ports.stella,
         conversations=CONVERSATIONS,
         closed_from=closed_from.isoformat(),
         closed_to=closed_to.isoformat(),
-    ):
+    ) as sandbox:
+        links = connections(
+            kustomer=(sandbox.kustomer_url, KUSTOMER_KEY, sandbox.kustomer_url),
+            stella=(sandbox.stella_url, STELLA_KEY, STELLA_SECRET),
+            ledger=home / "ledger.db",
+        )
+        engine = connect(f"sqlite:///{home / 'ledger.db'}")
+        ledger = Ledger(engine)
+        ledger.migrate()
         console.print("Starting Airflow (about half a minute) ...")
-        with Stack(home / "airflow", {}, api_port=port) as stack:
+        with Stack(home / "airflow", {}, api_port=ports.airflow) as stack:
             console.print(f"Airflow is up: [link]{stack.url}[/link]  (login admin, password admin)")
-            links = connections(
-                kustomer=(kustomer_url, KUSTOMER_KEY, kustomer_url),
-                stella=(stella_url, STELLA_KEY, STELLA_SECRET),
-                ledger=home / "ledger.db",
-            )
-            # The send delay that makes the first conversation fall due a little after the trigger. The scheduled
-            # run for the last full hour, which unpausing starts as well, reads the same setting from the Variable;
-            # whichever of the two claims an interaction sends it, the ledger lets nobody do so twice.
-            delay = datetime.now(UTC) + FIRST_DUE - closed_from
-            settings = {
-                "seconds_until_send": int(delay.total_seconds()),
-                "release_window_seconds": WINDOW_SECONDS,
-                "do_not_send_attribute": DO_NOT_SEND,
-            }
-            set_up(stack, links, settings)
-            stack.api.wait_for_dag(DAG_ID)
-            run_id = stack.api.trigger_run(
-                DAG_ID, {"start": closed_from.isoformat(), "end": closed_to.isoformat(), **settings}
-            )
-            stack.api.set_paused(DAG_ID, paused=False)
+            run_id = start_run(stack, links, closed_from, closed_to)
             run_url = f"{stack.url}/dags/{DAG_ID}/runs/{run_id}"
             console.print(f"Started one run: [link]{run_url}[/link]")
-
-            with LiveView(console) if console.is_terminal else LogView(console) as view:
-                state = follow(stack, ledger, run_id, view)
-            result = Result.read(engine, stella_url, state)
+            result = Result.read(engine, sandbox.stella_url, follow(stack, ledger, run_id, View(console)))
             console.print(results_table(result))
             console.print(f"Grid               [link]{stack.url}/dags/{DAG_ID}[/link]")
             console.print(f"This run           [link]{run_url}[/link]")
-            console.print(f"What has arrived   [link]{stella_url}/[/link]")
+            console.print(f"What has arrived   [link]{sandbox.stella_url}/[/link]")
             if exit_at_end:
                 return 1 if result.faults() else 0
             console.print("Everything stays up until Ctrl-C.")

@@ -48,9 +48,8 @@ class AirflowApi:
             self._http.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
             response = self._request(method, path, body, params)
         if not response.ok:
-            raise requests.HTTPError(
-                f"{method} {path}: {response.status_code} {response.text[:500]}", response=response
-            )
+            words = f"{method} {path}: {response.status_code} {response.text[:500]}"
+            raise requests.HTTPError(words, response=response)
         answer: Json = response.json() if response.content else {}
         return answer
 
@@ -122,9 +121,8 @@ class AirflowApi:
 
     def runs(self, dag_id: str) -> list[Json]:
         """Return the DAG's latest 100 runs, oldest first."""
-        found: list[Json] = self.call(
-            "GET", f"dags/{dag_id}/dagRuns", params={"limit": 100, "order_by": "-run_after"}
-        )["dag_runs"]
+        latest: Json = {"limit": 100, "order_by": "-run_after"}
+        found: list[Json] = self.call("GET", f"dags/{dag_id}/dagRuns", params=latest)["dag_runs"]
         return found[::-1]
 
     def count_runs(self, dag_id: str, **only: str) -> int:
@@ -152,11 +150,8 @@ class AirflowApi:
         """Return all task instances of a run, mapped ones singly (`map_index`, `rendered_map_index`)."""
         found: list[Json] = []
         while True:
-            page = self.call(
-                "GET",
-                f"dags/{dag_id}/dagRuns/{run_id}/taskInstances",
-                params={"limit": 100, "offset": len(found), "order_by": "id"},
-            )
+            where: Json = {"limit": 100, "offset": len(found), "order_by": "id"}
+            page = self.call("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", params=where)
             found += page["task_instances"]
             if not page["task_instances"] or len(found) >= page["total_entries"]:
                 return found
@@ -175,17 +170,9 @@ class AirflowApi:
 
         Airflow allows one running backfill per DAG; `reprocess` is none, failed or completed.
         """
-        created: int = self.call(
-            "POST",
-            "backfills",
-            {
-                "dag_id": dag_id,
-                "from_date": start.isoformat(),
-                "to_date": end.isoformat(),
-                "max_active_runs": max_active_runs,
-                "reprocess_behavior": reprocess,
-            },
-        )["id"]
+        body: Json = {"dag_id": dag_id, "from_date": start.isoformat(), "to_date": end.isoformat()}
+        body |= {"max_active_runs": max_active_runs, "reprocess_behavior": reprocess}
+        created: int = self.call("POST", "backfills", body)["id"]
         return created
 
     def wait_for_backfill(self, backfill_id: int, seconds: float = 300) -> None:

@@ -1,9 +1,8 @@
-"""`make cluster`: the stack of docker-compose.yaml without containers, with two of what may be scaled.
+"""`make cluster`: the stack of docker-compose.yaml without containers, where no container engine can run (our CI).
 
 The compose file is read, not repeated: each process gets the command, the environment and the mounts of its
 service; only the names of hosts become ports of loopback, and the containers' folders become folders of the
-cluster's home (`Cluster.native`). It always speaks to stand-ins for both vendors, and its databases end with it:
-it is for trials, tests and measurements.
+cluster's home (`Cluster.native`). It speaks only to simulators of both vendors, and its databases end with it.
 
     with Cluster(home) as cluster:
         cluster.kill("airflow-worker-1")  # as a machine that goes down
@@ -22,8 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple
 
 import psycopg
 import requests
@@ -55,9 +53,8 @@ _JOBS = {
 HEALTHY_SECONDS = 240
 
 
-@dataclass(frozen=True, slots=True)
-class Vendors:
-    """Where the stand-ins for both vendors answer."""
+class Vendors(NamedTuple):
+    """Where the simulators of both vendors answer."""
 
     kustomer_url: str
     stella_url: str
@@ -81,12 +78,12 @@ class Member:
         return self.process.poll() is None
 
 
-class Cluster:
+class Cluster(processes.Running):
     """PostgreSQL, Redis and Airflow's parts; migrated, started and healthy inside the block, and gone outside.
 
     Args:
         home: for what is written, but for PostgreSQL's files.
-        vendors: the stand-ins.
+        vendors: the simulators.
         env_file: as docker compose reads it; what names the vendors is overridden.
         dags: in place of the repository's own, e.g. a copy that can be changed.
         port: of the API server; 0 takes any free one.
@@ -107,6 +104,7 @@ class Cluster:
         extra: Mapping[str, str] | None = None,
         durable: bool = False,
     ) -> None:
+        super().__init__()
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.scale = scale
@@ -123,7 +121,6 @@ class Cluster:
         self._durable = durable
         self._redis_port = free_port()
         self._numbers = {name: count(1) for name in self.services}
-        self._everyone: list[subprocess.Popen[bytes]] = []
         self._exits = ExitStack()
         self.postgres: postgres.PostgresServer
 
@@ -144,30 +141,19 @@ class Cluster:
             "AIRFLOW_WORKER_CONCURRENCY": self.value("AIRFLOW_WORKER_CONCURRENCY") or CONCURRENCY,
         }
 
-    def __enter__(self) -> Self:
-        try:
-            self.postgres = self._exits.enter_context(
-                postgres.running(self.value("POSTGRES_PASSWORD"), durable=self._durable)
-            )
-            self._create_databases()
-            self.start("redis")
-            self._mount()
-            self._initialise()
-            for service, number in self.scale.items():
-                for _ in range(number):
-                    self.start(service)
-            self.wait_healthy()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    # --- from containers to processes ---------------------------------------------------------------------------
+    def bring_up(self) -> None:
+        """Start and migrate the databases, then start every part and wait."""
+        self.postgres = self._exits.enter_context(
+            postgres.running(self.value("POSTGRES_PASSWORD"), durable=self._durable)
+        )
+        self._create_databases()
+        self.start("redis")
+        self._mount()
+        self._initialise()
+        for service, number in self.scale.items():
+            for _ in range(number):
+                self.start(service)
+        self.wait_healthy()
 
     def native(self, text: str, name: str) -> str:
         """Return a value of the compose file as it is without containers, for the member of that name."""
@@ -236,8 +222,6 @@ class Cluster:
                 words += ["--celery-hostname", name, "--pid", str(self._temporary(name) / "worker.pid")]
         return ["airflow", *words]  # which the image's entrypoint puts before them
 
-    # --- starting -------------------------------------------------------------------------------------------------
-
     def _create_databases(self) -> None:
         service = self.services["postgres"]
         script = next(mount.source for mount in service.mounts if "/docker-entrypoint-initdb.d/" in mount.target)
@@ -255,26 +239,17 @@ class Cluster:
         self._run(self.command(service, service.name), self.environment(service, service.name))
 
     def _run(self, command: list[str], env: Mapping[str, str]) -> None:
-        done = subprocess.run(
-            command,
-            env=env,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        done = subprocess.run(command, env=env, cwd=self.home, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"`{' '.join(command)[:200]}` failed:\n{done.stdout[-3000:]}")
+            raise RuntimeError(f"`{' '.join(command)[:200]}` failed:\n{(done.stdout + done.stderr)[-3000:]}")
 
     def start(self, service_name: str) -> Member:
         """Start one more of a service; `wait_healthy` tells when it works."""
         service = self.services[service_name]
         name = f"{service_name}-{next(self._numbers[service_name])}"
         self._temporary(name).mkdir(parents=True)
-        environment = self.environment(service, name)
         log = self.home / "logs" / f"{name}.log"
+        environment = self.environment(service, name)
         process = processes.start(self.command(service, name), environment, self.home, log)
         member = Member(name, service, environment, log, process, datetime.now(UTC))
         self.members[name] = member
@@ -284,8 +259,6 @@ class Cluster:
     def of(self, service_name: str) -> list[Member]:
         """Return the members of a service, the oldest first."""
         return [member for member in self.members.values() if member.service.name == service_name]
-
-    # --- ending ---------------------------------------------------------------------------------------------------
 
     def kill(self, name: str) -> None:
         """End a member with all its processes in the same moment, as a machine that loses power."""
@@ -309,12 +282,9 @@ class Cluster:
     def stop(self) -> None:
         """End everything that was ever started here."""
         self.api.close()
-        processes.end(self._everyone)
+        super().stop()
         self.members.clear()
-        self._everyone.clear()
         self._exits.close()
-
-    # --- asking ---------------------------------------------------------------------------------------------------
 
     def wait_healthy(self, *names: str, seconds: float = HEALTHY_SECONDS) -> None:
         """Wait until these members, or all, have reported since their start.
@@ -361,10 +331,6 @@ class Cluster:
         url = self.services["airflow-worker"].environment["AIRFLOW__CELERY__BROKER_URL"]
         return Celery(broker=self.native(url, ""))  # type: ignore[no-untyped-call]  # Celery has no annotations
 
-    def pids(self) -> list[int]:
-        """Return all living processes but PostgreSQL's, orphans included."""
-        return [process.pid for process in processes.session_members({each.pid for each in self._everyone})]
-
     @contextmanager
     def database(self, name: str) -> Iterator[psycopg.Connection]:
         """Open `airflow` or `ledger` as its own user."""
@@ -404,7 +370,7 @@ def main() -> int:
                 print(
                     f"Airflow runs at {cluster.url}, login admin with {cluster.value('AIRFLOW_ADMIN_PASSWORD')}\n"
                     f"{', '.join(cluster.members)}; logs in {home / 'logs'}\n"
-                    f"Stand-ins: Kustomer {sandbox.kustomer_url}, Stella Connect {sandbox.stella_url}\n"
+                    f"Simulators: Kustomer {sandbox.kustomer_url}, Stella Connect {sandbox.stella_url}\n"
                     "Ctrl-C ends all of it.",
                     flush=True,
                 )

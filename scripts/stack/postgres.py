@@ -1,12 +1,13 @@
-"""A real PostgreSQL server for tests and measurements: free loopback port, temporary directory, never as root."""
+"""A real PostgreSQL server for tests and measurements: free loopback port, temporary directory, never as root.
+
+Not pytest-postgresql: it cannot start a server as root, who runs the tests in a container.
+"""
 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from scripts.stack.ports import HOST, free_port
+from scripts.stack.waiting import wait_until
 
 START_SECONDS = 30
 AS_COMPOSED = {
@@ -41,26 +45,29 @@ class PostgresServer:
         self._durable = durable
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
-        options: list[str | Path] = ["--pgdata", directory / "data", "--username", "postgres"]
-        options += ["--encoding", "UTF8", "--locale", "C", "--no-sync"]
-        if password is None:
-            self._run("initdb", *options, "--auth", "trust")
-        else:
+        self.port = free_port()
+        options = ["--pgdata", str(directory / "data"), "--username", "postgres", "--encoding", "UTF8"]
+        options += ["--locale", "C", "--no-sync", "--auth", "scram-sha-256" if password else "trust"]
+        if password:
             file = directory / "password"
             file.touch(mode=0o600)
             file.write_text(password)
             if user := _user():
                 shutil.chown(file, **user)
-            self._run("initdb", *options, "--auth", "scram-sha-256", "--pwfile", file)
-            file.unlink()
+            options += ["--pwfile", str(file)]
+        done = subprocess.run(
+            [program("initdb"), *options], cwd=directory, capture_output=True, text=True, check=False, **_user()
+        )
+        (directory / "password").unlink(missing_ok=True)
+        if done.returncode:
+            raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
     def url(self, database: str = "postgres") -> str:
-        """The SQLAlchemy URL of a database of this server."""
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+        """Return the SQLAlchemy URL of a database of this server."""
+        return f"postgresql+psycopg://postgres@{HOST}:{self.port}/{database}"
 
     def create_database(self) -> str:
-        """A new, empty database; returns its URL."""
+        """Create a new, empty database and return its URL."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
@@ -68,39 +75,28 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start and wait until it answers."""
-        log = (self._directory / "log").open("ab")
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
-            "max_connections": "100",
-            # Of no use without power cuts: the kernel keeps what a killed server has written.
-            "fsync": "off",
-        }
-        if self._durable:
-            options |= {"fsync": "on", **AS_COMPOSED}
-        with log:
-            arguments = ["-D", str(self._directory / "data"), "-p", str(self.port)]
-            arguments += [f"--{name}={value}" for name, value in options.items()]
+        options = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": "100"}
+        # Without power cuts fsync is of no use: the kernel keeps what a killed server has written.
+        options |= {"fsync": "on", **AS_COMPOSED} if self._durable else {"fsync": "off"}
+        arguments = ["-D", str(self._directory / "data"), "-p", str(self.port)]
+        arguments += [f"--{name}={value}" for name, value in options.items()]
+        log = self._directory / "log"
+        with log.open("ab") as output:
             process: subprocess.Popen[bytes] = subprocess.Popen(
-                [program("postgres"), *arguments],
-                cwd=self._directory,
-                stdout=log,
-                stderr=log,
-                **_user(),
+                [program("postgres"), *arguments], cwd=self._directory, stdout=output, stderr=output, **_user()
             )
         self._process = process
-        deadline = time.monotonic() + START_SECONDS
-        while True:
+
+        def answers() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"PostgreSQL did not start:\n{log.read_text()}")
             try:
                 psycopg.connect(self._address).close()
             except psycopg.OperationalError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(
-                        f"PostgreSQL did not start:\n{(self._directory / 'log').read_text()}"
-                    ) from None
-                time.sleep(0.05)
-            else:
-                return
+                return False
+            return True
+
+        wait_until(answers, f"PostgreSQL (its log: {log})", START_SECONDS, every=0.05)
 
     def stop(self) -> None:
         """Stop at once: open transactions are rolled back, clients lose their connections."""
@@ -113,7 +109,7 @@ class PostgresServer:
     @property
     def _address(self) -> str:
         password = f" password={self._password}" if self._password else ""
-        return f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres{password}"
+        return f"host={HOST} port={self.port} user=postgres dbname=postgres{password}"
 
     @property
     def pid(self) -> int:
@@ -128,22 +124,10 @@ class PostgresServer:
             self._process.wait(START_SECONDS)
             self._process = None
 
-    def _run(self, name: str, *arguments: str | Path) -> None:
-        done = subprocess.run(
-            [program(name), *arguments],
-            cwd=self._directory,
-            capture_output=True,
-            text=True,
-            check=False,
-            **_user(),
-        )
-        if done.returncode:
-            raise RuntimeError(f"{name} failed:\n{done.stdout}{done.stderr}")
-
 
 @contextmanager
 def running(password: str | None = None, *, durable: bool = False) -> Iterator[PostgresServer]:
-    """A started server that is gone, with its files, afterwards."""
+    """Run a server that is gone, with its files, afterwards."""
     # Not pytest's own directory: only the user who runs the tests may enter that one.
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     if user := _user():
@@ -160,11 +144,10 @@ def running(password: str | None = None, *, durable: bool = False) -> Iterator[P
 
 
 def program(name: str) -> str:
-    """The newest installed program of PostgreSQL of this name."""
-    versions = sorted(
-        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]), reverse=True
-    )
-    found = str(versions[0]) if versions else shutil.which(name)
+    """Return the newest installed program of PostgreSQL of this name."""
+    versions = Path("/usr/lib/postgresql").glob(f"*/bin/{name}")
+    newest = max(versions, key=lambda path: float(path.parts[-3]), default=None)
+    found = str(newest) if newest else shutil.which(name)
     if found is None:
         raise RuntimeError(f"no {name} in /usr/lib/postgresql/*/bin or on PATH: install PostgreSQL (postgresql)")
     return found
@@ -173,10 +156,3 @@ def program(name: str) -> str:
 def _user() -> dict[str, Any]:
     # PostgreSQL refuses to run as root; Debian's package brings this user.
     return {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -10,10 +10,12 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 import psutil
 
@@ -90,6 +92,37 @@ def kill(child: subprocess.Popen[bytes]) -> None:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
     end([child], grace_seconds=0)
+
+
+class Running(ABC):
+    """Child processes as a context manager: healthy inside the block, gone outside. For the main thread."""
+
+    def __init__(self) -> None:
+        self._everyone: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self.bring_up()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @abstractmethod
+    def bring_up(self) -> None:
+        """Start everything and wait until it works."""
+
+    def pids(self) -> list[int]:
+        """Return all living processes that were started here, orphans included."""
+        return [process.pid for process in session_members({child.pid for child in self._everyone})]
+
+    def stop(self) -> None:
+        """End everything that was ever started here."""
+        end(self._everyone)
+        self._everyone.clear()
 
 
 class Interrupted(BaseException):

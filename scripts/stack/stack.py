@@ -19,8 +19,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import requests
 
@@ -96,7 +95,7 @@ def _secret(home: Path, name: str, length: int = 32) -> bytes:
     return file.read_bytes()
 
 
-class Stack:
+class Stack(processes.Running):
     """One Airflow: database, API server, scheduler, DAG processor, triggerer.
 
     As a context manager it is migrated, started and healthy inside, and gone outside. Start it in the main
@@ -113,6 +112,7 @@ class Stack:
         dags: Path = ROOT / "dags",
         extra: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__()
         self.home = home
         self.logs = home / "logs" / "parts"
         self.port = api_port or free_port()
@@ -122,22 +122,12 @@ class Stack:
         self.api = AirflowApi(self.url)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started_at: dict[str, datetime] = {}
-        self._everyone: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Self:
-        try:
-            self.migrate()
-            self.start(*PARTS)
-            self.wait_healthy()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    def bring_up(self) -> None:
+        """Migrate, start and wait."""
+        self.migrate()
+        self.start(*PARTS)
+        self.wait_healthy()
 
     def migrate(self) -> None:
         """Create or upgrade the metadata database and the login admin/admin."""
@@ -224,13 +214,8 @@ class Stack:
         """End a part and everything it started."""
         processes.end([self._running.pop(part)])
 
-    def pids(self) -> list[int]:
-        """Return all living processes of the stack, orphans included."""
-        return [p.pid for p in processes.session_members({child.pid for child in self._everyone})]
-
     def stop(self) -> None:
         """End everything that was ever started here."""
         self.api.close()
-        processes.end(self._everyone)
+        super().stop()
         self._running.clear()
-        self._everyone.clear()

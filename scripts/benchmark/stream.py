@@ -42,7 +42,7 @@ class Stream:
     wrong: dict[str, int]
     """Missing, unexpected, wrong in content, received twice."""
     late: list[float]
-    """By the stand-in's clock: when it accepted, minus the due time; in order."""
+    """By the simulator's clock: when it accepted, minus the due time; in order."""
     instances: int
     state: str
     airflow_cpu: float
@@ -93,7 +93,7 @@ def measure_hour(*, quick: bool) -> Iterator[Figure]:
         and stream.p99 <= LATE_SECONDS
         and stream.late[0] >= 0
         and not any(stream.wrong.values()),
-        "does not apply",
+        "none",
         f"{stream}. Two workers of four tasks, two schedulers, two triggerers, PostgreSQL with fsync; default "
         f"settings, vendors' default limits. One scheduled run, which extracts all of it before the first is due.",
     )
@@ -140,7 +140,7 @@ def run(interactions: int, span: timedelta) -> Stream:
 def sandbox(
     vendors: Vendors, home: Path, conversations: int, closed_from: datetime, closed_to: datetime
 ) -> Iterator[RunningSandbox]:
-    """Run the stand-ins, with the vendors' own limits, where the cluster looks for them."""
+    """Run the simulators, with the vendors' own limits, where the cluster looks for them."""
     ports = [int(url.rpartition(":")[2]) for url in (vendors.kustomer_url, vendors.stella_url)]
     with running_sandbox(
         home / "sandbox.log",

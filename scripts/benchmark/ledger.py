@@ -62,7 +62,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         f"{bytes_each:,.0f}",
         f"≤ {MOST_BYTES:,}",
         bytes_each <= MOST_BYTES,
-        "does not apply",
+        "none",
         f"{parts}. A month; no personal data erased yet.",
     )
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from include.sandbox.model import DO_NOT_SEND
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import HOUR
-from scripts.benchmark.scale import SEARCHES_PER_MINUTE, sandbox
+from scripts.benchmark.stream import SEARCHES_PER_MINUTE, sandbox
 from scripts.stack.api import FINAL_STATES
 from scripts.stack.cluster import Cluster, Vendors
 from scripts.stack.connections import DAG_ID
@@ -85,6 +85,6 @@ def _figure(row: str, hours: int, per_hour: int, note: str) -> Figure:
         seconds <= MOST_TIMES_THE_LIMIT * limit and not failed and not any(difference.values()),
         f"{limit / 60:.1f} min ({searches} searches at {SEARCHES_PER_MINUTE} a minute)",
         f"{failed} runs failed; {counts['accepted']:,} released, {difference}; {kustomer:,} calls to Kustomer, "
-        f"{kustomer / seconds * 60:.0f} a minute. The stand-in refuses what passes a limit. Each hour is a run of "
+        f"{kustomer / seconds * 60:.0f} a minute. The simulator refuses what passes a limit. Each hour is a run of "
         f"its own. {note}",
     )
