@@ -3,8 +3,9 @@
 Each step is one conditional statement: only the holder of the claim's token moves the row, once.
 """
 
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -86,14 +87,17 @@ class ReleasingStore(Store):
                     break
         return sorted(claimed, key=lambda held: (held.interaction.due_at, held.id))
 
-    def start_sending(self, claimed: ClaimedInteraction, lease: timedelta) -> datetime | None:
-        """Claimed → sending, committed when this returns; the request must leave before the returned instant.
+    def start_sending(
+        self, claimed: ClaimedInteraction, lease: timedelta, request: Mapping[str, Any]
+    ) -> datetime | None:
+        """Claimed → sending, committed with what the request says; it must leave before the returned instant.
 
         None: the claim was lost (lease over, or taken back), send nothing.
         """
         now = self._now()
+        values = {**_key(claimed), "until": now + lease, **_as_sent(request)}
         with self._stepper.begin() as connection:
-            started = START.apply(connection, now, {**_key(claimed), "until": now + lease})
+            started = START.apply(connection, now, values)
         return started[0].lease_until if started else None
 
     def settle(
@@ -192,6 +196,16 @@ def _recovering(before: State, after: State) -> Transition:
     return Transition(before, change)
 
 
+def _as_sent(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the ledger keeps of a request: all but its customer, whom the row has anyhow."""
+    kept = {name: value for name, value in request.items() if name != "customer"}
+    return {
+        "by_channel": request["channel"],
+        "without_survey": bool(request.get("do_not_send")),
+        "body": json.dumps(kept, ensure_ascii=False),
+    }
+
+
 def _key(claimed: ClaimedInteraction) -> dict[str, Any]:
     return {"row": claimed.id, "held": claimed.token}
 
@@ -230,6 +244,9 @@ START = Transition(
         # of an earlier attempt; its event keeps the words
         http_status=null(),
         detail=null(),
+        sent_channel=bindparam("by_channel"),
+        sent_do_not_send=bindparam("without_survey"),
+        sent_request=bindparam("body"),
     ),
     also=[interaction.c.lease_until],
 )

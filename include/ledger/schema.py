@@ -81,6 +81,11 @@ interaction = Table(
     Column("attempts", SmallInteger, nullable=False),
     Column("sent_at", Instant),
     Column("http_status", SmallInteger),
+    # What the latest request said, written by the commit before it left. The request (JSON, without its customer)
+    # is erased with the personal data; the channel, and whether a survey was asked for, stay.
+    Column("sent_channel", StorableText),
+    Column("sent_do_not_send", Boolean),
+    Column("sent_request", StorableText),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("conversation_id", "closed_at"),

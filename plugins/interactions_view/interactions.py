@@ -44,6 +44,7 @@ COLUMNS = (
     "agent_profile",
     "tags",
     "do_not_send",
+    "sent_channel",
     "attempts",
     "sent_at",
     "http_status",
@@ -109,7 +110,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
         raise HTTPException(404, "The ledger knows no such interaction.")
     line, now = line_seen_by(visitor, story.chosen.line), datetime.now(UTC)
     steps = [told(step, visitor) for step in story.chosen.steps]
-    title, body = told_request(line, found, now)
+    title, body = describe_request(line, found, now)
     return page(
         request,
         "one.html",
@@ -179,13 +180,29 @@ def kustomer_link(found: Source, line: Line) -> str | None:
     return link_to(found.web_url, line.customer.id, line.conversation_id)
 
 
-def told_request(line: Line, found: Source, now: datetime) -> tuple[str, str]:
-    """What was or will be sent to Stella Connect: a title, and the request as JSON, empty if there is none."""
-    tried = line.state in (State.SENDING, State.SENT, State.REJECTED, State.UNKNOWN)
+def describe_request(line: Line, found: Source, now: datetime) -> tuple[str, str]:
+    """Return the request to Stella Connect: a title, and its JSON, empty if there is none.
+
+    What was sent is read from the ledger; what will be sent follows from today's settings.
+    """
     waits = line.state in (State.PLANNED, State.CLAIMED)
-    title = "The request that was sent" if tried else "The request that will be sent" if waits else "The request"
-    if not (tried or waits) or not (line.customer.email and line.agent.email):
-        return title, ""
+    title = (
+        "The request that was sent" if line.tried else "The request that will be sent" if waits else "The request"
+    )
+    request: dict[str, Any] | None = None
+    if line.tried and line.sent_request and line.customer.email:
+        request = _sent_request(line, line.sent_request)
+    elif waits and line.customer.email and line.agent.email:
+        request = _coming_request(line, found, now)
+    return title, json.dumps(request, indent=2, ensure_ascii=False) if request else ""
+
+
+def _sent_request(line: Line, stored: str) -> dict[str, Any]:
+    customer = {"name": line.customer.name, "email": line.customer.email}
+    return {**json.loads(stored), "customer": customer}
+
+
+def _coming_request(line: Line, found: Source, now: datetime) -> dict[str, Any]:
     interaction = Interaction(
         conversation_id=line.conversation_id,
         closed_at=line.closed_at,
@@ -195,14 +212,13 @@ def told_request(line: Line, found: Source, now: datetime) -> tuple[str, str]:
         customer_email=line.customer.email,
         tags=line.tags,
     )
-    request = feedback_request(
+    return feedback_request(
         interaction,
-        employee_email=line.agent.email,
+        employee_email=line.agent.email or "",
         web_url=found.web_url or "",
         channel=found.settings.channel,
-        do_not_send=line.do_not_send or at_expiry(interaction, line.sent_at or now, found.settings) == "count",
+        do_not_send=bool(line.do_not_send) or at_expiry(interaction, now, found.settings) == "count",
     )
-    return title, json.dumps(request, indent=2, ensure_ascii=False)
 
 
 def _csv(lines: Iterator[Line]) -> Iterator[str]:
@@ -229,6 +245,7 @@ def _values(line: Line) -> list[Any]:
         "agent_name": line.agent.name,
         "agent_email": erased if line.agent.erased else line.agent.email,
         "tags": ", ".join(line.tags),
+        "do_not_send": line.counts_only,
     }
     return [people[name] if name in people else getattr(line, name) for name in COLUMNS]
 

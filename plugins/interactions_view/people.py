@@ -1,5 +1,6 @@
 """What people who may not see personal data see of it."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -56,7 +57,16 @@ def line_seen_by(visitor: Visitor, line: Line) -> Line:
     """The interaction, without personal data unless the visitor may see them."""
     if visitor.sees_personal_data:
         return line
-    return replace(line, customer=masked_customer(line.customer), agent=masked_agent(line.agent))
+    customer, agent = masked_customer(line.customer), masked_agent(line.agent)
+    return replace(line, customer=customer, agent=agent, sent_request=_masked_request(line.sent_request))
+
+
+def _masked_request(stored: str | None) -> str | None:
+    if stored is None:
+        return None
+    request = json.loads(stored)
+    request["employee"]["email"] = masked_address(request["employee"]["email"])
+    return json.dumps(request, ensure_ascii=False)
 
 
 def card_seen_by(visitor: Visitor, card: Card) -> Card:

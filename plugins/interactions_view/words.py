@@ -97,7 +97,7 @@ def _sent(line: Line) -> Answer:
         stars = f" with {line.rating} of 5 stars" if line.rating is not None else ""
         return Answer(f"Sent, and answered{stars}.")
     status = line.delivery_status or ""
-    if line.do_not_send:
+    if line.counts_only:
         return Answer("Sent to be counted: the customer was to get no survey.")
     if status and status.casefold() != "sent":
         return Answer(f"Sent to Stella Connect, which reports: “{status}”.")

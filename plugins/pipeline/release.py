@@ -243,7 +243,7 @@ class Release:
             do_not_send=opted_out or fate == "count",
         )
         try:
-            if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE)) is None:
+            if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request)) is None:
                 self._count("lost")
                 return True
         except OperationalError:

@@ -44,7 +44,7 @@ class Breach:
 NO_SENDING = (
     (
         RELEASE,
-        "if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE)) is None:",
+        "if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request)) is None:",
         "if (lease_until := datetime.now(UTC) + SENDING_LEASE) is None:",
     ),
 )

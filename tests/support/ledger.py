@@ -11,6 +11,12 @@ from include.ledger import Ledger, connect
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=5)
+REQUEST = {
+    "channel": "email",
+    "customer": {"name": "Customer", "email": "customer@example.com"},
+    "employee": {"email": "Agent@Example.com"},
+}
+"""A request, as far as the ledger and its readers ask."""
 
 
 def closing(

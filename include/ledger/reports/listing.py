@@ -95,6 +95,11 @@ class Line:
     attempts: int
     sent_at: datetime | None
     http_status: int | None
+    sent_channel: str | None
+    """Of the latest request that left, as the next two; None if none did."""
+    sent_do_not_send: bool | None
+    sent_request: str | None
+    """As JSON, without its customer: personal data; None also once erased."""
     created_at: datetime
     """When the ledger took it up."""
     updated_at: datetime
@@ -105,6 +110,16 @@ class Line:
     answered_at: datetime | None
     rating: int | None
     channel: str | None
+
+    @property
+    def tried(self) -> bool:
+        """Whether a request of it has left, or may have."""
+        return self.state in (State.SENDING, State.SENT, State.REJECTED, State.UNKNOWN)
+
+    @property
+    def counts_only(self) -> bool | None:
+        """Whether it counts without a survey: as its request said, or as extraction saw it while none has left."""
+        return self.sent_do_not_send if self.tried and self.sent_do_not_send is not None else self.do_not_send
 
 
 BATCH = 1_000
@@ -331,6 +346,9 @@ def _line(row: Any, reported: Any | None, erased: bool) -> Line:
         attempts=row.attempts,
         sent_at=row.sent_at,
         http_status=row.http_status,
+        sent_channel=row.sent_channel,
+        sent_do_not_send=row.sent_do_not_send,
+        sent_request=row.sent_request,
         created_at=row.created_at,
         updated_at=row.updated_at,
         delivery_status=reported.delivery_status if reported else None,

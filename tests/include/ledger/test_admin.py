@@ -11,7 +11,7 @@ from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import ActRefusedError, Ledger, erasure
 from include.ledger.schema import interaction, survey_response
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 ONE = closing(1).conversation_id
@@ -30,7 +30,7 @@ def sending(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
     ledger.extraction.record_closings([closing(1)], "extraction")
     clock.time = NOON + HOUR
     (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
-    ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.start_sending(one, LEASE, REQUEST)
     return one
 
 
@@ -93,7 +93,7 @@ def test_of_two_closings_the_person_says_which(ledger: Ledger, clock: Clock) -> 
     ledger.extraction.record_closings([later], "extraction")
     clock.time = later.due_at
     (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
-    ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     with pytest.raises(ActRefusedError, match=r"has 2 unknown .*12:00:00\.000Z.*14:00:00\.000Z.*say which"):
         ledger.admin.settle(ONE, None, State.SENT, *WHO, dry_run=False)

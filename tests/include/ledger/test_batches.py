@@ -11,7 +11,7 @@ from include.ledger import Ledger
 from include.ledger.feedback import UnknownOutcome
 from include.ledger.schema import interaction
 from include.ledger.transition import note
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 MORE_THAN_A_STATEMENT_TAKES = 70_000
 
@@ -32,7 +32,7 @@ def test_any_number_of_absent_interactions_is_planned_again_at_once(ledger: Ledg
     ledger.extraction.record_closings([closing(1)], "run")
     clock.forward(hours=2)
     (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
     (unknown,) = ledger.feedback.list_unknown_outcomes()
     gone = UnknownOutcome(0, "gone", clock.time, clock.time - timedelta(hours=1), None)

@@ -13,7 +13,7 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, Recorded
 from include.ledger.columns import Instant, storable
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 
 def test_a_closing_is_planned_once_however_often_it_is_recorded(ledger: Ledger, clock: Clock) -> None:
@@ -79,7 +79,7 @@ def test_a_closing_that_is_being_sent_is_not_superseded(ledger: Ledger, clock: C
     (claimed,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
     later = closing(1, closed_at=NOON + timedelta(minutes=70))
     assert ledger.extraction.record_closings([later], "run") == Recorded(planned=1)
-    assert ledger.releasing.start_sending(claimed, LEASE)
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST)
 
 
 def test_a_planned_closing_without_an_address_is_refused_without_naming_a_person(engine: Engine) -> None:

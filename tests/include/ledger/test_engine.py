@@ -12,7 +12,7 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
 from include.ledger import Ledger, connect, releasing
 from scripts.stack.waiting import wait_until
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 pytestmark = pytest.mark.postgres
 
@@ -58,7 +58,7 @@ def test_only_the_claim_does_not_wait_for_the_disk(engine: Engine, ledger: Ledge
     waits.clear()
     clock.forward(hours=2)
     (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.SENT, 200)
 
     assert waits == ["off", "on", "on"]
@@ -73,7 +73,7 @@ def test_a_step_and_its_event_are_one_statement(
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         statements.append(statement)
 
-    assert ledger.releasing.start_sending(claimed, LEASE)
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     assert ledger.releasing.settle(claimed, State.SENT, 200)
 
     assert len(statements) == 2
@@ -88,7 +88,7 @@ def test_a_step_whose_event_cannot_be_written_is_not_made(
         )
 
     with pytest.raises(IntegrityError):
-        ledger.releasing.start_sending(claimed, LEASE)
+        ledger.releasing.start_sending(claimed, LEASE, REQUEST)
 
     assert ledger.releasing.give_back([claimed]) == 1  # it is claimed as before
 
@@ -97,7 +97,7 @@ def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
     engine: Engine, ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
 ) -> None:
     """So that a holder who lost the answer learns how it ended: nothing may be left to the lease."""
-    values = {"row": claimed.id, "held": claimed.token, "until": clock.time + LEASE}
+    values = {"row": claimed.id, "held": claimed.token, "until": clock.time + LEASE, **releasing._as_sent(REQUEST)}
     with ThreadPoolExecutor(1) as other, engine.connect() as connection, connection.begin() as step:
         assert releasing.START.apply(connection, clock.time, values)
         given_back = other.submit(ledger.releasing.give_back, [claimed])
@@ -114,7 +114,7 @@ def test_a_step_that_is_its_own_transaction_leaves_the_others_whole(ledger: Ledg
     ledger.extraction.record_closings([closing(1), closing(2)], "run")
     clock.forward(hours=2)
     claimed, _ = ledger.releasing.claim(NOON, clock.time, 2, LEASE, "run")
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
 
     ledger.admin.settle(claimed.interaction.conversation_id, None, State.SENT, "admin", "seen there", dry_run=True)

@@ -15,7 +15,7 @@ from include.interactions.reasons import Reason
 from include.interactions.states import TRANSITIONS, State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction, interaction_event
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 WILL_BE_OR_WAS_SENT = {State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN}
 OUTCOMES = [State.SENT, State.REJECTED, State.UNKNOWN, State.PLANNED]
@@ -99,7 +99,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def start_sending(self, data: st.DataObject) -> None:
         for row, one in self._pick(data):
-            started = self.ledger.releasing.start_sending(one, LEASE)
+            started = self.ledger.releasing.start_sending(one, LEASE, REQUEST)
             allowed = (
                 row.state is State.CLAIMED
                 and row.token == one.token

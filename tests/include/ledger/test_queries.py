@@ -7,7 +7,7 @@ from sqlalchemy import Engine, event, text
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Backlog, Ledger, Watermark
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 HOUR = timedelta(hours=1)
 
@@ -57,7 +57,7 @@ def test_the_backlog_tells_what_is_overdue_held_and_unknown(ledger: Ledger, cloc
     )
     clock.forward(hours=1, minutes=3)
     first, _, _ = ledger.releasing.claim(NOON, clock(), 3, LEASE, "run")
-    ledger.releasing.start_sending(first, LEASE)
+    ledger.releasing.start_sending(first, LEASE, REQUEST)
     ledger.releasing.settle(first, State.UNKNOWN, None, "read timeout")
     clock.forward(minutes=2)
     assert ledger.backlog(grace=timedelta(minutes=1)) == Backlog(
@@ -69,7 +69,7 @@ def test_a_history_names_the_actor_of_every_step(ledger: Ledger, clock: Clock) -
     ledger.extraction.record_closings([closing(1)], "extraction")
     clock.forward(hours=1)
     (held,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "release 1")
-    ledger.releasing.start_sending(held, LEASE)
+    ledger.releasing.start_sending(held, LEASE, REQUEST)
     clock.forward(minutes=5)
     ledger.releasing.recover("release 2")
     ledger.releasing.settle(held, State.SENT, 201, "late")
@@ -122,7 +122,7 @@ def test_the_hourly_questions_never_read_the_whole_table(ledger: Ledger, engine:
     ledger.releasing.list_due_times(clock())
     ledger.releasing.recover("run")
     (held,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
-    ledger.releasing.start_sending(held, LEASE)
+    ledger.releasing.start_sending(held, LEASE, REQUEST)
     ledger.releasing.settle(held, State.SENT, 201)
     ledger.backlog()
     ledger.history(held.interaction.conversation_id)

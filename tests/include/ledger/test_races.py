@@ -16,7 +16,7 @@ from include.ledger import Ledger, connect
 from include.ledger.migrate import SCRIPTS
 from include.ledger.schema import interaction_event
 from tests.support import ledger as work
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 PROCESSES = 8
 
@@ -76,7 +76,7 @@ def test_eight_threads_release_every_interaction_exactly_once(ledger: Ledger, en
     def release() -> None:
         while batch := ledger.releasing.claim(NOON, clock(), 10, LEASE, "run"):
             for one in batch:
-                if ledger.releasing.start_sending(one, LEASE):
+                if ledger.releasing.start_sending(one, LEASE, REQUEST):
                     posts[one.id] += 1
                 if not ledger.releasing.settle(one, State.SENT, 201):
                     lost.append(one.id)
@@ -101,7 +101,7 @@ def test_a_recovery_beside_the_holder_leaves_one_winner(ledger: Ledger, clock: C
     clock.forward(hours=1)
     held = ledger.releasing.claim(NOON, clock(), 200, LEASE, "run")
     for one in held:
-        ledger.releasing.start_sending(one, LEASE)
+        ledger.releasing.start_sending(one, LEASE, REQUEST)
     clock.forward(minutes=5)
     answers: list[bool] = []
     holder = threading.Thread(

@@ -8,7 +8,7 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, Recovered
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 HOUR = timedelta(hours=1)
 
@@ -109,7 +109,7 @@ def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
 def test_every_outcome_is_written_once_with_its_event(
     ledger: Ledger, clock: Clock, claimed: ClaimedInteraction, outcome: State
 ) -> None:
-    assert ledger.releasing.start_sending(claimed, LEASE) == clock() + LEASE
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) == clock() + LEASE
     assert OUTCOMES[outcome](ledger, claimed)
     assert states(ledger) == [State.PLANNED, State.CLAIMED, State.SENDING, outcome]
     assert ledger.counts() == {(outcome, None): 1}
@@ -128,11 +128,11 @@ def test_an_outcome_of_a_request_that_was_never_committed_is_refused(
 def test_a_settled_interaction_is_not_settled_again(
     ledger: Ledger, claimed: ClaimedInteraction, outcome: State, second: State
 ) -> None:
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     OUTCOMES[outcome](ledger, claimed)
     before = states(ledger)
     assert not OUTCOMES[second](ledger, claimed)
-    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
     assert states(ledger) == before
 
 
@@ -140,7 +140,7 @@ def test_a_settled_interaction_is_not_settled_again(
 def test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome(
     ledger: Ledger, clock: Clock, claimed: ClaimedInteraction, outcome: State
 ) -> None:
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     clock.forward(minutes=5)
     assert ledger.releasing.recover("next run") == Recovered(planned=0, unknown=1)
     assert OUTCOMES[outcome](ledger, claimed)
@@ -151,23 +151,23 @@ def test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome(
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_stranger_writes_no_outcome(ledger: Ledger, claimed: ClaimedInteraction, outcome: State) -> None:
     stranger = replace(claimed, token="guessed")
-    assert ledger.releasing.start_sending(stranger, LEASE) is None
-    assert ledger.releasing.start_sending(claimed, LEASE)
+    assert ledger.releasing.start_sending(stranger, LEASE, REQUEST) is None
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     assert not OUTCOMES[outcome](ledger, stranger)
     assert states(ledger)[-1] is State.SENDING
 
 
 def test_nothing_is_sent_after_the_lease(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
     clock.forward(minutes=5)
-    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
     assert ledger.releasing.recover("next run") == Recovered(planned=1, unknown=0)
-    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
 
 
 def test_a_lease_lasts_to_its_last_moment(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
     clock.time += LEASE - timedelta(milliseconds=1)
     assert ledger.releasing.recover("next run") == Recovered(0, 0)
-    assert ledger.releasing.start_sending(claimed, LEASE)
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST)
 
 
 def test_the_holder_of_an_old_claim_cannot_touch_the_new_one(
@@ -176,27 +176,27 @@ def test_the_holder_of_an_old_claim_cannot_touch_the_new_one(
     clock.forward(minutes=5)
     ledger.releasing.recover("next run")
     (new,) = claim(ledger)
-    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
     assert not ledger.releasing.veto(claimed, State.CANCELLED, Reason.REOPENED)
     assert ledger.releasing.give_back([claimed]) == 0
-    assert ledger.releasing.start_sending(new, LEASE)
+    assert ledger.releasing.start_sending(new, LEASE, REQUEST)
     assert not ledger.releasing.settle(claimed, State.SENT, 201)
     assert ledger.releasing.settle(new, State.SENT, 201)
 
 
 def test_what_was_not_taken_goes_out_again_later(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.PLANNED, 429, "rate limited")
     (again,) = claim(ledger)
     assert again.attempts == 1
     assert again.token != claimed.token
-    ledger.releasing.start_sending(again, LEASE)
+    ledger.releasing.start_sending(again, LEASE, REQUEST)
     clock.forward(seconds=1)
     assert ledger.releasing.settle(again, State.SENT, 201)
 
 
 def test_an_unknown_interaction_is_never_claimed(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
     clock.forward(days=1)
     assert ledger.releasing.recover("run") == Recovered(0, 0)
@@ -211,13 +211,13 @@ def test_a_veto_ends_a_claim(ledger: Ledger, claimed: ClaimedInteraction, state:
     assert ledger.releasing.veto(claimed, state, reason, "seen at the release")
     assert ledger.counts() == {(state, reason): 1}
     assert not ledger.releasing.veto(claimed, state, reason)
-    assert ledger.releasing.start_sending(claimed, LEASE) is None
+    assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
     last = ledger.history(claimed.interaction.conversation_id)[-1]
     assert (last.reason, last.detail) == (reason, "seen at the release")
 
 
 def test_a_request_on_its_way_is_not_vetoed(ledger: Ledger, claimed: ClaimedInteraction) -> None:
-    ledger.releasing.start_sending(claimed, LEASE)
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     assert not ledger.releasing.veto(claimed, State.CANCELLED, Reason.REOPENED)
 
 
@@ -225,7 +225,7 @@ def test_a_release_gives_back_what_it_has_not_sent(ledger: Ledger, clock: Clock)
     ledger.extraction.record_closings([closing(number) for number in range(3)], "run")
     clock.forward(hours=1)
     held = claim(ledger)
-    ledger.releasing.start_sending(held[0], LEASE)
+    ledger.releasing.start_sending(held[0], LEASE, REQUEST)
     assert ledger.releasing.give_back(held, "key refused") == 2
     assert ledger.counts() == {(State.SENDING, None): 1, (State.PLANNED, None): 2}
     assert len(claim(ledger)) == 2

@@ -10,7 +10,7 @@ from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Cursor, Learnt, Ledger, Shown
 from include.ledger.schema import interaction
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 HOUR = timedelta(hours=1)
 
@@ -22,7 +22,7 @@ def sending(ledger: Ledger, clock: Clock) -> list[ClaimedInteraction]:
     clock.forward(hours=1)
     claimed = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
     for one in claimed:
-        ledger.releasing.start_sending(one, LEASE)
+        ledger.releasing.start_sending(one, LEASE, REQUEST)
     return claimed
 
 
@@ -195,7 +195,7 @@ def test_absent_is_planned_again_once(ledger: Ledger, clock: Clock, sending: lis
     assert ledger.feedback.resend_absent(absent, "feedback") == 0
 
     (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
-    ledger.releasing.start_sending(again, LEASE)
+    ledger.releasing.start_sending(again, LEASE, REQUEST)
     ledger.releasing.settle(again, State.UNKNOWN, 500, "500")
     assert ledger.feedback.resend_absent(absent, "feedback") == 0, "another attempt than the one that was absent"
     assert ledger.feedback.resend_absent(ledger.feedback.list_unknown_outcomes(), "feedback") == 0, (
@@ -211,7 +211,7 @@ def test_what_its_holder_had_back_before_is_still_planned_again_once(
     ledger.releasing.settle(sending[0], State.PLANNED, None, "never left after all")
 
     (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
-    ledger.releasing.start_sending(again, LEASE)
+    ledger.releasing.start_sending(again, LEASE, REQUEST)
     ledger.releasing.settle(again, State.UNKNOWN, 500, "500")
     (absent,) = (one for one in ledger.feedback.list_unknown_outcomes() if one.interaction_id == again.id)
     assert ledger.feedback.resend_absent([absent], "feedback") == 1

@@ -14,7 +14,7 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
-from tests.support.ledger import LEASE, closing
+from tests.support.ledger import LEASE, REQUEST, closing
 
 USERS = {"viewer": "viewer", "editor": "user", "stranger": ""}
 """Each with the role it has in Airflow's SimpleAuthManager; the stranger may log in and see nothing."""
@@ -164,7 +164,7 @@ def fill(url: str) -> Filled:
     )
     ledger.extraction.mark_profiles(["agent@example.com"], ["not.approved@example.com"])
     for claimed in ledger.releasing.claim(closed, closed + timedelta(minutes=45), 10, LEASE, by):
-        ledger.releasing.start_sending(claimed, LEASE)
+        ledger.releasing.start_sending(claimed, LEASE, REQUEST)
         if claimed.interaction.conversation_id == f"{4:024x}":
             ledger.releasing.settle(claimed, State.UNKNOWN, 502, "POST /v1/requests: 502")
         else:

@@ -35,6 +35,14 @@ def test_the_request_is_shown_as_it_goes_out(filled: Filled, get: Get) -> None:
     assert "None was sent" in get(f"one/{filled.ids['skipped']}").text
 
 
+def test_the_request_that_left_is_masked_like_everything_else(filled: Filled, get: Get) -> None:
+    path = f"one/{filled.ids['sent']}"
+    assert "Agent@Example.com" in get(path).text
+    masked = get(path, "viewer").text
+    assert "A•••@Example.com" in masked
+    assert "Agent@Example.com" not in masked
+
+
 def test_an_unknown_outcome_is_an_alarm_that_can_be_settled(filled: Filled, get: Get) -> None:
     assert "1 with an unknown outcome" in get("").text
     assert "action=settle_unknown" in get(f"one/{filled.ids['unknown']}").text

@@ -16,7 +16,7 @@ from plugins.pipeline.actions import ACTIONS, Order
 from plugins.pipeline.admin import admin_params, carry_out, check_form, describe_outcome, documentation, retain
 from plugins.runtime.organisations import DEFAULT
 from plugins.runtime.run_context import is_first_of_the_day
-from tests.support.ledger import LEASE, closing
+from tests.support.ledger import LEASE, REQUEST, closing
 
 ONE = closing(1).conversation_id
 NOW = datetime.now(UTC)
@@ -85,7 +85,7 @@ def test_without_a_user_the_event_names_the_run(ledger: Ledger) -> None:
 def test_an_unknown_outcome_is_settled_as_the_form_says(ledger: Ledger) -> None:
     ledger.extraction.record_closings([recent()], "extraction")
     (one,) = ledger.releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
-    ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     assert done("settle_unknown", conversation_id=ONE, settle_as="cancelled")["cancelled"] == 1
     assert last(ledger)[:3] == (State.UNKNOWN, State.CANCELLED, Reason.BY_HAND)

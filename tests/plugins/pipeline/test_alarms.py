@@ -17,7 +17,7 @@ from plugins.pipeline import alarms
 from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.pipeline.feedback import GRACE
 from plugins.runtime.organisations import DEFAULT
-from tests.support.ledger import LEASE, NOON, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, closing
 
 NOW = NOON
 MINUTE = timedelta(minutes=1)
@@ -65,7 +65,7 @@ def posted(ledger: Ledger, number: int) -> Any:
     """The claim of an interaction whose request has just left."""
     due(ledger, number, timedelta(days=1))
     (one,) = ledger.releasing.claim(NOW - timedelta(days=9), NOW, 1, LEASE, "run")
-    ledger.releasing.start_sending(one, LEASE)
+    ledger.releasing.start_sending(one, LEASE, REQUEST)
     return one
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from include.ledger import Ledger, connect
 from include.ledger.engine import connect_to_look
 from plugins.runtime.ledger_address import AddressError, LedgerAddress
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 from tests.support.pgbouncer import pooled
 
 pytestmark = pytest.mark.postgres
@@ -92,7 +92,7 @@ def test_the_whole_life_of_interactions_passes_through_pgbouncer_in_transaction_
     clock.forward(hours=2)
 
     def send(one: Any) -> bool:
-        return bool(ledger.start_sending(one, LEASE)) and ledger.sent(one, 201)
+        return bool(ledger.start_sending(one, LEASE, REQUEST)) and ledger.sent(one, 201)
 
     with ThreadPoolExecutor(8) as senders:
         while batch := ledger.claim(NOON, clock.time, 20, LEASE, "run"):

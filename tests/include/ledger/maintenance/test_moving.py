@@ -13,7 +13,7 @@ from include.interactions.states import State
 from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.maintenance.command_line import main
 from include.ledger.schema import metadata
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 pytestmark = pytest.mark.postgres
 
@@ -35,7 +35,7 @@ def old(tmp_path: Path) -> Iterator[Engine]:
     clock.forward(hours=2)
     sent, refused, lost, vetoed, *held = ledger.releasing.claim(NOON, LATER, 6, LEASE, "release")
     for one in (sent, refused, lost):
-        ledger.releasing.start_sending(one, LEASE)
+        ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(sent, State.SENT, 200)
     ledger.releasing.settle(refused, State.REJECTED, 422, "Ein Tippfehler: ä, \\N, \t und 'so weiter'")
     ledger.releasing.settle(lost, State.UNKNOWN, None, None)

@@ -12,7 +12,7 @@ from include.interactions.states import State
 from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.maintenance.command_line import main
 from scripts.stack.postgres import PostgresServer, program
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 HOUR = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ def test_what_was_due_is_unknown_and_what_was_not_waits(ledger: Ledger, clock: C
     )
     clock.forward(hours=2)
     claimed, sending = ledger.releasing.claim(NOON, clock.time, 2, LEASE, "the lost one")
-    ledger.releasing.start_sending(sending, LEASE)
+    ledger.releasing.start_sending(sending, LEASE, REQUEST)
 
     assert ledger.admin.mark_restored(NOON + 2 * HOUR, "a person") == 2
 

@@ -16,7 +16,7 @@ from include.ledger.reports.people import Agent, Customer
 from include.ledger.reports.readiness import Readiness, readiness
 from include.ledger.reports.responses import CardFilter
 from include.ledger.reports.story import latest_closing, story
-from tests.support.ledger import LEASE, NOON, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
 
 HOUR = timedelta(hours=1)
 FORGOTTEN = Customer(None, None, None, erased=True)
@@ -24,7 +24,7 @@ FORGOTTEN = Customer(None, None, None, erased=True)
 
 def send(ledger: Ledger, clock: Clock, number: int = 1) -> None:
     for held in ledger.releasing.claim(NOON, clock(), number, LEASE, "release"):
-        ledger.releasing.start_sending(held, LEASE)
+        ledger.releasing.start_sending(held, LEASE, REQUEST)
         clock.forward(seconds=3)
         ledger.releasing.settle(held, State.SENT, 200)
 
@@ -127,9 +127,9 @@ def test_alarms_tell_of_the_unknown_the_overdue_and_the_refused(ledger: Ledger, 
     ledger.extraction.record_closings([closing(number) for number in range(4)], "run")
     clock.forward(hours=1)
     first, second = ledger.releasing.claim(NOON, clock(), 2, LEASE, "release")
-    ledger.releasing.start_sending(first, LEASE)
+    ledger.releasing.start_sending(first, LEASE, REQUEST)
     ledger.releasing.settle(first, State.UNKNOWN, None, "read timeout")
-    ledger.releasing.start_sending(second, LEASE)
+    ledger.releasing.start_sending(second, LEASE, REQUEST)
     ledger.releasing.settle(second, State.REJECTED, 400, "refused")
     since = clock()
     with ledger.read() as connection:
