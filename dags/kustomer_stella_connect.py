@@ -5,8 +5,11 @@ from functools import partial
 import pendulum
 from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task, task_group
 
-from plugins.pipeline.extraction import ExtractClosedConversationsOperator
-from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.operators import (
+    CheckAgentProfilesOperator,
+    ExtractClosedConversationsOperator,
+    ReleaseInteractionsOperator,
+)
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.preflight import check_configuration
 from plugins.pipeline.reporting import interactions_released, report_run

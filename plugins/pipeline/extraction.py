@@ -5,121 +5,25 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-
-from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException
 
 from include.interactions.eligibility import is_closing, judge, people_at_closing
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation
 from include.interactions.settings import Settings
-from include.interactions.span import OLDEST, Span, span_of
+from include.interactions.span import Span
 from include.ledger import Recorded
 from plugins.kustomer.hook import KustomerHook
+from plugins.kustomer.search import ClosingsSearch
 from plugins.pipeline.ahead import one_ahead
-from plugins.runtime.failures import fail_for_good
-from plugins.runtime.metrics import count_interactions
-from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import (
-    actor_of,
-    canonical_line,
-    open_ledger,
-    origin_of,
-    own_interval_of,
-    settings_of,
-)
 from plugins.vendor_api.errors import KeyFault, RateLimited, VendorApiError
 
 LONGEST_DOUBT = timedelta(days=1)
 """For so long the runs look again for what Kustomer counts or names, and does not give."""
 DOUBT_OF_AN_AGENT = timedelta(hours=6)
 """The same for agents: each of their closings holds the watermark anew, and they close some every hour."""
-
-
-class ExtractClosedConversationsOperator(BaseOperator):
-    """Finds the closings of the run's span and records each as planned or as skipped with its reason.
-
-    Returns counts (never personal data): `found` closings, of them `planned` and `skipped` by reason; `known`
-    were in the ledger before, `unreadable` records cannot even be told apart, `not_closings` were returned by
-    the search without being one.
-    """
-
-    def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.organisation = organisation
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Extract, record, and move the watermark if the schedule started this run.
-
-        A customer or agent who cannot be read is not the fault of all others: their closings are recorded, and the
-        next try reads again, within minutes. After the last try of a scheduled run the watermark stays before the
-        closing, so that the next runs look again; a run after which nobody would look again fails. A closing
-        older than `LONGEST_DOUBT`, or `DOUBT_OF_AN_AGENT`, is settled by the last try: skipped, with the reason in
-        its row. Where an outage may be the reason (no answer, 429), nothing is settled, and two such are one.
-
-        Raises:
-            AirflowFailException: a setting, connection or key is wrong.
-            AirflowException: Kustomer did not answer, or somebody could not be read: what could be read is
-                recorded, the watermark stays, and the next try or run covers the span again.
-        """
-        settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
-        own, origin = own_interval_of(context), origin_of(context)
-        if origin == "schedule" and ledger.extraction.read_watermark() is None:
-            # From here on no hour may be missing, not even the first, should it fail.
-            ledger.extraction.advance_watermark(own[0], own[0])
-        span = span_of(
-            own,
-            origin,
-            ledger.extraction.read_watermark(),
-            overlap_seconds=settings.overlap_seconds,
-            handover_seconds=settings.handover_seconds,
-        )
-        self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
-        if span.closed_from < datetime.now(UTC) - OLDEST:
-            self.log.warning("Kustomer's search ends two years ago; older closings of this span cannot be found.")
-        with (
-            fail_for_good(),
-            KustomerHook(
-                self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
-            ) as kustomer,
-        ):
-            last_try = context["ti"].try_number > context["ti"].max_tries
-
-            def is_recorded(one: Interaction) -> bool:
-                return any(event.closed_at == one.closed_at for event in ledger.history(one.conversation_id))
-
-            extraction = Extraction(
-                kustomer,
-                settings,
-                is_recorded=is_recorded,
-                last_try_at=datetime.now(UTC) if last_try else None,
-            )
-            try:
-                with closing(extraction.interactions(span)) as judged:
-                    for interactions in judged:
-                        extraction.count(ledger.extraction.record_closings(interactions, by=actor_of(context)))
-            finally:
-                facts = extraction.facts()
-                skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
-                count_interactions({"planned": facts["planned"], **skipped}, self.organisation)
-                self.log.info(canonical_line("extracted", facts))
-        if extraction.unread:
-            told = (
-                f"{len(extraction.unread)} customers or agents could not be read from Kustomer (first: id "
-                f"{next(iter(extraction.unread))}). Their closings are not recorded yet, everything else is; "
-                f"they are read again with the next try, or whenever this interval is read again."
-            )
-            if origin != "schedule" or not last_try:
-                raise AirflowException(told)
-            self.log.warning(told)
-        # With our clock ahead, the end of the span is a time to which Kustomer had not come when it was searched.
-        read_until = min(span.closed_to, kustomer.asked_at or span.closed_to, *extraction.unread.values())
-        if origin == "schedule" and whole_enough(span, facts["short"]) and read_until > span.closed_from:
-            ledger.extraction.advance_watermark(span.closed_from, read_until)
-        return {**facts, "finished_at": datetime.now(UTC).isoformat()}
 
 
 def whole_enough(span: Span, short: int) -> bool:
@@ -166,13 +70,12 @@ class Extraction:
 
     def interactions(self, span: Span) -> Generator[list[Interaction]]:
         """The judged closings of the span, one list per window of the search, so that memory stays bounded."""
-        windows = self.kustomer.closings_windows(
-            span.closed_from, span.closed_to, conversation=read_conversation, customer=_read_customer
-        )
+        search = ClosingsSearch(self.kustomer, read_conversation=read_conversation, read_customer=_read_customer)
+        windows = search.windows(span.closed_from, span.closed_to)
         # Kustomer's limit makes us wait, whatever we do meanwhile.
         with _collected_seldom(), closing(one_ahead(windows)) as searched:
             for window in searched:
-                self._counts["short"] += window.short_by
+                self._counts["short"] += window.short_by + (window.fault is not None)
                 closings = []
                 for record in window.conversations:
                     if record is None:
@@ -211,7 +114,7 @@ class Extraction:
         # Only the customer stands between this closing and its survey, and the search did not return it.
         if customer_id not in self._unreadable:
             try:
-                found = self.kustomer.customer(customer_id)
+                found = self.kustomer.read_customer(customer_id)
             except KeyFault:
                 raise
             except VendorApiError as error:
@@ -244,7 +147,7 @@ class Extraction:
     def _learn_users_and_tags(self, closings: Sequence[Conversation | Malformed]) -> None:
         conversations = [record for record in closings if isinstance(record, Conversation)]
         if not self.users:
-            self.users = _users(self.kustomer.users())
+            self.users = _users(self.kustomer.list_users())
         people = {user_id for record in conversations for user_id in people_at_closing(record)}
         if missing := people - self.users.keys() - self._unreadable.keys():
             self.users |= self._users_by_id(sorted(missing))
@@ -253,20 +156,16 @@ class Extraction:
             self.users |= {user_id: User(id=user_id) for user_id in unknown}
         tag_ids = {tag for record in conversations for tag in record.tag_ids}
         if tag_ids and not self.tag_names:
-            self.tag_names = self.kustomer.tags()
+            self.tag_names = self.kustomer.list_tags()
         self._counts["unknown_tags"] += len(tag_ids - self.tag_names.keys())
 
     def _users_by_id(self, ids: Sequence[str]) -> dict[str, User]:
         """Users whom the list of users does not hold; one at whom Kustomer fails keeps no other from being read."""
-        try:
-            return _users(self.kustomer.users_by_id(ids).values())
-        except KeyFault:
-            raise
-        except VendorApiError as error:
-            if len(ids) == 1:
-                self._cannot_read("agent", ids[0], error)
-                return {}
-        return {user_id: user for one in ids for user_id, user in self._users_by_id([one]).items()}
+        known = next(iter(self.users), None)  # shows whether the call works at all
+        result = self.kustomer.read_users([*ids, *([known] if known else [])])
+        for user_id, error in result.unreadable.items():
+            self._cannot_read("agent", user_id, error)
+        return _users(result.found.values())
 
 
 @contextmanager

@@ -186,7 +186,7 @@ class Release:
     ) -> list[tuple[ClaimedInteraction, Conversation | None]]:
         """Cancel what may no longer be sent; returns the rest with their conversations as they are now."""
         try:
-            records = self.kustomer.conversations([one.interaction.conversation_id for one in batch])
+            records = self.kustomer.read_conversations([one.interaction.conversation_id for one in batch])
         except KeyFault:
             raise
         except VendorApiError as error:

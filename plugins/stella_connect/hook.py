@@ -75,7 +75,7 @@ class StellaConnectHook(VendorApiHook):
             emails += [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
             meta = answer.get("meta")
             link = meta.get("next_page") if isinstance(meta, dict) else None
-            following = self._query_of_next(EMPLOYEES, link, own_host_only=False)
+            following = self._query_of_next(EMPLOYEES, link)
             if following is None or link in seen:  # null, missing, empty or given before: the end
                 return emails
             seen.add(link)

@@ -13,8 +13,12 @@ from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
 from include.interactions.span import Span
 from plugins.kustomer.hook import KustomerHook
-from plugins.pipeline.extraction import ExtractClosedConversationsOperator, Extraction
-from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.extraction import Extraction
+from plugins.pipeline.operators import (
+    CheckAgentProfilesOperator,
+    ExtractClosedConversationsOperator,
+    ReleaseInteractionsOperator,
+)
 from plugins.runtime.organisations import DEFAULT
 from plugins.runtime.run_context import open_ledger
 

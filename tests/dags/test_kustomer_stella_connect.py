@@ -8,8 +8,11 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import CronDataIntervalTimetable
 
 from include.interactions.settings import Settings
-from plugins.pipeline.extraction import ExtractClosedConversationsOperator
-from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.operators import (
+    CheckAgentProfilesOperator,
+    ExtractClosedConversationsOperator,
+    ReleaseInteractionsOperator,
+)
 from plugins.pipeline.sensor import SendDelaySensor
 from plugins.runtime.notifier import notify_failure
 

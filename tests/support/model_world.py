@@ -20,7 +20,8 @@ from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
 from include.interactions.states import State
 from include.ledger import Ledger
-from plugins.kustomer.hook import SearchWindow
+from plugins.kustomer.by_id import RecordsById
+from plugins.kustomer.hook import SearchPage
 from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused
 
 Key = tuple[str, datetime]
@@ -147,7 +148,7 @@ class Kustomer:
         self.seen: dict[str, Conversation | None] = {}
         """What the second look saw; a conversation that could not be asked for is not in it."""
 
-    def conversations(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def read_conversations(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         for one in ids:
             self.seen.pop(one, None)
         self._answer()
@@ -156,30 +157,31 @@ class Kustomer:
         self.seen |= {one: replace(there[one]) if one in there else None for one in ids}
         return {one: value.record() for one, value in there.items()}
 
-    def closings_windows(
-        self, closed_from: datetime, closed_to: datetime, conversation: Any, customer: Any
-    ) -> Iterator[SearchWindow[Any, Any]]:
-        """One window, by `lastDone` alone: the search's index does not know yet who was reopened."""
-        self._answer()
+    def search(self, context: str, closed_from: datetime, closed_to: datetime, **_: Any) -> Iterator[SearchPage]:
+        """One page, by `lastDone` alone: the search's index does not know yet who was reopened."""
+        if context == "conversation":
+            self._answer()
         found = [
             one
             for one in self.world.conversations.values()
             if one.closed_at is not None and closed_from <= one.closed_at < closed_to and one.removed != "gone"
         ]
-        records = [conversation(one.record()) for one in found]
-        customers = [customer(self.customer(f"customer of {one.id}")) for one in found]
-        yield SearchWindow(closed_from, closed_to, records, customers, 0)
+        records = [
+            one.record() if context == "conversation" else self.read_customer(f"customer of {one.id}")
+            for one in found
+        ]
+        yield SearchPage(records, len(records))
 
-    def users(self) -> list[dict[str, Any]]:
+    def list_users(self) -> list[dict[str, Any]]:
         return [_user(number) for number in (0, 1)]
 
-    def users_by_id(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def read_users(self, ids: Sequence[str]) -> RecordsById:
+        return RecordsById()
+
+    def list_tags(self) -> dict[str, str]:
         return {}
 
-    def tags(self) -> dict[str, str]:
-        return {}
-
-    def customer(self, customer_id: str) -> dict[str, Any]:
+    def read_customer(self, customer_id: str, **_: Any) -> dict[str, Any]:
         return {"id": customer_id, "attributes": {"name": "Kim", "emails": [{"email": "kim@example.com"}]}}
 
     def _answer(self) -> None:

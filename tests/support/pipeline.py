@@ -13,8 +13,11 @@ from sqlalchemy import text
 
 from include.ledger import Ledger, connect
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET, Sandbox
-from plugins.pipeline.extraction import ExtractClosedConversationsOperator
-from plugins.pipeline.operators import CheckAgentProfilesOperator, ReleaseInteractionsOperator
+from plugins.pipeline.operators import (
+    CheckAgentProfilesOperator,
+    ExtractClosedConversationsOperator,
+    ReleaseInteractionsOperator,
+)
 from plugins.pipeline.planning import plan_windows
 from plugins.runtime.organisations import DEFAULT, Organisation
 

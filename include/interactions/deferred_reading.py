@@ -1,0 +1,51 @@
+"""What could not be read yet. Later runs read it again; how long they try decides, never the age of the data."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+MAX_TRYING = timedelta(days=1)
+"""A closing that cannot be read for so long is settled as `malformed_record`."""
+MIN_TRIES = 5
+"""Not before this many tries: an Airflow that was paused for a day has hardly tried."""
+MAX_TRYING_OF_A_SPAN = timedelta(days=14)
+"""A span that Kustomer does not return for so long is given up."""
+MAX_PAUSE = timedelta(days=1)
+PAUSE_SHARE = 4
+"""The pause before the next try is this part of the time it has been tried: at first each run, at last daily."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredReading:
+    """A closing, or a span of closings, that could not be read.
+
+    `closed_from` is the closing's time; of a span, or if that time is unreadable, the closings lie in
+    [closed_from, closed_to).
+    """
+
+    closed_from: datetime
+    closed_to: datetime
+    detail: str
+    """What failed and how, such as "customer: HTTP 500"; never personal data."""
+    conversation_id: str | None = None
+    """None: a span."""
+    first_seen: datetime | None = None
+    """None: it has not been recorded."""
+    last_tried: datetime | None = None
+    tries: int = 0
+
+    @property
+    def is_span(self) -> bool:
+        """Whether it is a span, not a single closing."""
+        return self.conversation_id is None
+
+
+def next_try_at(first_seen: datetime, last_tried: datetime) -> datetime:
+    """When it may be read again."""
+    return last_tried + min(MAX_PAUSE, (last_tried - first_seen) / PAUSE_SHARE)
+
+
+def is_exhausted(reading: DeferredReading, now: datetime) -> bool:
+    """Whether it has been tried for long enough."""
+    if reading.first_seen is None or reading.tries < MIN_TRIES:
+        return False
+    return now - reading.first_seen >= (MAX_TRYING_OF_A_SPAN if reading.is_span else MAX_TRYING)

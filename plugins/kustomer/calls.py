@@ -1,0 +1,47 @@
+"""The calls of Kustomer's API that the pipeline makes, and the roles each needs (fact sheet, section 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from plugins.vendor_api.hook import Call
+
+# Any of a call's roles is enough; the last ones are those of older keys.
+SEARCH = Call(
+    "POST",
+    "/v1/customers/search",
+    (
+        "org.permission.search.create",
+        "org.permission.search.update",
+        "org.permission.search_global.create",
+        "org.permission.search_preview.create",
+        "org.user.search.read",
+        "org.admin.search.read",
+    ),
+)
+CONVERSATIONS = Call(
+    "GET", "/v1/conversations/{ids}", ("org.permission.conversation.read", "org.user.conversation.read")
+)
+CUSTOMER = Call("GET", "/v1/customers/{id}", ("org.permission.customer.read", "org.user.customer.read"))
+USERS = Call("GET", "/v1/users", ("org.permission.user.read", "org.user.read"))
+USERS_BY_ID = Call("GET", "/v1/users/{ids}", USERS.roles)
+TAGS = Call("GET", "/v1/tags", ("org.permission.tag.read", "org.admin.tag.read"))
+TOKEN = Call("GET", "/v1/auth/tokens/current")
+
+NEEDED = (SEARCH, CONVERSATIONS, CUSTOMER, USERS, TAGS)
+"""The calls that need a role of the key."""
+
+
+def calls_without_role(roles: Iterable[object]) -> list[Call]:
+    """Return the needed calls that a key with these roles may not make."""
+    held = {role for role in roles if isinstance(role, str)}
+    return [call for call in NEEDED if not _is_covered(call, held)]
+
+
+def _is_covered(call: Call, held: set[str]) -> bool:
+    """Whether the key holds a role that `call` accepts, or a prefix of one."""
+    return any(
+        ".".join(parts[:length]) in held
+        for parts in (role.split(".") for role in call.roles)
+        for length in range(1, len(parts) + 1)
+    )
