@@ -1,6 +1,5 @@
-"""What people want to read in the ledger: for the page inside the Airflow UI, and any other reader.
+"""Read-only reports on the ledger, for the page inside the Airflow UI and other readers.
 
-Functions on an open connection (`with ledger.read() as connection`), which give plain frozen records. Nothing
-here changes anything. Instants are UTC; spans are [from, until). Fields that tell of a person say so; showing them,
-masked or not, is the reader's business.
+The functions take an open connection (`with ledger.read() as connection`) and return plain frozen records. Instants
+are UTC; spans are [from, until). Fields with personal data say so; the caller decides whether to mask them.
 """

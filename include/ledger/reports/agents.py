@@ -1,4 +1,4 @@
-"""Agents: who cannot receive feedback and what waits because of it; and each agent's own stream."""
+"""Agents: who cannot receive feedback, what waits because of that, and the reports on each agent."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
 from include.ledger.reports.people import Agent, every_agent, latest_of
-from include.ledger.reports.people import known as known  # belongs here for who reads about agents
+from include.ledger.reports.people import known as known  # re-exported for readers of agents
 from include.ledger.reports.responses import Average, Card, average_of, averages_of_agents, cards
 from include.ledger.schema import interaction, state_is, survey_response
 
 
 class Profile(StrEnum):
-    """What the ledger last heard of an agent's profile at Stella Connect."""
+    """The last known state of an agent's profile at Stella Connect."""
 
     APPROVED = "approved"
     NOT_APPROVED = "not_approved"
     UNKNOWN = "unknown"
-    """Nobody has looked yet."""
+    """Not checked yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:
-    """One agent. `waiting…` is of now, the rest of a span."""
+    """One agent. The `waiting` fields describe now, the others a span."""
 
     agent: Agent
     profile: Profile
@@ -37,36 +37,36 @@ class AgentReport:
     waiting_since: datetime | None
     """The earliest closing among them."""
     first_due_at: datetime | None
-    """When the first of them falls due: the manager's deadline."""
+    """When the first of them falls due: the deadline for the approval."""
     closed: int
-    """Closings of the span."""
+    """Closings in the span."""
     sent: int
-    """Of those, sent."""
+    """How many of those were sent."""
     skipped_for_profile: int
-    """Of those, skipped because the profile was not approved: the surveys that were lost."""
+    """How many of those were skipped because the profile was not approved."""
     answers: Average
-    """To surveys answered in the span."""
+    """Answers in the span."""
 
 
 _NOT_APPROVED = interaction.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED
 
 
 def report(connection: Connection, since: datetime, until: datetime) -> list[AgentReport]:
-    """Every known agent: first who has something waiting, by deadline; then the others by name."""
+    """Return every known agent: first those with waiting interactions, by deadline; then the others, by name."""
     reports = _reports(connection, known(connection), since, until)
     urgent = sorted((one for one in reports if one.first_due_at), key=lambda one: (one.first_due_at, one.agent.id))
     return urgent + [one for one in reports if not one.first_due_at]
 
 
 def one(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
-    """The report of one agent; None if the ledger knows nobody of this id."""
+    """Return the report of one agent; None if the ledger does not know this id."""
     found = [agent for agent in known(connection) if agent.id == agent_id]
     reports = _reports(connection, found, since, until, interaction.c.agent_id == agent_id)
     return reports[0] if reports else None
 
 
 def stream(connection: Connection, agent_id: str, *, number: int = 1, size: int = 50) -> Page[Card]:
-    """The agent's own stream: everything Stella Connect reports, answered or not, latest closing first."""
+    """Return all that Stella Connect reports on the agent, answered or not, latest closing first."""
     row, given = interaction.c, survey_response.c
     question = (
         select(given.uuid)
@@ -82,7 +82,7 @@ def stream(connection: Connection, agent_id: str, *, number: int = 1, size: int 
 def _reports(
     connection: Connection, agents: Iterable[Agent], since: datetime, until: datetime, *of: ColumnElement[bool]
 ) -> list[AgentReport]:
-    """The reports of these agents, in this order; `of` holds of their interactions, if they are not all."""
+    """Return the reports of these agents, in this order; `of` limits their interactions."""
     waiting, closed = _waiting(connection), _closed(connection, since, until, *of)
     answers, profiles = averages_of_agents(connection, since, until), _profiles(connection)
     reports = []
@@ -132,7 +132,7 @@ def _closed(
 
 
 def _profiles(connection: Connection) -> dict[str | None, Profile]:
-    """What the latest closing tells that tells anything: how its release ended, else what the early warning saw."""
+    """Take the profile from the latest closing that shows it: from its release, else from the early warning."""
     row, own = interaction.c, interaction.alias("own")
     told = or_(
         own.c.agent_profile.is_not(None),

@@ -1,4 +1,4 @@
-"""The table of interactions: search, filter, sort, page; and everything filtered, for an export."""
+"""The table of interactions: search, filter, sort, page, and export."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -33,50 +33,50 @@ from include.ledger.schema import interaction, state_is, survey_response
 
 
 class Sort(StrEnum):
-    """What the table can be sorted by; ties by the row id.
+    """The columns to sort by; equal rows by row id.
 
-    Rows without a value (not sent; no agent) come last in both directions. Inside a state, of an agent and without
-    a value the latest closing comes first in both directions.
+    Rows without a value (not sent, no agent) come last in both directions. Among rows of the same state or agent,
+    or without a value, the latest closing comes first in both directions.
     """
 
     CLOSED_AT = "closed_at"
     DUE_AT = "due_at"
     SENT_AT = "sent_at"
     STATE = "state"
-    """In the order of an interaction's life: `State`, from planned to skipped."""
+    """In the order of `State`, from planned to skipped."""
     AGENT = "agent"
-    """By the agent's name as last seen, else the address; capitals do not count."""
+    """By the agent's last known name, else the address; case does not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What has to hold of an interaction to be shown; everything left out shows all.
+    """The conditions for an interaction to be shown; a field that is left out allows all.
 
-    `text` finds interactions whose conversation id or customer id is exactly the text, those whose customer's
-    e-mail begins with it, and those of agents whose name or e-mail contains it. Capitals do not count in names and
-    e-mails, blanks around it are cut, and a link into Kustomer counts as the conversation it leads to. Names and
-    e-mails take three characters and more. Every character stands for itself: % and _ are nothing special. What was
-    erased is found by its conversation id alone.
+    `text` finds interactions whose conversation id or customer id equals the text, whose customer's e-mail starts
+    with it, or whose agent's name or e-mail contains it. Case does not count in names and e-mails, spaces around
+    the text are removed, and a link into Kustomer counts as its conversation. Names and e-mails need at least
+    three characters. The characters % and _ have no special meaning. Erased interactions are found only by
+    conversation id.
     """
 
     text: str = field(default="", repr=False)
     """May be personal data."""
     whole_addresses: bool = False
-    """E-mails are found by the whole of them only: for readers who must not learn one by trying its parts."""
+    """Find e-mails only by their full text, for readers who must not guess an address part by part."""
     states: frozenset[State] = frozenset()
     reasons: frozenset[Reason] = frozenset()
     agent_id: str | None = None
     closed_from: datetime | None = None
     closed_until: datetime | None = None
     channel: str | None = None
-    """As Stella Connect reports it: finds only what it has reported on."""
+    """As Stella Connect reports it; interactions without a report are not found."""
     overdue_at: datetime | None = None
     """Still planned, and due before this instant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One interaction in the table. Personal data: those of customer and agent, and the tags at times."""
+    """One interaction in the table. Customer and agent are personal data; tags can be."""
 
     id: int
     conversation_id: str
@@ -85,11 +85,11 @@ class Line:
     state: State
     reason: Reason | None
     detail: str | None
-    """A few words beside the state. May name the person who acted by hand, never a customer or agent."""
+    """A note beside the state. It may name the person who acted, never a customer or agent."""
     customer: Customer
     agent: Agent
     agent_profile: str | None
-    """"approved", "not_approved"; None while nobody has looked."""
+    """"approved" or "not_approved"; None if not checked yet."""
     tags: tuple[str, ...]
     do_not_send: bool
     attempts: int
@@ -101,12 +101,14 @@ class Line:
     sent_request: str | None
     """As JSON, without its customer: personal data; None also once erased."""
     created_at: datetime
-    """When the ledger took it up."""
+    """When the ledger recorded it."""
     updated_at: datetime
-    """When it last moved."""
+    """When its state last changed."""
     delivery_status: str | None
-    """The vendor's words, as in "Sent" or "Not sent: suppression period"; this and what follows are from the newest
-    record of Data Return, None without one."""
+    """The vendor's words, such as "Sent" or "Not sent: suppression period".
+
+    This field and the next ones come from the newest record of Data Return; None without a record.
+    """
     answered_at: datetime | None
     rating: int | None
     channel: str | None
@@ -123,11 +125,11 @@ class Line:
 
 
 BATCH = 1_000
-"""Lines that an export reads at once."""
+"""Lines that an export reads in one query."""
 
 _MANY, _MANY_FOUND = 5_000, 60_000
-"""From so many matches on they are looked for in order; fewer are sorted. The second for what a text finds, which
-is in no index of agents, so that looking for it takes longer, and for spans of days."""
+"""From this number of matches on, rows are read in index order; fewer are sorted. The second number is for text
+searches, which no index of agents covers and which take longer, and for spans of days."""
 
 Condition = ColumnElement[bool]
 _WAS_SENT = interaction.c.sent_at.is_not(None)
@@ -136,16 +138,16 @@ _WAS_SENT = interaction.c.sent_at.is_not(None)
 def page(
     connection: Connection, chosen: Filter, sort: Sort, *, descending: bool, number: int = 1, size: int = 50
 ) -> Page[Line]:
-    """One page of the table; `number` from 1, `size` up to 500 (ValueError otherwise)."""
+    """Return one page of the table; `number` from 1, `size` up to 500 (ValueError otherwise)."""
     keys = _in_order(connection, _conditions(connection, chosen), chosen, sort, descending=descending)
     return paged(lines(connection, cut(keys, number, size)), keys, number, size)
 
 
 def export(read: Callable[[], AbstractContextManager[Connection]], chosen: Filter) -> Iterator[Line]:
-    """Everything filtered, latest closing first, without any limit and in little memory.
+    """Yield all matching lines, latest closing first, without a limit and with little memory.
 
-    `read` is `ledger.read`: each thousand lines take a connection of their own for a moment, so that a slow
-    download keeps nothing open. Closings do not change: what is there all the time comes exactly once.
+    `read` is `ledger.read`: each thousand lines use a connection for a moment, so a slow download keeps none open.
+    Closings do not change, so a line that exists all the time comes once.
     """
     with read() as connection:
         conditions = _conditions(connection, chosen)
@@ -161,7 +163,7 @@ def export(read: Callable[[], AbstractContextManager[Connection]], chosen: Filte
 
 
 def channels(connection: Connection) -> list[str]:
-    """The channels that Stella Connect has reported, for the filter; sorted."""
+    """Return the channels that Stella Connect has reported, sorted, for the filter."""
     channel = survey_response.c.channel
     first = select(func.min(channel).label("name")).cte("each", recursive=True)
     following = select(func.min(channel)).where(channel > first.c.name).scalar_subquery()
@@ -170,7 +172,7 @@ def channels(connection: Connection) -> list[str]:
 
 
 def lines(connection: Connection, ids: Sequence[int]) -> list[Line]:
-    """The lines of these rows, in this order."""
+    """Return the lines of these rows, in this order."""
     if not ids:
         return []
     rows = {row.id: row for row in connection.execute(select(interaction).where(interaction.c.id.in_(ids)))}
@@ -211,8 +213,8 @@ def _reported_through(connection: Connection, channel: str) -> Condition:
     if connection.dialect.name == "postgresql":
         found = select(given.uuid).where(given.interaction_id == interaction.c.id, given.channel == channel)
         return found.exists()
-    # Without statistics SQLite would look through all of the channel for each row. So it is told: through all of a
-    # rare channel once, or, row by row, at what the row's own response says, which no index of channels answers.
+    # Without statistics SQLite would read the whole channel for each row. So the query says how: read all of a
+    # rare channel once, or look row by row at the row's own response, which no index of channels answers.
     of_channel = select(given.interaction_id).where(given.channel == channel)
     some = connection.execute(select(func.count()).select_from(of_channel.limit(_MANY).subquery())).scalar_one()
     if some < _MANY:
@@ -224,13 +226,13 @@ def _reported_through(connection: Connection, channel: str) -> Condition:
 def _one_of(states: Collection[State]) -> Condition:
     if len(states) == 1:
         return state_is(*states)
-    return interaction.c.state.in_(sorted(states))  # one look at the index for each, unlike OR
+    return interaction.c.state.in_(sorted(states))  # one index look-up for each, unlike OR
 
 
 def _in_order(
     connection: Connection, conditions: list[Condition], chosen: Filter, sort: Sort, *, descending: bool
 ) -> list[int]:
-    """The ids of the first `COUNTED` matches and one more, by one short walk along an index after the other."""
+    """Return the ids of the first `COUNTED` matches and one more, by short walks along the indexes."""
     row, states = interaction.c, _possible_states(chosen)
     match sort:
         case Sort.CLOSED_AT:
@@ -238,7 +240,7 @@ def _in_order(
         case Sort.DUE_AT:
             return _in_time(connection, conditions, chosen, row.due_at, descending=descending)
         case Sort.SENT_AT:
-            if State.SENT not in states:  # no other has been sent, says the schema
+            if State.SENT not in states:  # by the schema no other state has been sent
                 return _latest(connection, conditions)
             ids = _in_time(connection, [*conditions, _WAS_SENT], chosen, row.sent_at, descending=descending)
             return ids + _latest(connection, [*conditions, ~_WAS_SENT], COUNTED + 1 - len(ids))
@@ -262,7 +264,7 @@ def _in_order(
 
 
 def _possible_states(chosen: Filter) -> list[State]:
-    """In the order of an interaction's life."""
+    """Return the states in the order of an interaction's life."""
     states = set(chosen.states or State)
     if chosen.reasons:
         states &= {State.SKIPPED, State.CANCELLED}
@@ -279,7 +281,7 @@ def _in_groups(connection: Connection, conditions: list[Condition], groups: Iter
 
 
 def _are_more(connection: Connection, conditions: list[Condition], *, than: int) -> bool:
-    """Whether there are so many matches that sorting all takes longer than looking for them in order."""
+    """Tell whether reading in index order is faster than sorting all matches."""
     some = select(interaction.c.id).where(*conditions).limit(than).subquery()
     return connection.execute(select(func.count()).select_from(some)).scalar_one() == than
 
@@ -287,7 +289,7 @@ def _are_more(connection: Connection, conditions: list[Condition], *, than: int)
 def _in_time(
     connection: Connection, conditions: list[Condition], chosen: Filter, by: ColumnElement[Any], *, descending: bool
 ) -> list[int]:
-    """By a time that goes with the closing's: of a span of closings, its index leads past all that came before."""
+    """Limit by a time that grows with the closing's, so that its index skips all rows before the span."""
     spanned = chosen.closed_from is not None or chosen.closed_until is not None
     if spanned and not _are_more(connection, conditions, than=_MANY_FOUND):
         by = type_coerce(by, BigInteger) + 0  # no index has it in order

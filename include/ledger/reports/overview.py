@@ -1,4 +1,4 @@
-"""The overview: the funnel, what falls due, how late things left, what needs a person, how far all has come."""
+"""The overview: funnel, due interactions, lateness, alarms, and progress."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from include.ledger.schema import interaction, interaction_event, state_is, surv
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """How far the closings of a span have come; each number is part of the one before."""
+    """The closings of a span by stage; each number is part of the one before."""
 
     closed: int
     eligible: int
-    """Not skipped. Cancelled ones were eligible once."""
+    """Not skipped. Cancelled interactions were eligible once."""
     sent: int
     """Stella Connect took them."""
     delivered: int
-    """Of those, what Stella Connect reports as "Sent", or has an answer to."""
+    """How many of those Stella Connect reports as "Sent" or answered."""
     answered: int
     by_state: Mapping[State, int]
     """Only states that occur."""
@@ -36,17 +36,17 @@ class Funnel:
 
 @dataclass(frozen=True, slots=True)
 class DueBucket:
-    """What falls due in [start, start + width)."""
+    """Interactions due in [start, start + width)."""
 
     start: datetime
     planned: int
     at_risk: int
-    """Of those, whose agent had no approved profile when last looked."""
+    """How many of those have an agent without an approved profile at the last check."""
 
 
 @dataclass(frozen=True, slots=True)
 class LateBucket:
-    """How many left at most so late, and later than the bucket before."""
+    """How many were sent at most this late, and later than the bucket before."""
 
     at_most: timedelta | None
     """None: later than any other bucket."""
@@ -55,7 +55,7 @@ class LateBucket:
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """`sent_at` minus `due_at` of what was sent in a span, to the second below; None if nothing was."""
+    """`sent_at` minus `due_at` of interactions sent in a span, in whole seconds; None without any."""
 
     sent: int
     early: int
@@ -69,11 +69,11 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True)
 class Alarms:
-    """What a person should know of; nothing here is wrong while all are zero and `too_many_rejected` is False."""
+    """What needs a person. All is well while all numbers are zero and `too_many_rejected` is False."""
 
     unknown: int
     oldest_unknown: datetime | None
-    """Since when the longest of them is unknown."""
+    """Since when the oldest of them is unknown."""
     overdue: int
     """Planned, and due for more than `OVERDUE`."""
     oldest_overdue: datetime | None
@@ -83,40 +83,40 @@ class Alarms:
     sent: int
     """In the same time."""
     too_many_rejected: bool
-    """More than 5 % of both: Stella Connect raises its own alarm at that mark."""
+    """Whether more than 5 % were refused: Stella Connect raises its own alarm at that mark."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """How far all has come; None is never yet."""
+    """The pipeline's progress; None means not yet."""
 
     watermark: Watermark | None
-    """The span whose closings have all been read: "covered up to 14:00"."""
+    """The span whose closings have all been read."""
     last_recorded_at: datetime | None
-    """When the ledger last took up a closing."""
+    """When the ledger last recorded a closing."""
     last_sent_at: datetime | None
     last_learnt_at: datetime | None
-    """When Stella Connect last told something new."""
+    """When Stella Connect last reported something new."""
     last_event_at: datetime | None
     last_actor: str | None
-    """Who moved an interaction last: a run's id, or a person (personal data)."""
+    """Who last moved an interaction: a run's id, or a person (personal data)."""
 
 
 OVERDUE = timedelta(minutes=10)
-"""A planned interaction that is due for longer is overdue."""
+"""A planned interaction is overdue after this time."""
 LATE = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 30, 45, 60, 90, 120, 300, 900, 3600))
-"""Bounds of the buckets of lateness; a window's own length is 60 s unless set otherwise."""
+"""Bounds of the buckets of lateness; by default a window lasts 60 s."""
 MOST_BUCKETS = 1_000
 REJECTED_WITHIN = timedelta(days=1)
 REJECTED_SHARE = 0.05
-"""Share of refusals above which Stella Connect alarms its client (fact sheet, section 1)."""
+"""Share of refusals above which Stella Connect raises its own alarm (fact sheet, section 1)."""
 
 
 _SECOND = timedelta(seconds=1) // MILLISECOND
 
 
 def funnel(connection: Connection, closed_from: datetime, closed_until: datetime) -> Funnel:
-    """How far the closings of the span have come. Costs by the number of closings: ask for days, not for months."""
+    """Return the funnel of the span. The cost grows with the closings: ask for days, not for months."""
     row, given = interaction.c, survey_response.c
     span = (row.closed_at >= closed_from, row.closed_at < closed_until)
     by_state: Counter[State] = Counter()
@@ -133,7 +133,7 @@ def funnel(connection: Connection, closed_from: datetime, closed_until: datetime
     delivered = or_(answered, func.lower(given.delivery_status) == "sent")
 
     def reported(condition: Any) -> int:
-        # The ids of a few days lie together: their responses are a part of an index, not the whole table.
+        # The ids of a few days are close together, so their responses are one part of an index.
         responses = select(given.uuid).where(
             given.interaction_id == row.id, given.interaction_id.between(first, last), condition
         )
@@ -155,14 +155,14 @@ def funnel(connection: Connection, closed_from: datetime, closed_until: datetime
 def falling_due(
     connection: Connection, due_from: datetime, due_until: datetime, width: timedelta
 ) -> tuple[DueBucket, ...]:
-    """What is planned for the span, in buckets of that width from `due_from` on, empty ones included.
+    """Return the planned interactions of the span in buckets of this width from `due_from` on, with empty ones.
 
     Raises:
-        ValueError: the width is under a second, or makes more than 1,000 buckets.
+        ValueError: the width is under one second or makes more than 1,000 buckets.
     """
     buckets = -(-(due_until - due_from) // width) if width >= timedelta(seconds=1) else MOST_BUCKETS + 1
     if buckets > MOST_BUCKETS:
-        raise ValueError(f"{width} is too narrow for what falls due from {due_from} until {due_until}")
+        raise ValueError(f"{width} is too narrow for the span from {due_from} until {due_until}")
     due_at = interaction.c.due_at
     place = (type_coerce(due_at - due_from, BigInteger)) // (width // MILLISECOND)
     rows = connection.execute(
@@ -175,7 +175,7 @@ def falling_due(
 
 
 def lateness(connection: Connection, sent_from: datetime, sent_until: datetime) -> Lateness:
-    """How late the interactions left that were sent in the span."""
+    """Return the lateness of the interactions sent in the span."""
     sent_at, due_at = interaction.c.sent_at, interaction.c.due_at
     late = type_coerce(sent_at - due_at, BigInteger)
     seconds = late // _SECOND
@@ -204,7 +204,7 @@ def lateness(connection: Connection, sent_from: datetime, sent_until: datetime) 
 
 
 def alarms(connection: Connection, now: datetime) -> Alarms:
-    """What needs a person at this moment; cheap at any size."""
+    """Return what needs a person now; cheap at any size."""
     row = interaction.c
     unknown, oldest_unknown = connection.execute(
         select(func.count(), func.min(row.updated_at)).where(state_is(State.UNKNOWN))
@@ -225,7 +225,7 @@ def alarms(connection: Connection, now: datetime) -> Alarms:
 
 
 def activity(connection: Connection) -> Activity:
-    """How far all has come; cheap at any size."""
+    """Return the pipeline's progress; cheap at any size."""
 
     def latest(question: Any) -> Any:
         return connection.execute(question.limit(1)).scalar()
@@ -242,7 +242,7 @@ def activity(connection: Connection) -> Activity:
 
 
 def _quantile(counts: list[tuple[timedelta, int]], share: float) -> timedelta | None:
-    """The smallest value that so large a share does not exceed."""
+    """Return the smallest value that this share of the interactions does not exceed."""
     needed, seen = share * sum(number for _, number in counts), 0
     for value, number in counts:
         seen += number

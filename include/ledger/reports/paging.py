@@ -1,4 +1,4 @@
-"""One page of something long, with a count that stops before it costs too much."""
+"""One page of a long list, with a count that stops before it costs too much."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ T = TypeVar("T")
 Key = TypeVar("Key")
 
 COUNTED = 2_000
-"""Rows that are counted and can be paged through; who wants to see more of them narrows the filter or exports."""
+"""Rows that are counted and paged. To see more, narrow the filter or export."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Rows number `size` × (`number` - 1) and following."""
+    """The rows from number `size` × (`number` - 1) on."""
 
     rows: tuple[T, ...]
     number: int
@@ -22,11 +22,11 @@ class Page(Generic[T]):
     total: int
     """Rows on all pages together, at most `COUNTED`."""
     more: bool
-    """There are more than `total` rows: say "more than 2,000". No page shows the others."""
+    """Whether there are more than `total` rows (show "more than 2,000"). No page shows the others."""
 
     @property
     def pages(self) -> int:
-        """How many pages there are; one, if there is nothing to show."""
+        """Return the number of pages; 1 if there are no rows."""
         return max(1, -(-self.total // self.size))
 
 
@@ -35,10 +35,10 @@ MOST = 500
 
 
 def cut(keys: Sequence[Key], number: int, size: int) -> Sequence[Key]:
-    """The keys on one page of the first `COUNTED` of them.
+    """Return the keys of one page, among the first `COUNTED`.
 
     Raises:
-        ValueError: there is no page of this number or size.
+        ValueError: no page has this number or size.
     """
     if number < 1 or not 1 <= size <= MOST:
         raise ValueError(f"pages count from 1 and hold 1 to {MOST} rows: not page {number} of {size}")
@@ -46,5 +46,5 @@ def cut(keys: Sequence[Key], number: int, size: int) -> Sequence[Key]:
 
 
 def paged(rows: Sequence[T], keys: Sequence[object], number: int, size: int) -> Page[T]:
-    """The page of these rows; `keys` are those of all pages, one more than `COUNTED` if there are more."""
+    """Return the page of these rows; `keys` are those of all pages, one more than `COUNTED` if there are more."""
     return Page(tuple(rows), number, size, min(len(keys), COUNTED), len(keys) > COUNTED)

@@ -14,8 +14,8 @@ from include.ledger.schema import interaction, interaction_event
 class Customer:
     """Personal data: every field but `erased`.
 
-    A customer whom the ledger has forgotten has `erased` set and nothing else. Without `erased`, a missing field
-    was never known: extraction keeps name and address only of what it plans.
+    An erased customer has only `erased` set. Without `erased`, a missing field was never known: extraction keeps
+    name and address only for planned interactions.
     """
 
     id: str | None = field(repr=False)
@@ -28,8 +28,7 @@ class Customer:
 class Agent:
     """Personal data: name and address (the id says nothing outside Kustomer).
 
-    Retention forgets agents too; then `erased` is set and nothing else. Without it, nothing set means that nobody
-    was assigned.
+    Retention erases agents too; then only `erased` is set. If no field is set, no agent was assigned.
     """
 
     id: str | None
@@ -42,7 +41,7 @@ FORGOTTEN = Agent(None, None, None, erased=True)
 
 
 def erased_in(connection: Connection, interaction_ids: Sequence[int]) -> frozenset[int]:
-    """Those of these rows of whom the history tells that a customer's data were erased."""
+    """Return those of these rows whose history says that the customer's data were erased."""
     event = interaction_event.c
     noted = connection.execute(
         select(event.interaction_id).where(event.interaction_id.in_(interaction_ids), event.reason == Reason.ERASED)
@@ -51,26 +50,26 @@ def erased_in(connection: Connection, interaction_ids: Sequence[int]) -> frozens
 
 
 def customer_of(row: Any, erased: bool) -> Customer:
-    """The customer of a row of the table `interaction`; `erased`: the history tells so."""
+    """Return the customer of a row of `interaction`; `erased`: the history says so."""
     kept = row.reason is None or Reason(row.reason).keeps_customer
     gone = row.customer_email is None and (kept or (erased and row.customer_id is None))
     return Customer(row.customer_id, row.customer_name, row.customer_email, gone)
 
 
 def agent_of(row: Any) -> Agent:
-    """The agent of a row of the table `interaction`."""
+    """Return the agent of a row of `interaction`."""
     erased = row.agent_id is None and (row.reason is None or Reason(row.reason).keeps_agent)
     return Agent(row.agent_id, row.agent_name, row.agent_email, erased)
 
 
 def known(connection: Connection) -> list[Agent]:
-    """Every agent whom the ledger remembers, by name; name and address as in the agent's latest closing."""
+    """Return every known agent by name, with name and address from the latest closing."""
     agents = [Agent(*one) for one in connection.execute(_KNOWN)]
     return sorted(agents, key=lambda agent: ((agent.name or agent.email or "").casefold(), agent.id))
 
 
 def every_agent() -> CTE:
-    """The ids of all agents, from one to the next along the index: as many steps as there are agents."""
+    """Return the ids of all agents by stepping along the index: one step per agent."""
     row = interaction.c
     first = select(func.min(row.agent_id).label("id")).cte("each", recursive=True)
     following = select(func.min(row.agent_id)).where(row.agent_id > first.c.id).scalar_subquery()
@@ -78,7 +77,7 @@ def every_agent() -> CTE:
 
 
 def latest_of(agents: CTE, *conditions: ColumnElement[bool], row: Any) -> ScalarSelect[int]:
-    """The row id of each agent's latest closing of which the conditions hold; they are in terms of `row`."""
+    """Return the row id of each agent's latest closing that meets the conditions, which refer to `row`."""
     return (
         select(row.c.id)
         .where(row.c.agent_id == agents.c.id, *conditions)

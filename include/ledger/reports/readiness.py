@@ -1,4 +1,4 @@
-"""Whether there is a ledger to read."""
+"""Check whether the ledger can be read."""
 
 from enum import StrEnum
 
@@ -9,11 +9,11 @@ from include.ledger.migrate import NEWEST, version
 
 
 class Readiness(StrEnum):
-    """What stands between a reader and the ledger."""
+    """Whether a reader can use the ledger, and if not, why."""
 
     READY = "ready"
     UNREACHABLE = "unreachable"
-    """The database does not answer, or refuses us."""
+    """The database does not answer or refuses the connection."""
     EMPTY = "empty"
     """It answers and holds no ledger yet: the first run of the pipeline creates it."""
     OLDER = "older"
@@ -23,7 +23,7 @@ class Readiness(StrEnum):
 
 
 def readiness(ledger: Ledger) -> Readiness:
-    """Look; raises nothing. What a query raises afterwards (`SQLAlchemyError`) may be asked about here too."""
+    """Check without raising. Also explains a `SQLAlchemyError` that a later query raised."""
     try:
         with ledger.read() as connection:
             found = version(connection)

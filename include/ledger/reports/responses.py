@@ -16,7 +16,7 @@ from include.ledger.schema import interaction, survey_response
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One record of Data Return. Personal data: those of customer and agent, and the comment."""
+    """One record of Data Return. Customer, agent and comment are personal data."""
 
     uuid: str
     """Stella Connect's id of the record."""
@@ -28,14 +28,14 @@ class Card:
     customer: Customer
     answered_at: datetime | None
     rating: int | None
-    """Stars; None where the customer gave none."""
+    """Stars; None if the customer gave none."""
     comment: str | None = field(repr=False)
-    """The customer's own words; None when there are none, or when `customer.erased`."""
+    """The customer's comment; None without one, or if `customer.erased`."""
     reward: str | None
     requested_at: datetime | None
     """When the request entered Stella Connect."""
     sent_at: datetime | None
-    """When the survey went out, as Stella Connect says."""
+    """When the survey was sent, as Stella Connect reports it."""
     delivery_status: str | None
     channel: str | None
     brand: str | None
@@ -43,7 +43,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class CardFilter:
-    """Which cards to show; everything left out shows all."""
+    """Which cards to show; a field that is left out allows all."""
 
     agent_id: str | None = None
     answered_from: datetime | None = None
@@ -57,18 +57,18 @@ class Average:
 
     answered: int
     rated: int
-    """Of those, with stars."""
+    """How many of those have stars."""
     rating: float | None
     """Mean of the stars; None without any."""
     by_stars: Mapping[int, int]
-    """How often each number of stars was given; only those that occur."""
+    """How often each number of stars was given; without zeros."""
 
 
 _DAY = timedelta(days=1)
 
 
 def page(connection: Connection, chosen: CardFilter, *, number: int = 1, size: int = 24) -> Page[Card]:
-    """Answered cards, latest answer first; `number` from 1, `size` up to 500 (ValueError otherwise)."""
+    """Return answered cards, latest answer first; `number` from 1, `size` up to 500 (ValueError otherwise)."""
     answered_at = survey_response.c.response_received_at
     question = select(survey_response.c.uuid).where(answered_at.is_not(None))
     if chosen.agent_id is not None:
@@ -87,7 +87,7 @@ def page(connection: Connection, chosen: CardFilter, *, number: int = 1, size: i
 def averages_by_day(
     connection: Connection, answered_from: datetime, answered_until: datetime, agent_id: str | None = None
 ) -> dict[date, Average]:
-    """The answers of the span by day (UTC), oldest first; days without an answer are missing."""
+    """Return the answers of the span by day (UTC), oldest first, without empty days."""
     day = type_coerce(survey_response.c.response_received_at, BigInteger) // (_DAY // MILLISECOND)
     question = _stars(day, answered_from, answered_until)
     if agent_id is not None:
@@ -99,7 +99,7 @@ def averages_by_day(
 def averages_by_agent(
     connection: Connection, answered_from: datetime, answered_until: datetime
 ) -> list[tuple[Agent, Average]]:
-    """The answers of the span by agent, most answers first; those of forgotten agents together, as erased."""
+    """Return the answers of the span by agent, most answers first; erased agents are one group."""
     agents = {agent.id: agent for agent in known(connection)}
     averages = averages_of_agents(connection, answered_from, answered_until)
     by_number = sorted(averages.items(), key=lambda pair: -pair[1].answered)
@@ -109,23 +109,23 @@ def averages_by_agent(
 def averages_of_agents(
     connection: Connection, answered_from: datetime, answered_until: datetime
 ) -> dict[str | None, Average]:
-    """The answers of the span by the agent's id; None: those of forgotten agents together."""
+    """Return the answers of the span by the agent's id; None stands for all erased agents."""
     agent_id = survey_response.c.agent_id
     return _averages(connection.execute(_stars(agent_id, answered_from, answered_until)))
 
 
 def cards(connection: Connection, uuids: Sequence[str]) -> list[Card]:
-    """The cards with these ids, in this order."""
+    """Return the cards with these ids, in this order."""
     return _cards(connection, survey_response.c.uuid, uuids)
 
 
 def cards_of(connection: Connection, interaction_ids: Sequence[int]) -> list[Card]:
-    """Every card of these interactions, newest first."""
+    """Return every card of these interactions, newest first."""
     return _cards(connection, survey_response.c.interaction_id, interaction_ids)
 
 
 def average_of(stars: Iterable[tuple[int | None, int]]) -> Average:
-    """The average of (stars, how often); None for answers without any."""
+    """Return the average of (stars, how often); None if no answer has stars."""
     counts: Counter[int] = Counter()
     answered = 0
     for rating, number in stars:

@@ -1,4 +1,4 @@
-"""Free text: what the one search box of the table finds."""
+"""Free text search for the table's search box."""
 
 import re
 
@@ -9,15 +9,15 @@ from include.ledger.reports.people import known
 from include.ledger.schema import interaction
 
 SHORTEST = 3
-"""Characters of a name or an e-mail that are worth looking for."""
+"""Least number of characters to search names and e-mails for."""
 _LINK = re.compile(r"^https?://\S*/event/([^/?#\s]+)")
 
 
 def found_by(connection: Connection, text: str, *, whole_addresses: bool = False) -> ColumnElement[bool]:
-    """The condition that the text leads to a row: see `listing.Filter`.
+    """Return the condition that the text finds a row; see `listing.Filter`.
 
-    Each way has an index of its own, so that a text which finds nothing costs nothing. Agents are few: their names
-    are looked through here.
+    Each way has its own index, so a text without matches costs little. Agents are few, so their names are
+    compared here.
     """
     wanted = storable(text)
     if link := _LINK.match(wanted):
@@ -46,11 +46,11 @@ def found_by(connection: Connection, text: str, *, whole_addresses: bool = False
 
 
 def _begins_with(connection: Connection, column: ColumnElement[str], wanted: str) -> ColumnElement[bool]:
-    # Both sides are put into small letters by the database, since each has its own idea of them beyond ASCII.
+    # The database folds both sides, because each database folds characters beyond ASCII differently.
     small = func.lower(column)
     if connection.dialect.name == "postgresql":
         pattern = re.sub(r"([\\%_])", r"\\\1", wanted) + "%"
         return small.like(func.lower(pattern))
     begin = func.lower(wanted)
-    # SQLite's LIKE does not use an index of an expression; nothing sorts behind the last character there is.
+    # SQLite's LIKE does not use an index on an expression. No text sorts behind the last character of Unicode.
     return and_(column.is_not(None), small >= begin, small < begin.concat("\U0010ffff"))

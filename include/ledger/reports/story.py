@@ -1,4 +1,4 @@
-"""One interaction from beginning to end, beside the other closings of its conversation."""
+"""The history of one interaction, with the other closings of its conversation."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +15,11 @@ from include.ledger.schema import interaction
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One event: what happened when, by whom and why."""
+    """One event: what happened, when, who did it and why."""
 
     at: datetime
     from_state: State | None
-    """None: the beginning."""
+    """None for the first event."""
     to_state: State
     reason: Reason | None
     detail: str | None
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """One closing of the conversation: where it stands, its steps in order, what Stella Connect says of it."""
+    """One closing of the conversation: its state, its steps in order, and Stella Connect's reports."""
 
     line: Line
     steps: tuple[Step, ...]
@@ -39,14 +39,14 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """The interaction asked for, and every closing of its conversation (itself included), oldest first."""
+    """The requested interaction, and every closing of its conversation (including this one), oldest first."""
 
     chosen: Closing
     closings: tuple[Closing, ...]
 
 
 def story(connection: Connection, interaction_id: int) -> Story | None:
-    """The story of the interaction with this row id; None if there is none."""
+    """Return the story of the interaction with this row id; None if it does not exist."""
     conversation_id = connection.execute(
         select(interaction.c.conversation_id).where(interaction.c.id == interaction_id)
     ).scalar()
@@ -76,7 +76,7 @@ def story(connection: Connection, interaction_id: int) -> Story | None:
 
 
 def latest_closing(connection: Connection, conversation_id: str) -> int | None:
-    """The row id of the conversation's latest closing, for links that know the conversation only."""
+    """Return the row id of the conversation's latest closing, for links that only know the conversation."""
     latest: int | None = connection.execute(
         select(interaction.c.id)
         .where(interaction.c.conversation_id == conversation_id)
