@@ -1,7 +1,8 @@
 """Endpoints of the sandbox itself, on both ports: `/` for people, `/_sandbox/...` for tests and the demo."""
 
+import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from include.sandbox import changes
 from include.sandbox.kustomer.records import conversation_record, customer_record, user_record
-from include.sandbox.model import Json
+from include.sandbox.model import Conversation, Json
 from include.sandbox.options import CHANGEABLE, change_options
 from include.sandbox.page import page
 from include.sandbox.state import State
@@ -18,19 +19,44 @@ from include.sandbox.state import State
 
 def add_control(app: FastAPI, state: State) -> None:
     """Add the endpoints to an app."""
+    calls = _Calls(state)
+    for path, answers in (
+        ("/", calls.received_page),
+        ("/_sandbox/health", calls.health),
+        ("/_sandbox/received", calls.received),
+        ("/_sandbox/expected", calls.expected),
+        ("/_sandbox/requests", calls.requests),
+        ("/_sandbox/faults", calls.active_faults),
+        ("/_sandbox/options", calls.options),
+    ):
+        app.add_api_route(path, answers, methods=["GET"])
+    for path, changes_one in (
+        ("/_sandbox/faults", calls.replace_faults),
+        ("/_sandbox/options", lambda given: change_options(state.options, given)),
+        ("/_sandbox/conversations", calls.each(calls.change_conversation)),
+        ("/_sandbox/customers", calls.each(lambda one: customer_record(changes.change_customer(state, one)))),
+        ("/_sandbox/employees", calls.each(calls.change_employee)),
+        ("/_sandbox/users", calls.each(lambda one: user_record(changes.change_user(state, one)))),
+    ):
+        app.add_api_route(path, _applying(changes_one), methods=["POST"])
 
-    @app.get("/")
-    async def received_page() -> HTMLResponse:
+
+class _Calls:
+    """The answer to each call."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def received_page(self) -> HTMLResponse:
         security = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
-        return HTMLResponse(page(state), headers=security)
+        return HTMLResponse(page(self.state), headers=security)
 
-    @app.get("/_sandbox/health")
-    async def health() -> JSONResponse:
-        return JSONResponse({"status": "ok", "conversations": len(state.organisation.conversations)})
+    async def health(self) -> JSONResponse:
+        return JSONResponse({"status": "ok", "conversations": len(self.state.organisation.conversations)})
 
-    @app.get("/_sandbox/received")
-    async def received(request: Request) -> JSONResponse:
+    async def received(self, request: Request) -> JSONResponse:
         """`?start=N&limit=N` for a part of the accepted ones; `limit=0` for the counts alone."""
+        state = self.state
         start = int(request.query_params.get("start", "0"))
         limit = int(request.query_params.get("limit", str(len(state.received))))
         accepted = [
@@ -53,81 +79,50 @@ def add_control(app: FastAPI, state: State) -> None:
         ]
         return JSONResponse({"counts": state.counts(), "accepted": accepted, "refused": refused})
 
-    @app.get("/_sandbox/expected")
-    async def expected(request: Request) -> JSONResponse:
+    async def expected(self, request: Request) -> JSONResponse:
         """`?closed_from=ISO&closed_to=ISO` for the closings of a window only."""
         given = request.query_params
         try:
             bounds = [changes.parse_instant(given.get(name)) for name in ("closed_from", "closed_to")]
         except ValueError as error:
             return JSONResponse({"error": str(error)}, 400)
-        return JSONResponse(expectation(state, bounds[0], bounds[1]))
+        return JSONResponse(expectation(self.state, bounds[0], bounds[1]))
 
-    @app.get("/_sandbox/requests")
-    async def requests() -> JSONResponse:
-        return JSONResponse({"total": state.calls.total(), "calls": dict(sorted(state.calls.items()))})
+    async def requests(self) -> JSONResponse:
+        return JSONResponse({"total": self.state.calls.total(), "calls": dict(sorted(self.state.calls.items()))})
 
-    @app.get("/_sandbox/faults")
-    async def active_faults() -> JSONResponse:
-        return JSONResponse([fault.as_json() for fault in state.faults.active])
+    async def active_faults(self) -> JSONResponse:
+        return JSONResponse([fault.as_json() for fault in self.state.faults.active])
 
-    @app.post("/_sandbox/faults")
-    async def replace_faults(request: Request) -> JSONResponse:
-        def replace(faults: Any) -> list[Json]:
-            if not isinstance(faults, list):
-                raise TypeError("a list of faults is needed")
-            state.faults.replace(faults)
-            return [fault.as_json() for fault in state.faults.active]
+    async def options(self) -> JSONResponse:
+        return JSONResponse({name: getattr(self.state.options, name) for name in CHANGEABLE})
 
-        return await _apply(request, replace)
+    def replace_faults(self, faults: Any) -> list[Json]:
+        if not isinstance(faults, list):
+            raise TypeError("a list of faults is needed")
+        self.state.faults.replace(faults)
+        return [fault.as_json() for fault in self.state.faults.active]
 
-    @app.get("/_sandbox/options")
-    async def options() -> JSONResponse:
-        return JSONResponse({name: getattr(state.options, name) for name in CHANGEABLE})
+    def change_conversation(self, given: Json) -> Json:
+        return conversation_record(changes.change_conversation(self.state, given), self.state.organisation)
 
-    @app.post("/_sandbox/options")
-    async def set_options(request: Request) -> JSONResponse:
-        return await _apply(request, lambda given: change_options(state.options, given))
+    def change_employee(self, given: Json) -> Json:
+        employee = changes.change_employee(self.state, given)
+        return {"email": employee.email, "status": employee.status}
 
-    @app.post("/_sandbox/conversations")
-    async def conversations(request: Request) -> JSONResponse:
-        def change(given: Json) -> Json:
-            return conversation_record(changes.change_conversation(state, given), state.organisation)
-
-        return await _apply(request, lambda given: _each(given, change))
-
-    @app.post("/_sandbox/customers")
-    async def customers(request: Request) -> JSONResponse:
-        return await _apply(
-            request,
-            lambda given: _each(given, lambda one: customer_record(changes.change_customer(state, one))),
-        )
-
-    @app.post("/_sandbox/employees")
-    async def employees(request: Request) -> JSONResponse:
-        def change(given: Json) -> Json:
-            employee = changes.change_employee(state, given)
-            return {"email": employee.email, "status": employee.status}
-
-        return await _apply(request, lambda given: _each(given, change))
-
-    @app.post("/_sandbox/users")
-    async def users(request: Request) -> JSONResponse:
-        return await _apply(
-            request, lambda given: _each(given, lambda one: user_record(changes.change_user(state, one)))
-        )
+    def each(self, change: Callable[[Json], Json]) -> Callable[[Any], Any]:
+        """Return what applies a change to one object or to each of a list."""
+        return lambda given: [change(one) for one in given] if isinstance(given, list) else change(given)
 
 
-async def _apply(request: Request, change: Callable[[Any], Any]) -> JSONResponse:
-    try:
-        return JSONResponse(change(await request.json()))
-    except (AttributeError, TypeError, ValueError) as error:
-        return JSONResponse({"error": str(error)}, 400)
+def _applying(change: Callable[[Any], Any]) -> Callable[[Request], Awaitable[JSONResponse]]:
+    async def apply(request: Request) -> JSONResponse:
+        try:
+            return JSONResponse(change(await request.json()))
+        except (AttributeError, TypeError, ValueError) as error:
+            return JSONResponse({"error": str(error)}, 400)
 
-
-def _each(given: Any, change: Callable[[Json], Json]) -> Any:
-    """Apply a change to one object or to each of a list."""
-    return [change(one) for one in given] if isinstance(given, list) else change(given)
+    return apply
 
 
 def expectation(state: State, closed_from: int | None = None, closed_to: int | None = None) -> Json:
@@ -135,45 +130,37 @@ def expectation(state: State, closed_from: int | None = None, closed_to: int | N
 
     Conversations that never were closed belong to no window and are listed always.
     """
-    sent: list[str] = []
-    quiet: list[str] = []
-    others: dict[str, str] = {}
-    for one in state.organisation.conversations.values():
-        if one.closed_at is not None and (
-            (closed_from is not None and one.closed_at < closed_from)
-            or (closed_to is not None and one.closed_at >= closed_to)
-        ):
-            continue
-        if one.expected == "sent":
-            sent.append(one.id)
-            if one.expected_do_not_send:
-                quiet.append(one.id)
-        else:
-            others[one.id] = one.expected
-    wanted, silent = set(sent), set(quiet)
-    had = {one.request["ext_interaction_id"]: one.request for one in state.received}
-    conversations = state.organisation.conversations
-    wrong = [
-        id_
-        for id_ in sent
-        if id_ in had
-        and (
-            bool(had[id_].get("do_not_send")) != (id_ in silent)
-            or had[id_]["employee"].get("email") != conversations[id_].expected_employee
-            or had[id_]["customer"]["email"] != conversations[id_].expected_customer
-        )
-    ]
+    start, end = closed_from or 0, math.inf if closed_to is None else closed_to
+    every = state.organisation.conversations.values()
+    chosen = [one for one in every if one.closed_at is None or start <= one.closed_at < end]
+    sent = [one.id for one in chosen if one.expected == "sent"]
+    others = {one.id: one.expected for one in chosen if one.expected != "sent"}
     return {
         "sent": sent,
-        "do_not_send": quiet,
+        "do_not_send": [one.id for one in chosen if one.expected == "sent" and one.expected_do_not_send],
         "others": others,
         "reasons": dict(Counter(others.values())),
-        "difference": {
-            "missing": [id_ for id_ in sent if id_ not in had],
-            "unexpected": [id_ for id_ in had if id_ not in wanted],
-            "wrong_content": wrong,
-            "duplicates": [id_ for id_, count in state.by_interaction.items() if count > 1],
-        },
+        "difference": _difference(state, sent),
+    }
+
+
+def _difference(state: State, wanted: list[str]) -> Json:
+    """Return how what was received differs from what was wanted."""
+    had = {one.request["ext_interaction_id"]: one.request for one in state.received}
+
+    def is_wrong(one: Conversation, request: Json) -> bool:
+        return (
+            bool(request.get("do_not_send")) != one.expected_do_not_send
+            or request["employee"].get("email") != one.expected_employee
+            or request["customer"]["email"] != one.expected_customer
+        )
+
+    conversations, known = state.organisation.conversations, set(wanted)
+    return {
+        "missing": [id_ for id_ in wanted if id_ not in had],
+        "unexpected": [id_ for id_ in had if id_ not in known],
+        "wrong_content": [id_ for id_ in wanted if id_ in had and is_wrong(conversations[id_], had[id_])],
+        "duplicates": [id_ for id_, count in state.by_interaction.items() if count > 1],
     }
 
 

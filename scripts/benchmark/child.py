@@ -13,7 +13,7 @@ from typing import Any
 
 from scripts.stack.stack import ROOT
 
-LONGEST_SECONDS = 900
+MAX_SECONDS = 900
 
 
 def run(function: str, env: Mapping[str, str], **arguments: object) -> Any:
@@ -30,7 +30,7 @@ def run(function: str, env: Mapping[str, str], **arguments: object) -> Any:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=LONGEST_SECONDS,
+        timeout=MAX_SECONDS,
         check=False,
     )
     if done.returncode:

@@ -12,7 +12,7 @@ from scripts.stack import postgres
 
 PER_SECOND = 150
 WINDOW_SECONDS = 60
-MOST_LATE_SECONDS = WINDOW_SECONDS + 30
+MAX_LATE_SECONDS = WINDOW_SECONDS + 30
 DELAY = timedelta(seconds=150)
 """Between closing and due time where lateness is measured: long enough for extraction before the first is due."""
 
@@ -71,8 +71,8 @@ def _lateness(conversations: int) -> Figure:
         "release",
         f"lateness p99 with {len(late):,} interactions due within a minute",
         f"{p99:.1f} s; earliest {late[0]:+.2f} s",
-        f"≤ {MOST_LATE_SECONDS} s, never early",
-        p99 <= MOST_LATE_SECONDS and late[0] >= 0,
+        f"≤ {MAX_LATE_SECONDS} s, never early",
+        p99 <= MAX_LATE_SECONDS and late[0] >= 0,
         "none",
         f"Median {late[len(late) // 2]:.1f} s, most {late[-1]:.1f} s, {done['windows']} windows of "
         f"{WINDOW_SECONDS} s, of which up to {WINDOW_SECONDS} s are the window's own. SQLite.",

@@ -104,7 +104,7 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
     home.mkdir(parents=True)
     closed_to = datetime.now(UTC).replace(microsecond=0)
     closed_from = closed_to - CLOSINGS_SPREAD
-    console.print(f"Starting simulators of Kustomer and Stella Connect: {CONVERSATIONS} closed conversations ...")
+    console.print(f"Starting simulators with {CONVERSATIONS} closed conversations ...")
     with running_sandbox(
         home / "sandbox.log",
         kustomer_port=ports.kustomer,
@@ -130,7 +130,6 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
             result = Result.read(engine, sandbox.stella_url, follow(stack, ledger, run_id, View(console)))
             console.print(results_table(result))
             console.print(f"Grid               [link]{stack.url}/dags/{DAG_ID}[/link]")
-            console.print(f"This run           [link]{run_url}[/link]")
             console.print(f"What has arrived   [link]{sandbox.stella_url}/[/link]")
             if exit_at_end:
                 return 1 if result.faults() else 0

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("dags", "include", "plugins", "scripts", "tests", "pyproject.toml")
 # A breach may also show as a test that never ends.
 OPTIONS = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "--timeout=120")
-MOST_SECONDS = 600
+MAX_SECONDS = 600
 """For all tests of one breach, and for all without a breach."""
 
 
@@ -124,7 +124,7 @@ def _python(copy: Path, *arguments: str) -> "subprocess.CompletedProcess[str] | 
     command: Sequence[str] = [sys.executable, *arguments]
     try:
         return subprocess.run(
-            command, cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=MOST_SECONDS
+            command, cwd=copy, env=env, capture_output=True, text=True, check=False, timeout=MAX_SECONDS
         )
     except subprocess.TimeoutExpired:
         return None

@@ -57,16 +57,12 @@ def environment(
         "PYTHONPATH": str(ROOT),
         # Airflow's parts speak to each other on loopback, where no proxy can reach them.
         "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), HOST])),
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        **_folders(home, dags),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(_secret(home, "fernet_key")).decode(),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(api_port),
@@ -74,16 +70,24 @@ def environment(
         "AIRFLOW__API__SECRET_KEY": _secret(home, "api_secret_key").hex(),
         "AIRFLOW__API_AUTH__JWT_SECRET": _secret(home, "jwt_secret", length=64).hex(),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
-        # A new or changed DAG file is seen within half a minute.
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",  # seconds until a changed DAG file is seen
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    for name, connection in connections.items():
-        own[f"AIRFLOW_CONN_{name.upper()}"] = json.dumps(connection)
+    own |= {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name, connection in connections.items()}
     if settings is not None:
         own[f"AIRFLOW_VAR_{SETTINGS_VARIABLE.upper()}"] = json.dumps(settings)
     own["no_proxy"] = own["NO_PROXY"]
     return inherited | own
+
+
+def _folders(home: Path, dags: Path) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / "passwords.json"),
+    }
 
 
 def _secret(home: Path, name: str, length: int = 32) -> bytes:

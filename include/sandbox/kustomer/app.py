@@ -87,8 +87,8 @@ class Calls:
 
     def masked(self, record: Json) -> Json:
         """Return a conversation or customer as the key may see it."""
-        options = self.state.options
-        return records.mask(record, emails=options.mask_emails, custom=options.mask_custom)
+        emails, custom = self.state.options.mask_emails, self.state.options.mask_custom
+        return records.mask(record, emails=emails, custom=custom) if emails or custom else record
 
     def page(self, request: Request, page: Json) -> Response:
         """Answer with a page of rows, whose links are paths or name the generic host."""

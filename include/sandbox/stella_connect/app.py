@@ -41,7 +41,6 @@ class StellaError(Exception):
 def stella_app(state: State) -> FastAPI:
     """Return the app over this state."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    organisation, options = state.organisation, state.options
     add_control(app, state)
 
     @app.exception_handler(StellaError)
@@ -52,18 +51,28 @@ def stella_app(state: State) -> FastAPI:
     async def no_route(_: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"message": error.detail}, error.status_code)
 
-    @app.post("/v1/requests")
-    async def create_request(request: Request) -> JSONResponse:
+    calls = Calls(state)
+    app.add_api_route("/v1/requests", calls.create_request, methods=["POST"])
+    app.add_api_route("/v2/employees", calls.employees, methods=["GET"])
+    app.add_api_route("/v2/employees/{id_}", calls.employee, methods=["GET"])
+    app.add_api_route("/v2/data", calls.data, methods=["GET"])
+    return app
+
+
+class Calls:
+    """The answer to each call."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def create_request(self, request: Request) -> JSONResponse:
+        """Take a feedback request, or refuse it with the vendor's name for the error."""
         check_key(request)
-        now = time.time()
+        state, now = self.state, time.time()
         given = None
         try:
             given = await json_body(request)
-            by_email = {one.email: one for one in organisation.employees}
-            by_id = {one.custom_id: one for one in organisation.employees}
-            brands = options.stella_brands or (organisation.subdomain,)
-            account = Account(brands, options.stella_languages, options.stella_channels)
-            kept = check(given, by_email, by_id, account)
+            kept = check(given, state.organisation.employees, self._account())
         except RefusedRequest as error:
             interaction = given.get("ext_interaction_id") if isinstance(given, dict) else None
             state.refused.append(Refused(now, 400, error.name, str(interaction) if interaction else None))
@@ -72,31 +81,35 @@ def stella_app(state: State) -> FastAPI:
         await wait_after_accepting(state)
         return JSONResponse(kept)
 
-    @app.get("/v2/employees")
-    async def employees(request: Request) -> JSONResponse:
+    def _account(self) -> Account:
+        options = self.state.options
+        brands = options.stella_brands or (self.state.organisation.subdomain,)
+        return Account(brands, options.stella_languages, options.stella_channels)
+
+    async def employees(self, request: Request) -> JSONResponse:
+        """Return a page of employees."""
         check_key(request)
-        check_jwt(request, state)
+        check_jwt(request, self.state)
+        organisation = self.state.organisation
         return JSONResponse(employee_page(request, organisation.employees, organisation.subdomain))
 
-    @app.get("/v2/employees/{id_}")
-    async def employee(request: Request, id_: str) -> JSONResponse:
+    async def employee(self, request: Request, id_: str) -> JSONResponse:
+        """Return one employee by address or custom id."""
         check_key(request)
-        check_jwt(request, state)
-        for one in organisation.employees:
+        check_jwt(request, self.state)
+        for one in self.state.organisation.employees:
             if id_ in (one.email, one.custom_id):
                 return JSONResponse(employee_record(one))
         raise StellaError(404, "Not Found")
 
-    @app.get("/v2/data")
-    async def data(request: Request) -> JSONResponse:
+    async def data(self, request: Request) -> JSONResponse:
+        """Return a page of Data Return."""
         check_key(request)
-        check_jwt(request, state)
-        standing = state.data_budget.take()
+        check_jwt(request, self.state)
+        standing = self.state.data_budget.take()
         if standing is not None and not standing.allowed:
             raise StellaError(429, "Too Many Requests")
-        return JSONResponse(data_page(request, state))
-
-    return app
+        return JSONResponse(data_page(request, self.state))
 
 
 async def json_body(request: Request) -> Any:

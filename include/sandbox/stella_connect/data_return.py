@@ -98,9 +98,7 @@ class DataReturn:
 def record(row: Interaction, employees: dict[str, Employee], branding: str) -> Json:
     """Write one record as the vendor does (fact sheet, section 4.2)."""
     request = row.request
-    customer = request.get("customer") or {}
     address = (request.get("employee") or {}).get("email")
-    employee = employees.get(address or "")
     answered = row.answered_at is not None
     chance = random.Random(row.uuid)  # noqa: S311 - fills in a pretended answer
     stars = chance.choice((5, 5, 5, 4, 4, 3, 2, 1))
@@ -127,20 +125,29 @@ def record(row: Interaction, employees: dict[str, Employee], branding: str) -> J
         "reward_eligible": reward is not None,
         "reward_name": reward,
         "marketing": {},
-        "employee": {
-            "custom_id": employee.custom_id if employee else None,
-            "email": address,
-            "first_name": employee.first_name if employee else None,
-            "last_name": employee.last_name if employee else None,
-        },
+        "employee": _agent(address, employees.get(address or "")),
         "team_leader": {"custom_id": None, "full_name": "Ines Halloran"},
-        "customer": {
-            "custom_id": customer.get("custom_id"),
-            "email": customer.get("email"),
-            "full_name": customer.get("name"),
-        },
+        "customer": _person(request),
         "custom_properties": request.get("custom_properties") or {},
         "answers": _answers(stars, comment) if answered else {},
+    }
+
+
+def _agent(address: str | None, employee: Employee | None) -> Json:
+    return {
+        "custom_id": employee.custom_id if employee else None,
+        "email": address,
+        "first_name": employee.first_name if employee else None,
+        "last_name": employee.last_name if employee else None,
+    }
+
+
+def _person(request: Json) -> Json:
+    customer = request.get("customer") or {}
+    return {
+        "custom_id": customer.get("custom_id"),
+        "email": customer.get("email"),
+        "full_name": customer.get("name"),
     }
 
 

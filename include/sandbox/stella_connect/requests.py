@@ -5,6 +5,7 @@ and a sentence, with personal data as their page shows it, in `message`.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class Account:
     channels: tuple[str, ...]
 
 
-def check(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Employee], account: Account) -> Json:
+def check(given: Any, employees: Iterable[Employee], account: Account) -> Json:
     """Return the request as the vendor keeps it: long texts cut. Raises RefusedRequest."""
     if not isinstance(given, dict):
         raise RefusedRequest("Validation Error", "the body must be a JSON object")
@@ -53,7 +54,7 @@ def check(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Em
         raise RefusedRequest("Validation Error", "ext_interaction_id is missing")
     _check_channel(given.get("channel"), account)
     _check_customer(given.get("customer"))
-    _check_employee(given.get("employee"), employees, by_custom_id)
+    _check_employee(given.get("employee"), employees)
     _check_brand_and_language(given, account)
     _check_details(given)
     kept = dict(given)
@@ -92,13 +93,14 @@ def _check_customer(given: Any) -> None:
         raise RefusedRequest("Invalid customer", f"the e-mail address {email} of {name} is badly formed")
 
 
-def _check_employee(given: Any, employees: dict[str, Employee], by_custom_id: dict[str, Employee]) -> None:
+def _check_employee(given: Any, employees: Iterable[Employee]) -> None:
     """Refuse whoever has no approved profile; an address must be spelled exactly as in the profile."""
     employee = _known(given, "employee", {"custom_id", "email"})
     if not employee:
         raise RefusedRequest("Validation Error", "employee needs email or custom_id")
     shown = employee.get("email") or employee.get("custom_id")
-    found = employees.get(employee["email"]) if "email" in employee else by_custom_id.get(employee["custom_id"])
+    key = "email" if "email" in employee else "custom_id"
+    found = next((one for one in employees if getattr(one, key) == employee[key]), None)
     if found is None:
         raise RefusedRequest("Employee not found", f"no employee {shown}")
     if found.status == "deactivated":
