@@ -17,7 +17,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "kustomer-stella-connect",  # must equal the distribution's name
         "name": "Kustomer and Stella Connect",
         "description": "CSAT surveys from Stella Connect for conversations closed in Kustomer",
-        "connection-types": [_KUSTOMER, _STELLA_CONNECT],
+        "connection-types": [_KUSTOMER, _STELLA_CONNECT, _ALARM_WEBHOOK],
     }
 
 
@@ -65,6 +65,20 @@ _STELLA_CONNECT = {
             "label": "Token prefix",
             "description": "Word before the signed token in the Authorization header. Normally empty",
             "schema": {"type": ["string", "null"]},
+        },
+    },
+}
+
+_ALARM_WEBHOOK = {
+    "connection-type": "alarm_webhook",
+    "hook-class-name": "plugins.runtime.webhook.AlarmWebhookHook",
+    "hook-name": "Alarm webhook",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "login", "port"],
+        "relabeling": {"host": "Webhook address", "password": "Secret rest of the address"},
+        "placeholders": {
+            "host": "https://hooks.slack.com/services",
+            "password": "T000/B000/XXXX, or empty if the address above is whole",
         },
     },
 }

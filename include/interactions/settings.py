@@ -3,10 +3,11 @@
 Validated when a run starts. The descriptions below are also what the trigger form and the README show.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 VARIABLE = "kustomer_stella_connect"
 """The Airflow Variable that holds the settings as JSON."""
@@ -16,6 +17,10 @@ WholeNumber = Annotated[int, Field(strict=True)]
 LONGEST_SECONDS = 3_153_600_000
 """A hundred years: more cannot be added to every instant."""
 LONGEST_DAYS = 36_500
+MIN_SECONDS_TO_SEND = 60
+"""A release takes at least this long from the end of its window to its last request."""
+OTHER_PARAMS = ("start", "end")
+"""Params of a run that are no settings."""
 
 
 class SettingsError(ValueError):
@@ -119,18 +124,35 @@ class Settings(BaseModel):
         description="Age at which names and addresses of settled interactions are erased from the ledger.",
     )
 
+    @model_validator(mode="after")
+    def _leave_time_to_send(self) -> Self:
+        """Refuse an expiry that ends before a release window can be sent: no customer would get a survey."""
+        needed = self.release_window_seconds + MIN_SECONDS_TO_SEND
+        if self.on_expired != "send" and self.expire_after_seconds < needed:
+            msg = (
+                f"'expire_after_seconds' = {self.expire_after_seconds} is too short for 'release_window_seconds' = "
+                f"{self.release_window_seconds}: interactions would expire before they are sent. Allowed: at least "
+                f"{needed}"
+            )
+            raise ValueError(msg)
+        return self
+
 
 def load_settings(variable: object, params: Mapping[str, object], name: str = VARIABLE) -> Settings:
     """The settings of a run: what the trigger form says, else the Variable, else the default.
 
     Args:
         variable: the Variable's parsed JSON; None when it does not exist.
-        params: the run's Params; those that are None or not settings are not looked at.
+        params: the run's Params; None leaves a setting as it is.
         name: of the Variable, for messages.
 
     Raises:
         SettingsError: naming every key that is unknown or has a value that is not allowed.
     """
+    unknown = [key for key in params if key not in (*Settings.model_fields, *OTHER_PARAMS)]
+    if unknown:
+        msg = f"Params of the run: {_explain_unknown(unknown, (*Settings.model_fields, *OTHER_PARAMS))}"
+        raise SettingsError(msg)
     if variable is None:
         variable = {}
     if not isinstance(variable, Mapping):
@@ -161,7 +183,18 @@ def _words(schema: Mapping[str, Any]) -> str:
 
 
 def _explain(location: tuple[int | str, ...], message: str, value: object) -> str:
+    if not location:  # of several settings together: the message names them
+        return message.removeprefix("Value error, ")
     key = str(location[0])
     if key not in Settings.model_fields:
-        return f"{key!r} is not a setting; the settings are {', '.join(Settings.model_fields)}"
+        return _explain_unknown([key], Settings.model_fields)
     return f"{key!r} = {value!r:.80} is not allowed ({message}); allowed: {allowed(key)}"
+
+
+def _explain_unknown(keys: Iterable[str], known: Iterable[str]) -> str:
+    known = tuple(known)
+    faults = []
+    for key in keys:
+        nearest = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+        faults.append(f"{key!r} is not a setting" + (f", perhaps you mean {nearest[0]!r}" if nearest else ""))
+    return f"{'; '.join(faults)}; the settings are {', '.join(known)}"

@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.ledger import Ledger
 from plugins.pipeline.action_fields import FIELDS, Field
 from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import canonical_line, settings_of
+from plugins.runtime.run_context import canonical_line, configured_settings
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def _settle_unknown(order: Order) -> Mapping[str, Any]:
 
 
 def _send_agent_again(order: Order) -> Mapping[str, Any]:
-    expire_after = timedelta(seconds=settings_of(order.context, order.organisation).expire_after_seconds)
+    expire_after = timedelta(seconds=configured_settings(order.organisation).expire_after_seconds)
     values = order.values
     return order.ledger.admin.send_again(
         values["agent_email"], expire_after, order.by, values["reason"], dry_run=order.dry_run
@@ -117,7 +117,7 @@ def _erase_customer(order: Order) -> Mapping[str, Any]:
 
 
 def _apply_retention(order: Order) -> Mapping[str, Any]:
-    days = settings_of(order.context, order.organisation).personal_data_retention_days
+    days = configured_settings(order.organisation).personal_data_retention_days
     why = order.values.get("reason") or f"retention of {days} days"
     return {
         "days": days,

@@ -15,7 +15,7 @@ from include.ledger import Ledger
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN
 from plugins.runtime.metrics import level
-from plugins.runtime.notifier import tell
+from plugins.runtime.notifier import send_message
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
@@ -70,7 +70,7 @@ def sound(alarm: Alarm, *, tell_people: bool = True) -> None:
     """Log it and, unless they know, tell people."""
     log.error("ALARM: %s", alarm.text)
     if tell_people:
-        tell(f"ALARM: {alarm.text}")
+        send_message(f"ALARM: {alarm.text}")
 
 
 def measure_backlog(

@@ -34,7 +34,7 @@ def survey_responses_read(organisation: Organisation) -> Asset:
     """Emitted once a run, with the run's counts."""
     return Asset(
         name=organisation.own("survey_responses_read"),
-        uri=f"kustomer-stella-connect://{organisation.own('survey-responses')}/read",
+        uri=f"x-kustomer-stella-connect://{organisation.own('survey-responses')}/read",
     )
 
 

@@ -23,7 +23,7 @@ def interactions_released(organisation: Organisation) -> Asset:
     """Emitted once a run, with the run's counts."""
     return Asset(
         name=organisation.own("interactions_released"),
-        uri=f"kustomer-stella-connect://{organisation.own('interactions')}/released",
+        uri=f"x-kustomer-stella-connect://{organisation.own('interactions')}/released",
     )
 
 

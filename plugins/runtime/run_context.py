@@ -26,10 +26,19 @@ def settings_of(context: Context, organisation: Organisation) -> Settings:
         AirflowFailException: a setting is unknown or not allowed; trying again would not help.
         LookupFailedError: the Variable could not be read; a retry may help.
     """
+    return _load(organisation, context["params"])
+
+
+def configured_settings(organisation: Organisation) -> Settings:
+    """Return the settings without a run's Params: Variable, else default. Raises as `settings_of` does."""
+    return _load(organisation, {})
+
+
+def _load(organisation: Organisation, params: Mapping[str, object]) -> Settings:
     name = organisation.settings_variable
     try:
         variable = find_variable(name)
-        return load_settings(None if variable is None else json.loads(variable), context["params"], name)
+        return load_settings(None if variable is None else json.loads(variable), params, name)
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
     except ValueError as error:

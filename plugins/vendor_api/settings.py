@@ -32,6 +32,8 @@ from plugins.vendor_api.errors import ConfigurationError
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+EXTRAS = ("verify", "verify_ssl", "cert", "proxies", "proxy", "timeout", "trust_env")
+"""The extras that `HttpSettings` is read from."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,21 @@ def read_settings(
     missing += [f'"{name}" in the extra' for name in required_extras if not str(extra.get(name) or "").strip()]
     if missing:
         raise fault(connection.conn_id, f"lacks {' and '.join(missing)}")
-    base_url = _base_url(connection, default_host)
+    key = secret(connection.conn_id, "password", connection.password or "")
+    return http_settings(connection, _base_url(connection, default_host), key)
+
+
+def http_settings(connection: Connection, base_url: str, key: str) -> HttpSettings:
+    """Return the settings of a connection whose address and key are known.
+
+    Raises:
+        ConfigurationError: an extra cannot be used.
+    """
+    extra = _extra(connection)
     loopback = is_loopback(urlsplit(base_url).hostname or "")
     return HttpSettings(
         base_url=base_url,
-        key=secret(connection.conn_id, "password", connection.password or ""),
+        key=key,
         extra=extra,
         verify=_verify(connection.conn_id, extra),
         cert=_cert(connection.conn_id, extra),

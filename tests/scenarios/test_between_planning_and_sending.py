@@ -132,7 +132,7 @@ def test_an_opt_out_set_before_the_send_is_obeyed(pipeline, sandbox, planned, cl
 def test_an_interaction_past_its_expiry_follows_the_setting(
     pipeline, sandbox, planned, hour, settings, choice, state, do_not_send
 ):
-    settings(seconds_until_send=60, expire_after_seconds=60, on_expired=choice)
+    settings(seconds_until_send=60, expire_after_seconds=120, on_expired=choice)
 
     release(pipeline, hour)
 

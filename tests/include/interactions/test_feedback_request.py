@@ -57,8 +57,8 @@ def test_ids_are_quoted_in_the_link():
 
 @pytest.mark.parametrize("choice", ["count", "send", "skip"])
 def test_past_its_expiry_an_interaction_follows_on_expired(choice):
-    settings = Settings(on_expired=choice, expire_after_seconds=60)
-    expiry = INTERACTION.due_at + timedelta(seconds=60)
+    settings = Settings(on_expired=choice, expire_after_seconds=120)
+    expiry = INTERACTION.due_at + timedelta(seconds=120)
 
     assert at_expiry(INTERACTION, expiry, settings) == "send"
     assert at_expiry(INTERACTION, expiry + timedelta(milliseconds=1), settings) == choice

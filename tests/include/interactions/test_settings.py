@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,7 @@ def test_without_a_variable_the_documented_defaults_hold():
 
 
 def test_the_trigger_form_overrides_the_variable_and_the_variable_the_default():
-    settings = load_settings({"seconds_until_send": 60, "channel": "chat"}, {"channel": "phone", "start": "x"})
+    settings = load_settings({"seconds_until_send": 60, "channel": "chat"}, {"channel": "phone", "start": "x", "end": None})
 
     assert (settings.seconds_until_send, settings.channel) == (60, "phone")
 
@@ -52,9 +53,46 @@ def test_a_wrong_value_is_named_with_what_is_allowed(variable, names, allows):
 
 def test_an_unknown_setting_is_named_beside_the_known_ones():
     with pytest.raises(
-        SettingsError, match=r"'seconds_till_send' is not a setting; the settings are seconds_until"
+        SettingsError, match=r"'seconds_till_send' is not a setting, .*; the settings are seconds_until"
     ):
         load_settings({"seconds_till_send": 5}, {})
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"max_release_per_run": 10}, "'max_release_per_run' is not a setting, perhaps you mean 'max_releases_per_run'"),
+        ({"max_release_per_run": None}, "'max_releases_per_run'"),
+        ({"begin": "2026-01-05"}, "'begin' is not a setting"),
+        ({"ends": "2026-01-05"}, "perhaps you mean 'end'"),
+    ],
+)
+def test_an_unknown_param_of_a_run_is_refused_beside_the_nearest_setting(params, said):
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        load_settings({}, params)
+
+
+def test_an_unknown_setting_of_the_variable_is_named_beside_the_nearest():
+    with pytest.raises(SettingsError, match="'seconds_til_send' is not a setting, perhaps you mean 'seconds_until_"):
+        load_settings({"seconds_til_send": 5}, {})
+
+
+@pytest.mark.parametrize("seconds", [0, 30, 119])
+@pytest.mark.parametrize("on_expired", ["count", "skip"])
+def test_an_expiry_within_the_release_window_is_refused_since_nobody_would_get_a_survey(seconds, on_expired):
+    with pytest.raises(SettingsError) as error:
+        load_settings({"expire_after_seconds": seconds, "on_expired": on_expired}, {})
+
+    assert f"'expire_after_seconds' = {seconds} is too short for 'release_window_seconds' = 60" in str(error.value)
+    assert "at least 120" in str(error.value)
+
+
+def test_settings_are_checked_together_wherever_they_come_from():
+    with pytest.raises(SettingsError, match="at least 3660"):
+        load_settings({"expire_after_seconds": 900}, {"release_window_seconds": 3600})
+
+    assert load_settings({"expire_after_seconds": 120}, {}).expire_after_seconds == 120
+    assert load_settings({"expire_after_seconds": 0, "on_expired": "send"}, {}).expire_after_seconds == 0
 
 
 def test_every_wrong_setting_is_named_at_once():

@@ -95,7 +95,7 @@ def test_an_agents_interactions_are_sent_again_within_the_expiry_of_the_settings
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.extraction.record_closings([recent(1, skip=Reason.AGENT_PROFILE_NOT_APPROVED)], "extraction")
-    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"expire_after_seconds": 60}))
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"expire_after_seconds": 120}))
     with pytest.raises(AirflowFailException, match=r"past their expiry.*Nothing has changed"):
         done("send_agent_again", agent_email="agent@example.com")
     monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", "{}")
