@@ -9,7 +9,6 @@ from plugins.pipeline.feedback import record_feedback, survey_responses_read
 from plugins.runtime.notifier import notify_failure
 from plugins.runtime.organisations import Organisation, organisations
 from plugins.runtime.params import setting_params
-from plugins.runtime.run_context import is_first_of_the_day
 
 
 def feedback(organisation: Organisation) -> None:
@@ -66,7 +65,6 @@ Releases never wait for this DAG.
         def alarms() -> dict[str, object]:
             return raise_alarms(get_current_context(), organisation)
 
-        @task.run_if(is_first_of_the_day, skip_message="personal data is looked at once a day")
         @task
         def retain_personal_data() -> dict[str, int]:
             return retain(get_current_context(), organisation)

@@ -2,21 +2,24 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Context, Param
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.ledger import ActRefusedError
 from plugins.pipeline.action_fields import FIELDS, Field
 from plugins.pipeline.actions import ACTIONS, APPLY_RETENTION, Action, Order
 from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import actor_of, canonical_line, open_ledger
+from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, origin_of
 
 log = logging.getLogger(__name__)
 
 WHAT = "What to do"
 """The first section of the form."""
+RETAINED_ON = "retained_on"
+"""The ledger's memory of the last day (UTC) on which the retention was applied."""
 _SENT_NEXT = ("planned", "due_now")
 """Counts of interactions that wait for a run after the action."""
 
@@ -83,9 +86,18 @@ def retain(context: Context, organisation: Organisation) -> dict[str, Any]:
     """Erase names, addresses and comments of interactions settled more than `personal_data_retention_days` ago.
 
     The daily call; the history of each interaction names the run and the setting.
+
+    Raises:
+        AirflowSkipException: a scheduled run has done it today (UTC).
     """
-    order = Order(open_ledger(organisation), organisation, context, _person(context), dry_run=False, values={})
-    return _perform(APPLY_RETENTION, order)
+    ledger, today = open_ledger(organisation), datetime.now(UTC).date().isoformat()
+    last = ledger.get_fact(RETAINED_ON)
+    if last is not None and last.value == today and origin_of(context) == "schedule":
+        raise AirflowSkipException("The retention has been applied today.")
+    order = Order(ledger, organisation, context, _person(context), dry_run=False, values={})
+    result = _perform(APPLY_RETENTION, order)
+    ledger.set_fact(RETAINED_ON, today)
+    return result
 
 
 def describe_outcome(action: Action, facts: Mapping[str, Any], organisation: Organisation) -> str:

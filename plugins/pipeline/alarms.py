@@ -5,7 +5,6 @@ not fail the run that raises it: that run has done its work, and a red run keeps
 """
 
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,15 +13,13 @@ from airflow.sdk import Context
 from include.ledger import Ledger
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN
+from plugins.pipeline.messages import Alarm, end_alarms, raise_alarm
 from plugins.runtime.metrics import level
-from plugins.runtime.notifier import send_message
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
-    is_first_of_the_day,
     open_ledger,
-    origin_of,
     settings_of,
 )
 
@@ -33,18 +30,10 @@ LOOKED_FOR = timedelta(minutes=15)
 REFUSALS_SPAN = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """`name` as in the metric `alarms.<name>`; `text` says what is wrong and what to do, and names no person."""
-
-    name: str
-    text: str
-
-
 def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]:
     """Look at the ledger alone, whatever vendors and the pipeline are doing, and raise what stands.
 
-    Each alarm is logged as long as it stands; people are told when it begins, and again once a day.
+    Each alarm is logged while it stands. People get a message when it starts, and a daily reminder.
 
     Returns:
         The ledger's backlog, and `alarms`, the names of those that stand.
@@ -59,18 +48,10 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
     for name in NAMES:
         level(f"alarms.{name}", int(name in standing), organisation)
-    reminds = origin_of(context) == "schedule" and is_first_of_the_day(context)
-    told = set() if reminds else _told_before(context)
     for alarm in alarms:
-        sound(alarm, tell_people=alarm.name not in told)
+        raise_alarm(ledger, alarm, now)
+    end_alarms(ledger, set(NAMES) - set(standing))
     return {**backlog, "alarms": standing}
-
-
-def sound(alarm: Alarm, *, tell_people: bool = True) -> None:
-    """Log it and, unless they know, tell people."""
-    log.error("ALARM: %s", alarm.text)
-    if tell_people:
-        send_message(f"ALARM: {alarm.text}")
 
 
 def measure_backlog(
@@ -156,9 +137,3 @@ def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> li
         )
     refused, taken = ledger.feedback.count_refused_and_sent(since=now - REFUSALS_SPAN)
     return alarms + refusals(refused, taken, "in the last hour")
-
-
-def _told_before(context: Context) -> set[str]:
-    """The alarms that stood in the run before this one."""
-    before = context["ti"].xcom_pull(task_ids=context["ti"].task_id, map_indexes=-1, include_prior_dates=True)
-    return set((before or {}).get("alarms", []))

@@ -108,7 +108,12 @@ class Feedback:
             self.ledger.feedback.note_reread(created_from, now)
 
     def _pages(self, *, after: int | None, created_from: datetime | None, moves_cursor: bool) -> bool:
-        """Record page after page, each for good; False if the pages stopped before the end."""
+        """Record page after page, each for good; False if records may be missing.
+
+        Each page starts after the highest number of the one before. That skips records where numbers come out of
+        order, so such a reading proves no absence.
+        """
+        complete = True
         while records := self.stella_connect.data(after=after, created_at_gte=created_from):
             responses = [one for one in map(read_survey_response, records) if one is not None]
             highest = max((one.sequence_id for one in responses), default=None)
@@ -123,8 +128,14 @@ class Feedback:
             if highest is None or (after is not None and highest <= after):
                 log.warning("Data Return gave a page after %s that ends at %s: reading stops here.", after, highest)
                 return False
+            numbers = [one.sequence_id for one in responses]
+            if numbers != sorted(numbers) or (after is not None and numbers[0] <= after):
+                log.warning(
+                    "Data Return gave a page after %s whose numbers are not in order: some may be missing.", after
+                )
+                complete = False
             after = highest
-        return True
+        return complete
 
     def _settled(self, one: UnknownOutcome) -> bool:
         if one.shown_at is None:

@@ -5,7 +5,7 @@ from airflow.sdk import Context
 from plugins.kustomer.hook import KustomerHook
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import open_ledger, own_interval_of, settings_of
+from plugins.runtime.run_context import open_ledger, own_interval_of, remember_settings, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 
@@ -17,7 +17,7 @@ def check_configuration(context: Context, organisation: Organisation) -> None:
     """
     settings_of(context, organisation)
     own_interval_of(context)
-    open_ledger(organisation)
+    remember_settings(open_ledger(organisation), organisation)
     with fail_for_good():
         _ = KustomerHook(organisation.kustomer_connection).web_url  # reading it checks the whole connection
         _ = StellaConnectHook(organisation.stella_connect_connection).settings

@@ -9,7 +9,8 @@ from typing import Any
 from airflow.sdk import Asset, Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from plugins.pipeline.alarms import measure_backlog, refusals, sound
+from plugins.pipeline.alarms import measure_backlog, refusals
+from plugins.pipeline.messages import raise_alarm
 from plugins.runtime.metrics import level
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
@@ -33,7 +34,7 @@ def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
     Raises:
         AirflowFailException: a task of the run failed. The counts are written before.
     """
-    task, run = context["ti"], context["dag_run"]
+    task, run, ledger, now = context["ti"], context["dag_run"], open_ledger(organisation), datetime.now(UTC)
     extracted = task.xcom_pull(task_ids="extract_closed_conversations") or {}
     profiles = task.xcom_pull(task_ids="check_agent_profiles") or {}
     windows = task.xcom_pull(task_ids="plan_release_windows") or []
@@ -47,7 +48,7 @@ def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
         "profiles": profiles,
         "windows": len(windows),
         "released": released,
-        "backlog": measure_backlog(open_ledger(organisation), datetime.now(UTC), organisation),
+        "backlog": measure_backlog(ledger, now, organisation),
     }
     log.info(canonical_line("run", facts))
     if (most := released["late_seconds"]["most"]) is not None:
@@ -57,7 +58,7 @@ def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
     for alarm in refusals(
         released.get("rejected", 0), released.get("sent", 0) + released.get("unknown", 0), "in this run"
     ):
-        sound(alarm)
+        raise_alarm(ledger, alarm, now)
     failed = task.get_ti_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(FAILED))
     if failed:
         msg = (

@@ -10,6 +10,8 @@ from airflow.sdk.configuration import conf
 
 log = logging.getLogger(__name__)
 
+_FAILED = "No message was sent: the webhook of connection %r failed: %s."
+
 
 def notify_failure(context: Context) -> None:
     """Send one message for a failed run, however many tasks failed in it: the DAGs' `on_failure_callback`."""
@@ -40,9 +42,9 @@ def send_message(text: str) -> bool:
         log.error("No message was sent. %s", failure)  # noqa: TRY400 - a traceback could show the address
         return False
     except WebhookFailedError as failure:
-        log.error("No message was sent: the webhook of connection %r failed: %s.", CONNECTION, failure)  # noqa: TRY400 - the same
+        log.error(_FAILED, CONNECTION, failure)  # noqa: TRY400 - the same
         return False
     except Exception as failure:  # noqa: BLE001 - whatever it is: a message must not fail what it is about
-        log.error("No message was sent: the webhook of connection %r failed: %s.", CONNECTION, type(failure).__name__)  # noqa: TRY400 - the same
+        log.error(_FAILED, CONNECTION, type(failure).__name__)  # noqa: TRY400 - the same
         return False
     return True

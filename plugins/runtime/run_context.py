@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Context
@@ -15,8 +15,8 @@ from plugins.runtime.ledger_address import AddressError, LedgerAddress
 from plugins.runtime.organisations import Organisation
 from plugins.vendor_api.lookup import find_connection, find_variable
 
-QUARTER = timedelta(minutes=15)
-"""The interval of the DAG that asks `is_first_of_the_day`."""
+LAST_SETTINGS = "settings"
+"""The ledger's memory of the Variable with the settings, as a run last found it."""
 
 
 def settings_of(context: Context, organisation: Organisation) -> Settings:
@@ -29,6 +29,12 @@ def settings_of(context: Context, organisation: Organisation) -> Settings:
     return _load(organisation, context["params"])
 
 
+def remember_settings(ledger: Ledger, organisation: Organisation) -> None:
+    """Let the ledger know the Variable with the settings, so that its loss is noticed."""
+    if (variable := find_variable(organisation.settings_variable)) is not None:
+        ledger.set_fact(LAST_SETTINGS, variable)
+
+
 def configured_settings(organisation: Organisation) -> Settings:
     """Return the settings without a run's Params: Variable, else default. Raises as `settings_of` does."""
     return _load(organisation, {})
@@ -38,12 +44,26 @@ def _load(organisation: Organisation, params: Mapping[str, object]) -> Settings:
     name = organisation.settings_variable
     try:
         variable = find_variable(name)
+        if variable is None:
+            _check_never_set(organisation)
         return load_settings(None if variable is None else json.loads(variable), params, name)
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
     except ValueError as error:
         msg = f"Variable {name!r} is not JSON: {error}"
         raise AirflowFailException(msg) from None
+
+
+def _check_never_set(organisation: Organisation) -> None:
+    """Refuse the defaults where the last run had settings: it might send what the settings forbid."""
+    last = open_ledger(organisation).get_fact(LAST_SETTINGS)
+    if last is not None and json.loads(last.value):
+        name = organisation.settings_variable
+        raise SettingsError(
+            f"The Variable {name!r} does not exist, but a run before this one used it (changed last at "
+            f"{last.changed_at:%Y-%m-%d %H:%M} UTC): {last.value:.500} Nothing is done with the defaults instead. "
+            f"Create the Variable again. If you want the defaults, set it to {{}}."
+        )
 
 
 def open_ledger(organisation: Organisation) -> Ledger:
@@ -100,13 +120,6 @@ def own_interval_of(context: Context) -> tuple[datetime, datetime]:
         return own_interval(interval, asked, run.run_after.astimezone(UTC))
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
-
-
-def is_first_of_the_day(context: Context) -> bool:
-    """Whether the clock started this run in the first quarter of an hour of a day (UTC), or a person did."""
-    run = context["dag_run"]
-    since_midnight = timedelta(hours=run.run_after.hour, minutes=run.run_after.minute)
-    return origin_of(context) == "by hand" or since_midnight < QUARTER
 
 
 def actor_of(context: Context) -> str:

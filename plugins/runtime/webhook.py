@@ -1,6 +1,6 @@
 """The webhook for alarms and failed runs: an Airflow connection in any of its forms.
 
-It gets {"text": …}, as the webhooks of Slack and Mattermost expect. Its address is a secret and appears in no message.
+It gets {"text": …}, as the webhooks of Slack and Mattermost expect. Its address is a secret: no message shows it.
 
 - type `alarm_webhook` or `http`: host = address, password = the secret rest of the path, if it is kept apart;
 - as a URI the webhook's own address: `https://hooks.slack.com/services/T000/B000/XXXX`.
@@ -91,9 +91,10 @@ def _address(connection: Connection) -> str:
     if connection.port and "://" in host:
         parts = urlsplit(host)
         host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    path = [part.strip().strip("/") for part in (schema if schema not in SCHEMES else "", connection.password or "")]
+    in_schema = "" if schema in SCHEMES else schema.strip("/")
+    path = [in_schema, (connection.password or "").strip().strip("/")]
     address = "/".join(filter(None, [host, *path]))
-    if path[0] and (query := {k: v for k, v in connection.extra_dejson.items() if k not in EXTRAS}):
+    if in_schema and (query := {k: v for k, v in connection.extra_dejson.items() if k not in EXTRAS}):
         address += f"?{urlencode(query)}"  # a URI's own query, which Airflow reads as extras
     try:
         parts = urlsplit(address)

@@ -404,6 +404,22 @@ class TestAStrangeDataReturn:
         assert (facts["resent"], facts["unknown_past_grace"]) == (0, 1)
         assert pipeline.states() == {closed: "unknown"}
 
+    @pytest.mark.parametrize("pages", [[[7, 5]], [[5, 9], [8, 11]], [[5, 5, 4]]], ids=str)
+    def test_numbers_out_of_order_do_not_prove_an_absence(
+        self, says, feedback, pipeline, closed, hour, fault, caplog, pages
+    ):
+        fault("500_before", times=1)
+        release(pipeline, hour)
+        says([[{"uuid": f"u{n}", "sequence_id": n} for n in page] for page in pages])
+
+        facts = feedback(GRACE + timedelta(hours=1), "resend")
+
+        assert facts["records"] == sum(map(len, pages))
+        assert (facts["resent"], facts["unknown_past_grace"]) == (0, 1)
+        assert pipeline.states() == {closed: "unknown"}
+        assert pipeline.ledger.feedback.read_cursor().reread_at is None
+        assert "not in order" in warnings(caplog)[-1]
+
     def test_reading_goes_on_after_the_last_record_kept_when_it_broke_off(
         self, says, record, feedback, pipeline, httpserver
     ):

@@ -7,7 +7,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from include.ledger import Ledger, connect
-from plugins.runtime.notifier import CONNECTION
+from plugins.runtime.webhook import CONNECTION
 from scripts.stack.waiting import wait_until
 from tests.support.installation import HOUR, SEARCH_ROLE, Installation, Runs
 from tests.support.ledger import closing

@@ -22,7 +22,8 @@ def test_without_a_variable_the_documented_defaults_hold():
 
 
 def test_the_trigger_form_overrides_the_variable_and_the_variable_the_default():
-    settings = load_settings({"seconds_until_send": 60, "channel": "chat"}, {"channel": "phone", "start": "x", "end": None})
+    params = {"channel": "phone", "start": "x", "end": None}
+    settings = load_settings({"seconds_until_send": 60, "channel": "chat"}, params)
 
     assert (settings.seconds_until_send, settings.channel) == (60, "phone")
 
@@ -61,7 +62,10 @@ def test_an_unknown_setting_is_named_beside_the_known_ones():
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"max_release_per_run": 10}, "'max_release_per_run' is not a setting, perhaps you mean 'max_releases_per_run'"),
+        (
+            {"max_release_per_run": 10},
+            "'max_release_per_run' is not a setting, perhaps you mean 'max_releases_per_run'",
+        ),
         ({"max_release_per_run": None}, "'max_releases_per_run'"),
         ({"begin": "2026-01-05"}, "'begin' is not a setting"),
         ({"ends": "2026-01-05"}, "perhaps you mean 'end'"),
@@ -73,7 +77,7 @@ def test_an_unknown_param_of_a_run_is_refused_beside_the_nearest_setting(params,
 
 
 def test_an_unknown_setting_of_the_variable_is_named_beside_the_nearest():
-    with pytest.raises(SettingsError, match="'seconds_til_send' is not a setting, perhaps you mean 'seconds_until_"):
+    with pytest.raises(SettingsError, match="'seconds_til_send' is not a setting, perhaps you mean 'seconds_u"):
         load_settings({"seconds_til_send": 5}, {})
 
 

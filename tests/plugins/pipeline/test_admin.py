@@ -1,12 +1,14 @@
 import json
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
+import time_machine
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
@@ -15,11 +17,11 @@ from plugins.pipeline.action_fields import FIELDS
 from plugins.pipeline.actions import ACTIONS, Order
 from plugins.pipeline.admin import admin_params, carry_out, check_form, describe_outcome, documentation, retain
 from plugins.runtime.organisations import DEFAULT
-from plugins.runtime.run_context import is_first_of_the_day
 from tests.support.ledger import LEASE, REQUEST, closing
 
 ONE = closing(1).conversation_id
 NOW = datetime.now(UTC)
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def form(action: str, *, user: str | None = "ada", **fields: Any) -> Any:
     """The context of a run with this form; what it does not name is as the form has it."""
     params = {name: param.value for name, param in admin_params().items()} | {"action": action, **fields}
-    run = SimpleNamespace(run_id="manual__1", triggering_user_name=user)
+    run = SimpleNamespace(run_id="manual__1", run_type="manual", triggering_user_name=user)
     return {"dag_run": run, "params": params}
 
 
@@ -250,15 +252,23 @@ def test_an_action_says_in_words_what_it_did(action: str, facts: dict[str, Any],
 
 
 @pytest.mark.parametrize(
-    ("run_type", "at", "first"),
+    ("hours", "kind", "erased"),
     [
-        ("scheduled", "00:00", True),
-        ("scheduled", "00:15", False),
-        ("scheduled", "12:00", False),
-        ("manual", "12:00", True),
+        ([5], "scheduled", 1),  # no run at midnight: the first one of the day does it
+        ([5, 5.25, 23.75], "scheduled", 1),
+        ([5, 24], "scheduled", 2),
+        ([23.75, 24, 24.25], "scheduled", 2),
+        ([5, 5.25], "manual", 2),
     ],
 )
-def test_retention_runs_once_a_day_and_when_a_person_asks(run_type, at, first):
-    run = SimpleNamespace(run_type=run_type, run_after=datetime.fromisoformat(f"2026-01-05T{at}:00+00:00"))
+def test_retention_runs_once_a_day_whichever_run_comes_first_and_when_a_person_asks(
+    ledger: Ledger, hours: list[float], kind: str, erased: int
+) -> None:
+    done_at = []
+    for hour in hours:
+        with time_machine.travel(MIDNIGHT + timedelta(hours=hour), tick=False), suppress(AirflowSkipException):
+            run = SimpleNamespace(run_id="run", run_type=kind, run_after=MIDNIGHT, triggering_user_name=None)
+            retain({"dag_run": run, "params": {}}, DEFAULT)
+            done_at.append(hour)
 
-    assert is_first_of_the_day({"dag_run": run}) is first
+    assert len(done_at) == erased

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports.overview import OVERDUE
-from plugins.pipeline import alarms
+from plugins.pipeline import messages
 from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.pipeline.feedback import GRACE
 from plugins.runtime.organisations import DEFAULT
@@ -33,7 +33,7 @@ def _the_clock_stands() -> Iterator[None]:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What people are told; how it reaches them is the notifier's business."""
     texts: list[str] = []
-    monkeypatch.setattr(alarms, "tell", texts.append)
+    monkeypatch.setattr(messages, "send_message", lambda text: texts.append(text) or True)
     return texts
 
 
@@ -48,12 +48,9 @@ def at(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda ago=timedelta(): Ledger(engine, lambda: NOW - ago)
 
 
-def run(before: list[str] | None = None, clock: str = "12:15", kind: str = "scheduled") -> Any:
-    """The context of a run; `before` are the alarms that stood in the run before it."""
-    result = None if before is None else {"alarms": before}
-    task = SimpleNamespace(task_id="raise_alarms", xcom_pull=lambda **_: result)
-    run_after = datetime.fromisoformat(f"2026-01-05T{clock}:00+00:00")
-    return {"ti": task, "params": {}, "dag_run": SimpleNamespace(run_id="run", run_type=kind, run_after=run_after)}
+def run(kind: str = "scheduled") -> Any:
+    """The context of a run."""
+    return {"params": {}, "dag_run": SimpleNamespace(run_id="run", run_type=kind, run_after=NOW)}
 
 
 def due(ledger: Ledger, number: int, ago: timedelta) -> None:
@@ -134,28 +131,45 @@ def test_more_than_five_per_cent_refusals_are_an_alarm(at: Any, sent: int, expec
     assert raise_alarms(run(), DEFAULT)["alarms"] == expected
 
 
-@pytest.mark.parametrize(
-    ("before", "clock", "kind", "messages"),
-    [
-        (None, "12:15", "scheduled", 1),
-        ([], "12:15", "scheduled", 1),
-        (["unknown"], "12:15", "scheduled", 1),
-        (["overdue"], "12:15", "scheduled", 0),
-        (["overdue"], "00:00", "scheduled", 1),
-        (["overdue"], "00:00", "manual", 0),
-    ],
-    ids=["first run ever", "new", "another stood", "stands", "each day", "a person looks"],
-)
-def test_people_are_told_when_it_begins_and_once_a_day_and_the_log_each_time(
-    at: Any, told: list[str], caplog: pytest.LogCaptureFixture, before: Any, clock: str, kind: str, messages: int
+@pytest.mark.parametrize("kind", ["scheduled", "manual"])
+def test_people_get_a_message_when_an_alarm_starts_and_a_daily_reminder(
+    at: Any, told: list[str], caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     due(at(), 1, timedelta(days=1))
+    quarters = [NOW + timedelta(minutes=15 * n) for n in (0, 1, 2, 50, 95, 96, 97, 191, 192)]
 
-    raise_alarms(run(before, clock, kind), DEFAULT)
+    for instant in quarters:
+        with time_machine.travel(instant, tick=False):
+            raise_alarms(run(kind), DEFAULT)
 
-    assert len(told) == messages
-    (line,) = [one for one in caplog.records if one.levelname == "ERROR"]
-    assert line.getMessage().startswith("ALARM: 1 planned interactions have been due for more than 10 minutes")
+    assert len(told) == 3  # at the start, after a day, after two days
+    lines = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+    assert len(lines) == len(quarters)
+    assert lines[0].startswith("ALARM: 1 planned interactions have been due for more than 10 minutes")
+
+
+def test_an_alarm_that_starts_again_is_news(at: Any, told: list[str]) -> None:
+    due(at(), 1, timedelta(hours=1))
+    raise_alarms(run(), DEFAULT)
+    at().admin.cancel(closing(1).conversation_id, None, "a person", "mended", dry_run=False)
+    raise_alarms(run(), DEFAULT)
+    due(at(), 2, timedelta(hours=1))
+    raise_alarms(run(), DEFAULT)
+
+    assert len(told) == 2
+
+
+def test_a_message_that_did_not_arrive_is_sent_by_the_next_run(
+    at: Any, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due(at(), 1, timedelta(hours=1))
+    with monkeypatch.context() as broken:
+        broken.setattr(messages, "send_message", lambda _: False)
+        raise_alarms(run(), DEFAULT)
+    raise_alarms(run(), DEFAULT)
+    raise_alarms(run(), DEFAULT)
+
+    assert len(told) == 1
 
 
 def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:

@@ -13,6 +13,7 @@ from airflow.sdk import Connection
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from include.interactions.states import State
 from include.ledger import Ledger, connect
 from include.ledger.engine import connect_to_look
 from plugins.runtime.ledger_address import AddressError, LedgerAddress
@@ -88,18 +89,19 @@ def test_the_whole_life_of_interactions_passes_through_pgbouncer_in_transaction_
     where = LedgerAddress.of(in_postgres(behind_pgbouncer, {})) if named else behind_pgbouncer
     ledger = Ledger(connect(where), clock)
     ledger.enter("interaction_ledger")
-    ledger.record([closing(number) for number in range(60)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(60)], "run")
     clock.forward(hours=2)
 
     def send(one: Any) -> bool:
-        return bool(ledger.start_sending(one, LEASE, REQUEST)) and ledger.sent(one, 201)
+        started = ledger.releasing.start_sending(one, LEASE, REQUEST)
+        return started is not None and ledger.releasing.settle(one, State.SENT, 201)
 
     with ThreadPoolExecutor(8) as senders:
-        while batch := ledger.claim(NOON, clock.time, 20, LEASE, "run"):
+        while batch := ledger.releasing.claim(NOON, clock.time, 20, LEASE, "run"):
             assert all(senders.map(send, batch))
             ledger.backlog()
 
-    assert ledger.refused_and_sent(NOON) == (0, 60)
+    assert ledger.feedback.count_refused_and_sent(NOON) == (0, 60)
     assert (ledger.backlog().planned, ledger.backlog().held) == (0, 0)
 
 
