@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster test soak mutants benchmark lint format reference requirements audit sbom secrets clean
+.PHONY: help install demo cluster test e2e soak mutants benchmark lint format reference requirements audit sbom secrets clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ cluster: $(INSTALLED) ## without a container engine: run docker-compose.yaml as 
 
 test: $(INSTALLED) ## run all tests (TESTS="tests/include -k ledger" selects some)
 	@scripts/system-packages postgresql pgbouncer redis-server chromium docker-compose
-	$(BIN)/pytest -m "not soak" -n $(TEST_PROCESSES) --no-loadscope-reorder --dist loadscope $(TESTS)
+	$(BIN)/pytest -m "not soak and not containers" -n $(TEST_PROCESSES) --no-loadscope-reorder --dist loadscope $(TESTS)
+
+e2e: $(INSTALLED) ## run docker-compose.yaml as containers and test it (TESTS="tests/containers/test_trial.py" selects some)
+	@tests/containers/e2e $(TESTS)
 
 benchmark: $(INSTALLED) ## measure speed and size against baselines, about 15 min (ROWS="release views" selects some, QUICK=1 tries it out)
 	@scripts/system-packages postgresql redis-server docker-compose
