@@ -1,54 +1,80 @@
 """Which of a customer's e-mail addresses a survey may go to."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 
+import idna
 from email_validator import EmailNotValidError, validate_email
 
 from include.interactions.records import Customer, Email
-
-_MASKED = re.compile("[*•●…]")
-"""Kustomer can return a sensitive value masked when the key lacks "Read Sensitive" (fact sheet, section 1)."""
+from include.interactions.text import is_invisible, is_masked, one_line, trimmed
 
 _PLAIN = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 """What is before the @ in nearly every address: well-formed, unless too long."""
-_LONGEST = 254
-"""Characters; a longer address is never well-formed."""
+MAX_CHARACTERS = 254
+"""A longer address is never well-formed."""
+MAX_NAME_CHARACTERS = 200
+
+_AUTOMATIC = frozenset(
+    ["autoreply", "autoresponder", "bounce", "bounces", "daemon", "nobody", "postmaster", "root", "devnull"]
+)
+_AUTOMATIC_BEGINNINGS = ("noreply", "donotreply", "dontreply", "mailerdaemon")
 
 
 def usable(address: str | None) -> str | None:
-    """The address, trimmed, if a mail could be sent to it; else None.
+    """The address in its normal form if a mail could be sent to it; else None.
 
-    >>> usable(" jane@example.com ")
-    'jane@example.com'
+    Trimmed; an address beyond ASCII in NFC, with its domain in the ASCII form that the DNS uses.
+
+    >>> usable(" jane@example.com "), usable("jane@bücher.example")
+    ('jane@example.com', 'jane@xn--bcher-kva.example')
     >>> usable("j***@example.com") is None, usable("jane at example") is None
     (True, True)
     """
     address = (address or "").strip()
+    if len(address) > MAX_CHARACTERS:
+        return None
+    address = trimmed(address)
     local, _, domain = address.rpartition("@")
-    if len(address) > _LONGEST or "." not in domain or _MASKED.search(address):
+    if is_masked(address) or any(map(is_invisible, local)):
         return None
     # Of a plain part before the @ only its length matters, so that an hour's customers share a few checks.
     alike = f"{'x' * len(local)}@{domain}" if _PLAIN.fullmatch(local) else address
-    return address if _well_formed(alike) else None
+    ascii_domain = _domain_if_well_formed(alike)
+    if ascii_domain is None or "." not in ascii_domain:
+        return None
+    return address if address.isascii() else f"{local}@{ascii_domain}"
 
 
 @lru_cache(maxsize=4096)  # a check takes up to 0.2 ms
-def _well_formed(address: str) -> bool:
+def _domain_if_well_formed(address: str) -> str | None:
     try:
         # Only the form is checked, also of .test domains; whether mail arrives is Stella Connect's matter.
-        validate_email(address, check_deliverability=False, globally_deliverable=False, test_environment=True)
+        checked = validate_email(
+            address, check_deliverability=False, globally_deliverable=False, test_environment=True
+        )
     except EmailNotValidError:
-        return False
-    return True
+        return None
+    return checked.ascii_domain
 
 
-def survey_address(emails: Iterable[Email]) -> str | None:
-    """The first verified usable address, else the first usable one."""
+def survey_addresses(emails: Iterable[Email]) -> list[str]:
+    """The usable addresses, verified ones first, else in Kustomer's order."""
     candidates = [(entry.verified is not True, usable(entry.email)) for entry in emails]
-    found = sorted((rank for rank in candidates if rank[1] is not None), key=lambda rank: rank[0])
-    return found[0][1] if found else None
+    return [address for _, address in sorted(candidates, key=lambda one: one[0]) if address is not None]
+
+
+def is_automatic(address: str) -> bool:
+    """Whether a machine, not a person, reads or writes mail of this address, by what is before the @.
+
+    >>> is_automatic("No-Reply+4711@example.com"), is_automatic("noreen@example.com")
+    (True, False)
+    """
+    name = re.sub("[-._]", "", address.rpartition("@")[0].partition("+")[0].casefold())
+    return name in _AUTOMATIC or name.startswith(_AUTOMATIC_BEGINNINGS)
 
 
 def has_any(customer: Customer) -> bool:
@@ -56,17 +82,28 @@ def has_any(customer: Customer) -> bool:
     return any((entry.email or "").strip() for entry in customer.emails)
 
 
+@lru_cache(maxsize=16384)
 def same_address(address: str) -> str:
-    """The form in which two systems' addresses are compared: trimmed and case-folded."""
-    return address.strip().casefold()
+    """The form in which two systems' addresses are compared: trimmed, NFC, case-folded, the domain in ASCII.
+
+    >>> same_address(" José@Bücher.example ") == same_address("jose\u0301@xn--bcher-kva.example")
+    True
+    """
+    address = trimmed(address).casefold()
+    if address.isascii():
+        return address
+    local, at, domain = unicodedata.normalize("NFC", address).rpartition("@")
+    with suppress(idna.IDNAError, UnicodeError):  # no domain: compared as it is
+        domain = idna.encode(domain, uts46=True).decode("ascii")
+    return f"{local}{at}{domain}"
 
 
 def greeting(customer: Customer, address: str) -> str:
     """The name in the survey's greeting: the customer's, else what is before the @.
 
-    At most 200 characters on one line: a name can hold anything, even a pasted page.
+    At most 200 characters on one line: a name can hold anything, even a pasted page, or nothing that is seen.
     """
     for name in (customer.name, customer.display_name):
-        if short := " ".join((name or "")[:1000].split())[:200].strip():
+        if short := one_line((name or "")[:1000], MAX_NAME_CHARACTERS):
             return short
     return address.partition("@")[0]

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from include.interactions.addresses import greeting, has_any, survey_address, usable
+from include.interactions.addresses import greeting, has_any, is_automatic, same_address, survey_addresses, usable
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, User
@@ -20,10 +21,33 @@ def is_closing(record: Conversation | Malformed, closed_from: datetime, closed_t
 
     Checked again in code although the search asked for it: its index lags, and a reopened conversation keeps
     its old `lastDone` (fact sheet kustomer.md, section 7). `ended` says nothing about being closed.
+    A closing of which only the date is known lies in every window of its day.
     """
-    if record.closed_at is None or not closed_from <= record.closed_at < closed_to or record.status != "done":
+    return record.status == "done" and _may_lie_in(record, closed_from, closed_to) and not _is_gone(record)
+
+
+def doubt_of(record: Conversation | Malformed, closed_from: datetime, closed_to: datetime) -> str | None:
+    """Why a record that the search returned may be a closing of the window that cannot be read; None if it is not.
+
+    The search found it by a status and a time; the record itself lacks one of them, or shows it unreadable.
+    """
+    if _is_gone(record):
+        return None
+    if record.closed_at is None and record.status in ("done", None):
+        return "closing time unreadable"
+    if record.status is None and _may_lie_in(record, closed_from, closed_to):
+        return "status unreadable"
+    return None
+
+
+def _may_lie_in(record: Conversation | Malformed, closed_from: datetime, closed_to: datetime) -> bool:
+    if record.closed_at is None or record.closed_at >= closed_to:
         return False
-    return isinstance(record, Malformed) or not (record.deleted or record.spam)
+    return record.closed_at >= closed_from or record.closed_at > closed_from - record.closed_within
+
+
+def _is_gone(record: Conversation | Malformed) -> bool:
+    return isinstance(record, Conversation) and bool(record.deleted or record.spam)
 
 
 def people_at_closing(conversation: Conversation) -> list[str]:
@@ -61,7 +85,7 @@ def judge(
     if record.closed_at is None:
         msg = f"conversation {record.id} is not a closing"
         raise ValueError(msg)
-    due_at = record.closed_at + timedelta(seconds=settings.seconds_until_send)
+    due_at = record.closed_at + record.closed_within + timedelta(seconds=settings.seconds_until_send)
 
     def skipped(reason: Reason, detail: str | None = None, agent: User | None = None) -> Interaction:
         return Interaction(
@@ -89,14 +113,14 @@ def judge(
         return skipped(Reason.AGENT_WITHOUT_EMAIL, agent=agent)
     if record.customer_id is None or customer is None:
         return skipped(Reason.NO_CUSTOMER_EMAIL, "customer not found", agent=agent)
-    address = survey_address(customer.emails)
-    if address is None:
-        nothing = Reason.INVALID_CUSTOMER_EMAIL if has_any(customer) else Reason.NO_CUSTOMER_EMAIL
-        return skipped(nothing, agent=agent)
+    address = choose_address(customer, agent_email, settings)
+    if isinstance(address, Unsuitable):
+        return skipped(address.reason, address.detail, agent=agent)
     return Interaction(
         conversation_id=record.id,
         closed_at=closed_at,
         due_at=due_at,
+        detail=record.assumption,
         customer_id=customer.id,
         customer_name=greeting(customer, address),
         customer_email=address,
@@ -104,8 +128,32 @@ def judge(
         agent_email=agent_email,
         agent_name=agent.name,
         tags=names_of(record.tag_ids, tag_names),
-        do_not_send=record.flag(settings.do_not_send_attribute),
+        do_not_send={"yes": True, "no": False, "masked": None}[record.opt_out(settings.do_not_send_attribute)],
     )
+
+
+class Unsuitable(NamedTuple):
+    """Why none of a customer's addresses may get the survey."""
+
+    reason: Reason
+    detail: str | None = None
+
+
+def choose_address(customer: Customer, agent_email: str, settings: Settings) -> str | Unsuitable:
+    """The address that the survey goes to: the first usable one of a person who is not the agent."""
+    if customer.deleted:
+        return Unsuitable(Reason.NO_CUSTOMER_EMAIL, "customer deleted")
+    unsuitable: Unsuitable | None = None
+    for address in survey_addresses(customer.emails):
+        if settings.on_automatic_address == "skip" and is_automatic(address):
+            reason = Reason.AUTOMATIC_ADDRESS
+        elif settings.on_own_address == "skip" and same_address(address) == same_address(agent_email):
+            reason = Reason.OWN_ADDRESS
+        else:
+            return address
+        unsuitable = unsuitable or Unsuitable(reason)
+    nothing = Reason.INVALID_CUSTOMER_EMAIL if has_any(customer) else Reason.NO_CUSTOMER_EMAIL
+    return unsuitable or Unsuitable(nothing)
 
 
 def names_of(tag_ids: Iterable[str], tag_names: Mapping[str, str]) -> tuple[str, ...]:

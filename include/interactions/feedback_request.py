@@ -42,7 +42,11 @@ def feedback_request(
     return request
 
 
+def is_expired(interaction: Interaction, now: datetime, settings: Settings) -> bool:
+    """Whether the interaction is past its expiry."""
+    return now > interaction.due_at + timedelta(seconds=settings.expire_after_seconds)
+
+
 def at_expiry(interaction: Interaction, now: datetime, settings: Settings) -> Literal["send", "count", "skip"]:
     """What becomes of an interaction that goes out now: `send` while it is fresh, else as `on_expired` says."""
-    expires_at = interaction.due_at + timedelta(seconds=settings.expire_after_seconds)
-    return settings.on_expired if now > expires_at else "send"
+    return settings.on_expired if is_expired(interaction, now, settings) else "send"

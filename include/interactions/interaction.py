@@ -27,7 +27,8 @@ class Interaction:
     agent_name: str | None = None
     tags: tuple[str, ...] = ()
     """Tag names, at most 20."""
-    do_not_send: bool = False
+    do_not_send: bool | None = False
+    """The customer's opt-out; None: it could not be read, so nothing may be sent before it can."""
 
     def __post_init__(self) -> None:
         """Refuse a skipped interaction that lacks an address or an agent which its reason says it keeps.

@@ -111,6 +111,26 @@ class Reason(StrEnum):
         keeps_agent=True,
         final=False,
     )
+    AUTOMATIC_ADDRESS = Entry(
+        word="automatic_address",
+        state=State.SKIPPED,
+        label="Automatic address",
+        because="every usable address of the customer belongs to a machine, such as no-reply@ or mailer-daemon@",
+        advice="Nothing to do. To survey such addresses, set on_automatic_address to “send”.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+    OWN_ADDRESS = Entry(
+        word="own_address",
+        state=State.SKIPPED,
+        label="Agent's own address",
+        because="the customer's only address is the agent's own",
+        advice="Nothing to do. To survey such addresses, set on_own_address to “send”.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
     AGENT_PROFILE_NOT_APPROVED = Entry(
         word="agent_profile_not_approved",
         state=State.SKIPPED,

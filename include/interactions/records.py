@@ -6,7 +6,8 @@ unreadable; only a field that decides (the id, the assignees) makes a record mal
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AliasPath,
@@ -15,10 +16,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+
+from include.interactions.opt_out import OptOut, read_opt_out
+from include.interactions.text import is_masked
 
 T = TypeVar("T")
 
@@ -49,8 +54,27 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Conversation(_Record):
-    """A conversation as search and single reads return it; one that cannot be read is `Malformed`."""
+class _Deletable(_Record):
+    """A record that Kustomer may still return after its deletion."""
+
+    deleted_flag: Harmless[bool] = Field(None, validation_alias=AliasPath("attributes", "deleted"))
+    deleted_at: Any = Field(None, validation_alias=AliasPath("attributes", "deletedAt"), repr=False)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the record says that it was deleted; either of its two marks is enough."""
+        return bool(self.deleted_flag or self.deleted_at)
+
+
+class Conversation(_Deletable):
+    """A conversation as search and single reads return it; one that cannot be read is `Malformed`.
+
+    Attributes:
+        closed_at: the closing; None if there was none, or its time cannot be read.
+        closed_within: how long after `closed_at` the closing may have been, where Kustomer gave only a date.
+        assumption: what was assumed to read `closed_at`, for people.
+        custom_fault: why `custom` is empty although Kustomer gave something.
+    """
 
     id: Id
     status: Harmless[str] = Field(None, validation_alias=AliasPath("attributes", "status"))
@@ -67,13 +91,17 @@ class Conversation(_Record):
         default=[], validation_alias=AliasPath("attributes", "tags")
     )
     custom: Harmless[dict[str, Any]] = Field(None, validation_alias=AliasPath("attributes", "custom"))
-    deleted: Harmless[bool] = Field(None, validation_alias=AliasPath("attributes", "deleted"))
     spam: Harmless[bool] = Field(None, validation_alias=AliasPath("attributes", "spam"))
     merged_away: bool = False
+    closed_within: timedelta = timedelta(0)
+    assumption: str | None = None
+    custom_fault: Literal["masked", "unreadable"] | None = None
 
-    def flag(self, attribute: str | None) -> bool:
-        """Whether the custom attribute of that name is true."""
-        return attribute is not None and (self.custom or {}).get(attribute) is True
+    def opt_out(self, configured: str | None) -> OptOut:
+        """Whether the customer asked not to be surveyed; `configured` is the setting `do_not_send_attribute`."""
+        if self.custom_fault is not None:
+            return "masked" if self.custom_fault == "masked" else "yes"
+        return read_opt_out(self.custom or {}, configured)
 
 
 class Email(_Record):
@@ -83,7 +111,7 @@ class Email(_Record):
     verified: Harmless[bool] = None
 
 
-class Customer(_Record):
+class Customer(_Deletable):
     """A customer: where a survey would go and how it would greet."""
 
     id: Id
@@ -109,35 +137,96 @@ class User(_Record):
 
 
 class Malformed(_Record):
-    """A conversation record that lacks what we need, with the names of the unreadable fields."""
+    """A conversation record that lacks what we need, with the names of the unreadable fields.
+
+    `closed_at` is None if the closing's time cannot be read either.
+    """
 
     id: Id
     status: Harmless[str] = None
-    closed_at: AwareDatetime
+    closed_at: datetime | None = None
+    closed_within: timedelta = timedelta(0)
     fields: str
 
 
 def read_conversation(record: Mapping[str, Any]) -> Conversation | Malformed | None:
-    """The conversation in a record; None if it cannot even be told which closing it would be."""
+    """The conversation in a record; None if it has no usable id."""
     try:
         conversation = Conversation.model_validate(record)
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(map(str, fault["loc"])) for fault in error.errors()}))
         return _malformed(record, fields)
-    return conversation.model_copy(update={"merged_away": True}) if _merged_away(record) else conversation
+    update: dict[str, Any] = {"merged_away": True} if _merged_away(record) else {}
+    if conversation.closed_at is None:
+        update |= read_closing_time(record)._asdict()
+    if conversation.custom is None:
+        update["custom_fault"] = _custom_fault(record)
+    return conversation.model_copy(update=update) if any(update.values()) else conversation
 
 
 def _malformed(record: Mapping[str, Any], fields: str) -> Malformed | None:
-    attributes = record.get("attributes")
-    attributes = attributes if isinstance(attributes, Mapping) else {}
-    last_done = attributes.get("lastDone")
-    closed_at = last_done.get("createdAt") if isinstance(last_done, Mapping) else None
+    time = read_closing_time(record)
     try:
         return Malformed(
-            id=record.get("id"), status=attributes.get("status"), closed_at=closed_at, fields=fields[:300]
+            id=record.get("id"),
+            status=_attributes(record).get("status"),
+            closed_at=time.closed_at,
+            closed_within=time.closed_within,
+            fields=fields[:300],
         )
     except ValidationError:
         return None
+
+
+class ClosingTime(NamedTuple):
+    """When a conversation was closed, as far as its record says; the fields are those of `Conversation`."""
+
+    closed_at: datetime | None = None
+    closed_within: timedelta = timedelta(0)
+    assumption: str | None = None
+
+
+def read_closing_time(record: Mapping[str, Any]) -> ClosingTime:
+    """The time in `lastDone.createdAt`: documented with an offset, read as UTC without one.
+
+    A date without a time of day is read as the start of that day in UTC, uncertain by a day.
+    """
+    last_done = _attributes(record).get("lastDone")
+    given = last_done.get("createdAt") if isinstance(last_done, Mapping) else last_done
+    if not given and given != 0:
+        return ClosingTime()
+    try:
+        return ClosingTime(_INSTANT.validate_python(given))
+    except ValidationError:
+        pass
+    try:
+        moment = datetime.fromisoformat(given.strip()) if isinstance(given, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        return ClosingTime()
+    if moment.tzinfo is not None:
+        return ClosingTime(moment)
+    if len(given.strip()) <= len("2026-01-05"):
+        return ClosingTime(
+            moment.replace(tzinfo=UTC), timedelta(days=1), "closing time is a bare date, UTC assumed"
+        )
+    return ClosingTime(moment.replace(tzinfo=UTC), assumption="closing time without offset, UTC assumed")
+
+
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+
+
+def _custom_fault(record: Mapping[str, Any]) -> Literal["masked", "unreadable"] | None:
+    given = _attributes(record).get("custom")
+    if not given:
+        return None
+    return "masked" if isinstance(given, str) and is_masked(given) else "unreadable"
+
+
+def _attributes(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    attributes = record.get("attributes")
+    return attributes if isinstance(attributes, Mapping) else {}
 
 
 _MERGED_INTO = (

@@ -40,6 +40,8 @@ def second_look(
         return Veto(Reason.DELETED, "merged into another conversation")
     if conversation.spam:
         return Veto(Reason.DELETED, "marked as spam")
+    if conversation.status == "done" and conversation.closed_at is None:
+        return "unreadable"
     if conversation.status == "done" and _same_closing(conversation.closed_at, interaction.closed_at):
         return "go"
     if settings.on_reopen == "cancel":

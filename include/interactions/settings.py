@@ -7,12 +7,16 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from include.interactions.text import trimmed
 
 VARIABLE = "kustomer_stella_connect"
 """The Airflow Variable that holds the settings as JSON."""
 
 WholeNumber = Annotated[int, Field(strict=True)]
+Word = Annotated[str, BeforeValidator(lambda value: trimmed(value) if isinstance(value, str) else value)]
+"""Text without spaces or invisible characters at its ends, as a copied name often has."""
 
 LONGEST_SECONDS = 3_153_600_000
 """A hundred years: more cannot be added to every instant."""
@@ -79,14 +83,26 @@ class Settings(BaseModel):
         title="Expire after (seconds)",
         description="Expiry: how long after its due time a survey may still be sent.",
     )
-    do_not_send_attribute: str | None = Field(
+    do_not_send_attribute: Word | None = Field(
         None,
         min_length=1,
         title="Do-not-send attribute",
-        description="Name of a custom attribute of conversations, such as doNotSendBool. If it is true, the "
-        "interaction counts in Stella Connect and the customer gets no survey.",
+        description="Name of a custom attribute of conversations, such as doNotSendBool. If it says yes (true, "
+        "“Yes”, 1), the interaction counts in Stella Connect and the customer gets no survey. Empty: the official "
+        "app's attributes are obeyed.",
     )
-    channel: str = Field(
+    on_own_address: Literal["skip", "send"] = Field(
+        "skip",
+        title="On own address",
+        description="A customer whose only address is the agent's own: skipped, or surveyed (send).",
+    )
+    on_automatic_address: Literal["skip", "send"] = Field(
+        "skip",
+        title="On automatic address",
+        description="A customer with only addresses of machines, such as no-reply@ or mailer-daemon@: skipped, or "
+        "surveyed (send).",
+    )
+    channel: Word = Field(
         "email",
         min_length=1,
         title="Channel",

@@ -96,6 +96,11 @@ class Ledger:
         with self._reader.begin() as connection:
             return queries.backlog(connection, self._now(), grace)
 
+    def unread_opt_outs(self) -> int:
+        """Count planned interactions whose opt-out Kustomer showed masked."""
+        with self._reader.begin() as connection:
+            return queries.unread_opt_outs(connection)
+
     def history(self, conversation_id: str) -> list[Event]:
         """List every event of the conversation's closings, in order."""
         with self._reader.begin() as connection:

@@ -84,6 +84,12 @@ def backlog(connection: Connection, now: datetime, grace: timedelta) -> Backlog:
     return Backlog(planned=planned, overdue=overdue, oldest_due=oldest, held=held, unknown=unknown)
 
 
+def unread_opt_outs(connection: Connection) -> int:
+    """Count planned interactions whose opt-out could not be read."""
+    unread = state_is(State.PLANNED) & interaction.c.do_not_send.is_(None)
+    return connection.execute(select(func.count()).where(unread)).scalar_one()
+
+
 def history(connection: Connection, conversation_id: str) -> list[Event]:
     """Everything that happened to the conversation's closings, closing by closing."""
     rows = connection.execute(

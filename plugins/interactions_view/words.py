@@ -87,6 +87,11 @@ def _planned(line: Line, now: datetime, settings: Settings) -> Answer:
         )
     if line.do_not_send:
         return Answer("Waits for its due time. It will count for the agent; the customer gets no survey.")
+    if line.do_not_send is None:
+        return Answer(
+            "Waits: Kustomer masks whether the customer opted out.",
+            "Put a key with “Read Sensitive” into the connection. Past its expiry it counts without a survey.",
+        )
     if line.attempts:
         return Answer("Waits for the next release: an earlier request was not taken.")
     return Answer("Waits for its due time. All checks have passed so far.")

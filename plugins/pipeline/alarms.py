@@ -43,7 +43,11 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
     # Where interactions are gathered for longer, being that late is no fault.
     grace = max(OVERDUE, timedelta(seconds=2 * settings.release_window_seconds))
     backlog = measure_backlog(ledger, now, organisation, grace)
-    alarms = [*_overdue(backlog, grace, organisation), *_afterwards(ledger, now, organisation)]
+    alarms = [
+        *_overdue(backlog, grace, organisation),
+        *_masked(ledger, organisation),
+        *_afterwards(ledger, now, organisation),
+    ]
     standing = [alarm.name for alarm in alarms]
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
     for name in NAMES:
@@ -86,7 +90,7 @@ def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
     ]
 
 
-NAMES = ("overdue", "unknown", "not_shown", "shown_twice", "refused")
+NAMES = ("overdue", "opt_out_masked", "unknown", "not_shown", "shown_twice", "refused")
 
 
 def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisation) -> list[Alarm]:
@@ -99,6 +103,19 @@ def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisati
             f"{grace // timedelta(minutes=1)} minutes, the oldest for {backlog['oldest_overdue_seconds'] // 60}. "
             f"Nothing is lost: the next run of {organisation.dag_id} releases them. Look whether it runs, is "
             f"paused or fails, and at max_releases_per_run; trigger it to have them released at once.",
+        )
+    ]
+
+
+def _masked(ledger: Ledger, organisation: Organisation) -> list[Alarm]:
+    if not (number := ledger.unread_opt_outs()):
+        return []
+    return [
+        Alarm(
+            "opt_out_masked",
+            f"{number} planned interactions have a do-not-send attribute that Kustomer masks: it may say “do "
+            f"not send”. They wait until their expiry. Put a key that may read sensitive values (“Read "
+            f"Sensitive”) into the connection {organisation.kustomer_connection}.",
         )
     ]
 

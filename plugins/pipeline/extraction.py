@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.interactions.eligibility import is_closing, judge, people_at_closing
+from include.interactions.eligibility import doubt_of, is_closing, judge, people_at_closing
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation
@@ -78,7 +78,7 @@ class Extraction:
                 self._counts["short"] += window.short_by + (window.fault is not None)
                 closings = []
                 for record in window.conversations:
-                    if record is None:
+                    if record is None or doubt_of(record, span.closed_from, span.closed_to):
                         self._counts["unreadable"] += 1
                     elif is_closing(record, span.closed_from, span.closed_to):
                         closings.append(record)

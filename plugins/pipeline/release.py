@@ -17,8 +17,9 @@ from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from include.interactions.addresses import same_address
-from include.interactions.feedback_request import at_expiry, feedback_request
-from include.interactions.interaction import ClaimedInteraction
+from include.interactions.feedback_request import at_expiry, feedback_request, is_expired
+from include.interactions.interaction import ClaimedInteraction, Interaction
+from include.interactions.opt_out import OptOut, opt_out_at_send
 from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, read_conversation
 from include.interactions.second_look import Veto, second_look
@@ -139,6 +140,13 @@ class Release:
                 self._pause(stop, pauses)
         finally:
             self.ledger.releasing.give_back(self._held, detail="second look failed")
+        if masked := self._counts["opt_out_masked"]:
+            msg = (
+                f"{masked} interactions are held: Kustomer masks their do-not-send attribute, so the customers may "
+                f"have opted out. They stay planned until their expiry. Put a key that may read sensitive values "
+                f'("Read Sensitive") into connection {self.kustomer.conn_id!r}.'
+            )
+            raise ReleaseInterrupted(msg)
         if self._held:
             msg = (
                 f"{len(self._held)} interactions are held: Kustomer (connection "
@@ -203,7 +211,8 @@ class Release:
             if isinstance(verdict, Veto):
                 self._veto(one, State.CANCELLED, verdict.reason, verdict.detail)
             elif verdict == "go" and isinstance(conversation, Conversation):
-                ready.append((one, conversation))
+                if not self._hold_if_masked(one, conversation):
+                    ready.append((one, conversation))
             elif kept := self._without_second_look(one):
                 ready.append(kept)
         return ready
@@ -212,10 +221,24 @@ class Release:
         self, claimed: ClaimedInteraction
     ) -> tuple[ClaimedInteraction, Conversation | None] | None:
         if self.settings.on_recheck_failure == "send":
-            return claimed, None
+            return None if self._hold_if_masked(claimed, None) else (claimed, None)
         self._held.append(claimed)
         self._count("held")
         return None
+
+    def _opt_out(self, interaction: Interaction, conversation: Conversation | None) -> OptOut:
+        shown = None if conversation is None else conversation.opt_out(self.settings.do_not_send_attribute)
+        return opt_out_at_send(interaction.do_not_send, shown)
+
+    def _hold_if_masked(self, claimed: ClaimedInteraction, conversation: Conversation | None) -> bool:
+        """Hold an interaction whose opt-out is masked, until its expiry: after it, it is sent as opted out."""
+        masked = self._opt_out(claimed.interaction, conversation) == "masked"
+        if not masked or is_expired(claimed.interaction, datetime.now(UTC), self.settings):
+            return False
+        self._held.append(claimed)
+        self._count("held")
+        self._count("opt_out_masked")
+        return True
 
     def _send_one(
         self, claimed: ClaimedInteraction, conversation: Conversation | None, approved: dict[str, str]
@@ -232,15 +255,12 @@ class Release:
         if fate == "skip":
             self._veto(claimed, State.SKIPPED, Reason.EXPIRED)
             return True
-        opted_out = interaction.do_not_send or (
-            conversation is not None and conversation.flag(self.settings.do_not_send_attribute)
-        )
         request = feedback_request(
             interaction,
             employee_email=employee,
             web_url=self.kustomer.web_url,
             channel=self.settings.channel,
-            do_not_send=opted_out or fate == "count",
+            do_not_send=self._opt_out(interaction, conversation) != "no" or fate == "count",
         )
         try:
             if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request)) is None:

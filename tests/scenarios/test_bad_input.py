@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -269,20 +270,36 @@ class TestRecords:
 
         assert states == ["skipped no_customer_email"] * 3
 
-    def test_that_do_not_say_when_they_were_closed_are_counted_as_no_closings(self, hour_with):
+    def test_that_do_not_say_when_they_were_closed_are_counted_as_unreadable(self, hour_with):
         odd = [
             {"status": None},
             {"status": 7},
             {"lastDone": None},
             {"lastDone": "today"},
             {"lastDone": {"createdAt": "yesterday"}},
-            {"lastDone": {"createdAt": "2026-01-05T10:00:00"}},  # of which time zone?
+            {"lastDone": {"createdAt": "********"}},
         ]
 
         states, result = hour_with(*({"attributes": attributes} for attributes in odd))
 
         assert states == ["ignored"] * len(odd)
-        assert result["not_closings"] == len(odd)
+        assert (result["unreadable"], result["not_closings"]) == (len(odd), 0)
+
+    def test_closed_at_a_time_without_offset_or_hour_get_a_row_that_says_so(self, hour_with, pipeline, hour):
+        naive = (hour + timedelta(minutes=11)).replace(tzinfo=None).isoformat()
+        odd = [
+            {"lastDone": {"createdAt": text, "assignedUsers": [], "createdBy": None}}
+            for text in (naive, f"{hour:%F}")
+        ]
+
+        states, _ = hour_with(*({"attributes": attributes} for attributes in odd))
+
+        assert states == ["sent", "planned"]  # of a bare date the whole day must be over
+        rows = pipeline.query("SELECT detail FROM interaction_event WHERE from_state IS NULL AND detail > ''")
+        assert [row.detail for row in rows] == [
+            "closing time without offset, UTC assumed",
+            "closing time is a bare date, UTC assumed",
+        ]
 
     def test_with_oddities_where_we_need_nothing_go_out(self, hour_with):
         odd = [
@@ -374,8 +391,18 @@ class TestACustomersName:
     def test_that_is_none_gives_way_to_the_address(self, names_sent):
         assert [name[:13] for name in names_sent(None, "", "  ")] == ["late.customer"] * 3
 
-    def test_that_stella_connect_refuses_is_a_row_with_the_reason(self, names_sent, pipeline):
-        assert names_sent("Ann\x07Lee", "Bob") == ["Bob"]
+    def test_goes_out_without_control_characters(self, names_sent):
+        assert names_sent("Ann\x07 Lee", "Bob") == ["Ann Lee", "Bob"]
 
+    def test_with_an_address_that_stella_connect_refuses_is_a_row_with_the_reason(
+        self, pipeline, sandbox, close, hour
+    ):
+        owner = sandbox.state.organisation.conversations[close()].customer_id
+        change_customer(sandbox.state, {"id": owner, "name": "Bob", "emails": [["josé@example.com", True]]})
+        second = close(11)
+
+        pipeline.run(run_of(hour))
+
+        assert pipeline.sent() == [second]
         row = pipeline.query("SELECT state, http_status, detail FROM interaction ORDER BY closed_at")[0]
         assert tuple(row) == ("rejected", 400, "Invalid customer")

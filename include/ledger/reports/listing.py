@@ -91,7 +91,7 @@ class Line:
     agent_profile: str | None
     """"approved" or "not_approved"; None if not checked yet."""
     tags: tuple[str, ...]
-    do_not_send: bool
+    do_not_send: bool | None
     attempts: int
     sent_at: datetime | None
     http_status: int | None

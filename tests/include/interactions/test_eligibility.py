@@ -1,11 +1,11 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.interactions.addresses import survey_address, usable
-from include.interactions.eligibility import agent_of, is_closing, judge, names_of
+from include.interactions.addresses import survey_addresses, usable
+from include.interactions.eligibility import agent_of, doubt_of, is_closing, judge, names_of
 from include.interactions.reasons import Reason
 from include.interactions.records import Customer
 from include.interactions.settings import Settings
@@ -30,6 +30,7 @@ class TestClosing:
             {"status": "snoozed"},
             {"status": None},
             {"deleted": True},
+            {"deletedAt": "2026-01-05T11:00:00Z"},
             {"spam": True},
             {"last_done": {"createdAt": None}},
         ],
@@ -39,6 +40,43 @@ class TestClosing:
 
     def test_ended_says_nothing_about_being_closed(self, conversation):
         assert not is_closing(conversation(status="open", ended=True), CLOSED_AT, CLOSED_AT + SECOND)
+
+    @pytest.mark.parametrize("hour", [0, 10, 23])
+    def test_a_bare_date_lies_in_every_window_of_its_day(self, conversation, hour):
+        closing = conversation(last_done={"createdAt": "2026-01-05"})
+        start = datetime(2026, 1, 5, hour, tzinfo=UTC)
+
+        assert is_closing(closing, start, start + 3600 * SECOND)
+        assert not is_closing(closing, start + timedelta(days=1), start + timedelta(days=2))
+        assert not is_closing(closing, start - timedelta(days=2), start - timedelta(days=1))
+
+
+class TestDoubt:
+    def doubt(self, record):
+        return doubt_of(record, CLOSED_AT, CLOSED_AT + SECOND)
+
+    @pytest.mark.parametrize("time", ["yesterday", "********", {"at": 1}, ["2026"], None])
+    def test_a_closing_whose_time_is_unreadable_is_in_doubt(self, conversation, time):
+        assert self.doubt(conversation(last_done={"createdAt": time})) == "closing time unreadable"
+        malformed = conversation(last_done={"createdAt": time, "assignedUsers": 7})
+        assert self.doubt(malformed) == "closing time unreadable"
+
+    def test_a_closing_whose_status_is_unreadable_is_in_doubt(self, conversation):
+        assert self.doubt(conversation(status=7)) == "status unreadable"
+        assert self.doubt(conversation(status=None, last_done={"assignedUsers": 7})) == "status unreadable"
+
+    @pytest.mark.parametrize(
+        "attributes",
+        [
+            {},
+            {"status": "open", "last_done": {"createdAt": "yesterday"}},
+            {"deleted": True, "last_done": {"createdAt": "yesterday"}},
+            {"spam": True, "status": None},
+            {"status": None, "last_done": {"createdAt": "2026-01-04T10:00:00Z"}},
+        ],
+    )
+    def test_what_can_be_told_is_not(self, conversation, attributes):
+        assert self.doubt(conversation(**attributes)) is None
 
 
 class TestAgent:
@@ -130,11 +168,53 @@ class TestJudgement:
             closing, customer("j@example.com"), user(), do_not_send_attribute="quietBool"
         ).do_not_send
 
-    def test_only_true_means_do_not_send(self, conversation, customer, user):
-        for value in (False, None, "true", 1):
-            closing = conversation(custom={"quietBool": value})
-            interaction = self.judged(closing, customer("j@example.com"), user(), do_not_send_attribute="quietBool")
-            assert not interaction.do_not_send
+    @pytest.mark.parametrize(
+        ("value", "do_not_send"),
+        [(True, True), ("Yes", True), (False, False), (None, False), ("********", None), ("never again", True)],
+    )
+    def test_a_masked_opt_out_is_neither_yes_nor_no(self, conversation, customer, user, value, do_not_send):
+        closing = conversation(custom={"quietBool": value})
+        interaction = self.judged(closing, customer("j@example.com"), user(), do_not_send_attribute="quietBool")
+
+        assert interaction.do_not_send is do_not_send
+
+    @pytest.mark.parametrize("mark", [{"deleted": True}, {"deletedAt": "2026-01-05T11:00:00Z"}])
+    def test_a_deleted_customer_is_skipped(self, conversation, customer, user, mark):
+        interaction = self.judged(conversation(), customer("j@example.com", **mark), user())
+
+        assert (interaction.skip, interaction.detail) == (Reason.NO_CUSTOMER_EMAIL, "customer deleted")
+
+    def test_an_address_of_a_machine_is_skipped_unless_so_configured(self, conversation, customer, user):
+        robot = customer("no-reply@example.com")
+
+        assert self.judged(conversation(), robot, user()).skip is Reason.AUTOMATIC_ADDRESS
+        assert self.judged(conversation(), robot, user(), on_automatic_address="send").skip is None
+
+    def test_the_agents_own_address_is_skipped_unless_so_configured(self, conversation, customer, user):
+        agent = user(email="ada@bücher.example")
+        same = customer("Ada@xn--bcher-kva.example")
+
+        assert self.judged(conversation(), same, agent).skip is Reason.OWN_ADDRESS
+        assert self.judged(conversation(), same, agent, on_own_address="send").skip is None
+
+    def test_another_address_of_the_customer_is_taken_instead(self, conversation, customer, user):
+        found = customer("no-reply@example.com", "agent@example.com", "jane@example.com")
+
+        assert self.judged(conversation(), found, user()).customer_email == "jane@example.com"
+
+    def test_a_time_without_an_offset_is_utc_and_noted(self, conversation, customer, user):
+        closing = conversation(last_done={"createdAt": "2026-01-05T10:15:00.250"})
+        interaction = self.judged(closing, customer("j@example.com"), user(), seconds_until_send=60)
+
+        assert interaction.due_at == CLOSED_AT + timedelta(seconds=60)
+        assert "UTC assumed" in interaction.detail
+
+    def test_a_bare_date_counts_from_the_end_of_its_day(self, conversation, customer, user):
+        closing = conversation(last_done={"createdAt": "2026-01-05"})
+        interaction = self.judged(closing, customer("j@example.com"), user(), seconds_until_send=60)
+
+        assert interaction.due_at == datetime(2026, 1, 6, 0, 1, tzinfo=UTC)
+        assert "bare date" in interaction.detail
 
 
 def test_tags_are_named_and_unknown_ones_dropped():
@@ -154,7 +234,7 @@ def test_at_most_twenty_tags_go_out():
 )
 def test_whatever_the_addresses_a_planned_interaction_has_a_usable_one(emails):
     customer = Customer.model_validate({"id": "c", "attributes": {"emails": emails}})
-    address = survey_address(customer.emails)
+    addresses = survey_addresses(customer.emails)
 
-    assert address is None or usable(address) == address
-    assert (address is None) == (not any(usable(entry["email"]) for entry in emails))
+    assert [usable(address) for address in addresses] == addresses
+    assert len(addresses) == sum(usable(entry["email"]) is not None for entry in emails)

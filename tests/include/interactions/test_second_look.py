@@ -29,7 +29,10 @@ def test_a_conversation_kustomer_no_longer_has_is_cancelled():
     assert second_look(INTERACTION, None, CANCEL).reason is Reason.DELETED
 
 
-@pytest.mark.parametrize("attributes", [{"deleted": True}, {"mergedInto": "other"}, {"spam": True}])
+@pytest.mark.parametrize(
+    "attributes",
+    [{"deleted": True}, {"deletedAt": "2026-01-05T11:00:00Z"}, {"mergedInto": "other"}, {"spam": True}],
+)
 @pytest.mark.parametrize("settings", [CANCEL, KEEP])
 def test_a_conversation_deleted_merged_or_spam_is_cancelled(conversation, attributes, settings):
     assert second_look(INTERACTION, conversation(**attributes), settings).reason is Reason.DELETED
@@ -57,3 +60,15 @@ def test_an_unreadable_answer_decides_nothing(conversation):
     assert isinstance(malformed, Malformed)
     assert second_look(INTERACTION, malformed, CANCEL) == "unreadable"
     assert second_look(INTERACTION, conversation(status=None), CANCEL) == "unreadable"
+
+
+@pytest.mark.parametrize("time", [None, "yesterday", "********"])
+def test_a_closed_conversation_whose_time_is_unreadable_decides_nothing(conversation, time):
+    assert second_look(INTERACTION, conversation(last_done={"createdAt": time}), CANCEL) == "unreadable"
+    assert second_look(INTERACTION, conversation(last_done={"createdAt": time}), KEEP) == "unreadable"
+
+
+def test_a_time_that_lost_its_offset_is_the_same_closing(conversation):
+    assert (
+        second_look(INTERACTION, conversation(last_done={"createdAt": "2026-01-05T10:15:00.250"}), CANCEL) == "go"
+    )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -113,6 +114,12 @@ def test_what_is_sent_and_not_shown_is_an_alarm(at: Any) -> None:
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["not_shown"]
 
 
+def test_an_opt_out_that_is_masked_is_an_alarm(at: Any) -> None:
+    at().extraction.record_closings([replace(closing(1), do_not_send=None), closing(2)], "extraction")
+
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["opt_out_masked"]
+
+
 def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
     at().releasing.settle(posted(at(), 1), State.SENT, 201)
     one = {"conversation_id": closing(1).conversation_id, "closed_at": NOW - timedelta(days=1, hours=1)}
@@ -177,6 +184,7 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     then.releasing.settle(posted(then, 1), State.UNKNOWN, None, "read timeout")
     then.releasing.settle(posted(then, 2), State.SENT, 201)
     due(at(), 3, timedelta(days=1))
+    at().extraction.record_closings([replace(closing(5), do_not_send=None)], "extraction")
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
 
     assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice"}
