@@ -26,7 +26,7 @@ def pipeline(organisation: Organisation) -> None:
 
     @dag(
         dag_id=organisation.dag_id,
-        dag_display_name=organisation.own("Kustomer → Stella Connect", " · "),
+        dag_display_name=organisation.name_for("Kustomer → Stella Connect", " · "),
         description="Sends an interaction to Stella Connect for each conversation that an agent closed.",
         schedule=CronDataIntervalTimetable(organisation.schedule, timezone="UTC"),
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),

@@ -16,7 +16,7 @@ def feedback(organisation: Organisation) -> None:
 
     @dag(
         dag_id=organisation.feedback_dag_id,
-        dag_display_name=organisation.own("Stella Connect feedback", " · "),
+        dag_display_name=organisation.name_for("Stella Connect feedback", " · "),
         description="Records delivery states and survey responses, settles unknown outcomes, raises alarms.",
         schedule="*/15 * * * *",
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),

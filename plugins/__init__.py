@@ -1,1 +1,1 @@
-"""What Airflow is taught here: hooks, operators, a sensor and a trigger for the two vendors."""
+"""Code that runs inside Airflow: hooks, tasks, connection types, and the page in the UI."""

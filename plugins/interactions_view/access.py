@@ -1,4 +1,4 @@
-"""Who may see what: Airflow's login and its rights to an organisation's DAGs decide."""
+"""Access: Airflow's login and its rights to an organisation's DAGs decide who may see what."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,32 +14,32 @@ from plugins.runtime.organisations import Organisation, organisations
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Whose interactions a person looks at, and what Airflow's rights let them do there."""
+    """The organisation that a person looks at, and what Airflow's rights allow them to do there."""
 
     organisation: Organisation
     others: Sequence[Organisation]
-    """Further organisations whose interactions they may see."""
+    """Other organisations whose interactions they may see."""
     sees_personal_data: bool
-    """May edit the pipeline's DAG."""
+    """Whether they may edit the pipeline's DAG."""
     may_act: bool
-    """May trigger the DAG through which people change the ledger. Airflow asks again when they do."""
+    """Whether they may trigger the admin DAG. Airflow checks it again when they do."""
 
 
 def visitor(request: Request, user: GetUserDep) -> Visitor:
-    """Who asks, and for which organisation: the one named in the path, else the first they may see.
+    """Return the visitor and their organisation: the one in the path, else the first they may see.
 
     A dependency of the whole app.
 
     Raises:
-        HTTPException: 401 without a login, 403 without the right to read the pipeline's DAG, 404 for a name that is
-            no organisation's.
+        HTTPException: 401 without a login, 403 without the right to read the pipeline's DAG, 404 for an unknown
+            organisation.
     """
     readable = [one for one in organisations() if _may_read(one, request, user)]
     name = request.path_params.get("organisation")
     found = next((one for one in readable if name in (None, one.name)), None)
     if found is None:
         known = name is None or any(name == one.name for one in organisations())
-        raise HTTPException(403 if known else 404, "Forbidden" if known else "There is no such organisation.")
+        raise HTTPException(403 if known else 404, "Forbidden" if known else "This organisation does not exist.")
     request.state.interactions_of = found
     return Visitor(
         organisation=found,

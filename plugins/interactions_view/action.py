@@ -1,7 +1,7 @@
-"""The form through which people act: filled in here, sent by their browser to Airflow, which starts the admin DAG.
+"""The form for actions: the browser sends it to Airflow, which starts the admin DAG.
 
-Airflow 3.3 has no address that opens its own trigger form filled in. The browser sends what that form would send to
-the same public API, with the visitor's own login: Airflow's rights, Params and audit log apply.
+Airflow 3.3 has no address that opens its own trigger form with values. The browser therefore sends the same
+request to the same public API, with the visitor's own login, so Airflow's rights, Params and audit log apply.
 """
 
 from fastapi import APIRouter, Request
@@ -20,7 +20,7 @@ router = APIRouter()
 
 @router.get("/action")
 def show(request: Request, visitor: VisitorDep, asked: ActionQuery) -> HTMLResponse:
-    """The form of one action."""
+    """Show the form of one action."""
     agent = None
     if asked.agent:
         with source(visitor.organisation).read() as connection:

@@ -1,4 +1,4 @@
-"""Agents: who cannot receive feedback, what waits because of it, and each agent's own stream."""
+"""Agents: who cannot receive feedback, what waits because of that, and the reports on each agent."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ router = APIRouter()
 
 @router.get("/agents")
 def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLResponse:
-    """Every agent, first those whose profile somebody has to see to."""
+    """List every agent, first those whose profile needs an approval."""
     now = datetime.now(UTC)
     with source(visitor.organisation).read() as connection:
         found = reports.report(connection, now - timedelta(days=int(asked.days)), now)
@@ -37,12 +37,12 @@ def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLRespo
 
 @router.get("/agents/{agent_id}")
 def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQuery) -> HTMLResponse:
-    """One agent's stream: rating, interaction, when completed, channel."""
+    """Show one agent with the reports of Stella Connect."""
     now = datetime.now(UTC)
     with source(visitor.organisation).read() as connection:
         one = reports.one(connection, agent_id, now - timedelta(days=int(asked.days)), now)
         if one is None:
-            raise HTTPException(404, "The ledger knows no such agent.")
+            raise HTTPException(404, "The ledger does not know this agent.")
         cards = reports.stream(connection, agent_id, number=asked.page)
     return page(
         request,

@@ -1,4 +1,4 @@
-"""The page's app: its views behind Airflow's login, its headers, and a page for each way it can go wrong."""
+"""The page's app: views behind Airflow's login, headers, and an error page for each kind of failure."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ from plugins.interactions_view.source import NoSourceError, source
 log = logging.getLogger(__name__)
 
 HEADERS = {
-    # No inline script or style, nothing from elsewhere, and no frame but Airflow's own UI.
+    # No inline script or style, nothing from other hosts, and only Airflow's UI may frame the page.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -29,7 +29,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 ASSET_SECONDS = 30 * 24 * 3600
-"""An asset's address changes with its content."""
+"""A year: an asset's address changes with its content."""
 
 app = FastAPI(
     title="Interactions",
@@ -41,7 +41,7 @@ app = FastAPI(
 for views in (overview, interactions, agents, responses, action):
     app.include_router(views.router)
     app.include_router(views.router, prefix="/of/{organisation}")
-# Open to everybody: what every copy of this repository holds.
+# Open to everyone: these files are the same in every copy of this repository.
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 
 
@@ -74,7 +74,7 @@ def _no_source(request: Request, failure: NoSourceError) -> Response:
 def _no_ledger(request: Request, failure: SQLAlchemyError) -> Response:
     ready = readiness(source(request.state.interactions_of).ledger)
     log.warning("interactions_view.failed ledger=%s error=%s", ready, type(failure).__name__, exc_info=failure)
-    # Ready after all: one question took too long, or an outage has just ended.
+    # If the ledger is ready, one question took too long or an outage has just ended.
     kind = "slow" if ready is Readiness.READY else str(ready)
     return _problem(request, 503, "The ledger cannot be read", kind=kind)
 
@@ -90,13 +90,13 @@ def _problem(
 
 
 def _fault(error: Any) -> dict[str, str]:
-    """One wrong parameter: its name, what was given, and what is allowed."""
+    """Describe one wrong parameter: its name, the given value, and what is allowed."""
     name = next((str(part) for part in error["loc"][1:]), "?")
     described = {
         field.alias or key: field.description or "" for model in ALL for key, field in model.model_fields.items()
     }
     if error["type"] == "extra_forbidden":
-        return {"parameter": f"{name:.80}", "problem": "there is no such parameter", "allowed": ""}
+        return {"parameter": f"{name:.80}", "problem": "this parameter does not exist", "allowed": ""}
     return {
         "parameter": f"{name:.80}",
         "problem": f"{error['input']!r:.80} is not allowed",

@@ -1,4 +1,4 @@
-"""The overview: how far today's closings have come, what falls due, what needs a person."""
+"""The overview: today's closings by stage, due interactions, and what needs a person."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,14 +20,14 @@ AHEAD = {
     Ahead.HOURS: (timedelta(hours=6), timedelta(minutes=10)),
     Ahead.DAY: (DAY, timedelta(minutes=30)),
 }
-"""How far to look, in steps of which width."""
+"""How far to look ahead, and the width of each step."""
 STALE = timedelta(hours=2)
-"""The hour that has just ended is read at its end; later than that, the hourly runs do not succeed."""
+"""An hour is read when it has ended. If it takes longer than this, the hourly runs do not succeed."""
 
 
 @router.get("/")
 def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLResponse:
-    """The overview."""
+    """Show the overview."""
     now = datetime.now(UTC)
     closed_from, closed_until = span_of(asked.span, now)
     length, width = AHEAD[asked.ahead]
@@ -63,14 +63,14 @@ def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLRes
 
 @router.get("/dag/{dag_id}")
 def tab_of(request: Request, dag_id: str) -> Response:
-    """What the tab of a DAG shows: the overview, or that this DAG has no interactions."""
+    """Show the tab of a DAG: the overview, or a note that this DAG has no interactions."""
     if organisation := of_dag(dag_id):
         return RedirectResponse(Links(request).of(organisation))
     return page(request, "problem.html", view="", kind="other_dag", message="", faults=[])
 
 
 def span_of(span: Span, now: datetime) -> tuple[datetime, datetime]:
-    """The closings that a span means: [from, until), whole days in UTC."""
+    """Return the days of a span of closings: [from, until), whole days in UTC."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     match span:
         case Span.TODAY:

@@ -1,4 +1,4 @@
-"""What people who may not see personal data see of it."""
+"""Masking for visitors who may not see personal data."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from include.ledger.reports.people import Agent, Customer
 from include.ledger.reports.responses import Card
 from plugins.interactions_view.access import Visitor
 
-# The lookbehind starts a match only where a run of characters starts: a comment is read once, however long it is.
+# The lookbehind lets a match start only where a run of characters starts, so a long comment is read once.
 _ADDRESS = re.compile(r"(?<![^\s@<>()\[\]\",;:])[^\s@<>()\[\]\",;:]+@[^\s@<>()\[\]\",;:]+")
 
 
 def masked_address(address: str) -> str:
-    """The first character, and where the mail goes.
+    """Return the first character and the domain.
 
     >>> masked_address("jane@example.com"), masked_address("not an address")
     ('j•••@example.com', '•••')
@@ -24,7 +24,7 @@ def masked_address(address: str) -> str:
 
 
 def masked_name(name: str) -> str:
-    """The first character of each word, two words at most.
+    """Return the first character of each word, at most two words.
 
     >>> masked_name("Jane van der Doe")
     'J••• D•••'
@@ -34,7 +34,7 @@ def masked_name(name: str) -> str:
 
 
 def without_addresses(text: str) -> str:
-    """Somebody's own words, with every address in them masked.
+    """Return the text with every address in it masked.
 
     >>> without_addresses("Write to jane@example.com, please")
     'Write to j•••@example.com, please'
@@ -43,18 +43,18 @@ def without_addresses(text: str) -> str:
 
 
 def masked_customer(customer: Customer) -> Customer:
-    """The customer as those see them who may not know them."""
+    """Return the customer, masked."""
     name, email = customer.name, customer.email
     return replace(customer, name=name and masked_name(name), email=email and masked_address(email))
 
 
 def masked_agent(agent: Agent) -> Agent:
-    """The agent: colleagues know each other by name; the address is masked like any other."""
+    """Return the agent with a masked address; colleagues know each other's names."""
     return replace(agent, email=agent.email and masked_address(agent.email))
 
 
 def line_seen_by(visitor: Visitor, line: Line) -> Line:
-    """The interaction, without personal data unless the visitor may see them."""
+    """Return the interaction, masked unless the visitor may see personal data."""
     if visitor.sees_personal_data:
         return line
     customer, agent = masked_customer(line.customer), masked_agent(line.agent)
@@ -70,7 +70,7 @@ def _masked_request(stored: str | None) -> str | None:
 
 
 def card_seen_by(visitor: Visitor, card: Card) -> Card:
-    """The card, without personal data unless the visitor may see them."""
+    """Return the card, masked unless the visitor may see personal data."""
     if visitor.sees_personal_data:
         return card
     return replace(

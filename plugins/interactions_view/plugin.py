@@ -1,7 +1,7 @@
-"""Tells Airflow about the page: an app below `/interactions`, an entry of the navigation, a tab of each DAG.
+"""Registers the page in Airflow: an app at `/interactions`, a navigation entry, and a tab on each DAG.
 
-Every process of Airflow imports this file when it starts, each task included; the app itself is imported only where
-it is asked for something.
+Every process of Airflow imports this file when it starts, including each task. The app itself is imported at its
+first request.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 class InteractionsView(AirflowPlugin):
-    """The page. Its addresses are relative: the UI resolves them below its own base path."""
+    """The plugin. Its addresses are relative, because the UI resolves them below its own base path."""
 
     name = "interactions_view"
     fastapi_apps = [{"app": app, "url_prefix": "/interactions", "name": "Interactions"}]  # noqa: RUF012 - Airflow's names

@@ -1,4 +1,4 @@
-"""The query parameters of each view: what is allowed, in words that an error page can repeat."""
+"""The query parameters of each view, with descriptions that the error page shows."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -17,7 +17,7 @@ from plugins.pipeline.actions import ACTIONS
 EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
 LONGEST = 200
 
-# No control characters: PostgreSQL cannot hold a NUL, and nobody types the others.
+# No control characters: PostgreSQL cannot store a NUL, and people do not type the others.
 Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Day = Annotated[date, Field(ge=EARLIEST, le=LATEST, description="a day such as 2026-01-31")]
 PageNumber = Annotated[int, Field(ge=1, le=100_000, description="a whole number from 1 on")]
@@ -32,7 +32,7 @@ def _one_of(words: type[StrEnum]) -> str:
 
 
 class _Parameters(BaseModel):
-    """A form sends what was left empty too: that means nothing was chosen. What is unknown is refused."""
+    """Parameters of a view. An empty field means no choice; an unknown parameter is refused."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -48,7 +48,7 @@ class _Parameters(BaseModel):
 
 
 class Span(StrEnum):
-    """The span of closings that the overview counts."""
+    """The closings that the overview counts."""
 
     TODAY = "today"
     YESTERDAY = "yesterday"
@@ -63,16 +63,16 @@ class Ahead(StrEnum):
 
 
 class OverviewParameters(_Parameters):
-    """What the overview counts."""
+    """Parameters of the overview."""
 
     span: Span = Field(Span.TODAY, description=_one_of(Span))
     ahead: Ahead = Field(Ahead.HOURS, description=_one_of(Ahead))
 
 
 class ListParameters(_Parameters):
-    """What the table shows; `from` and `to` are days of the closing, both included."""
+    """Parameters of the table; `from` and `to` are days of the closing, both included."""
 
-    # Airflow's access log shows no value of a parameter whose name says "secret": people search for addresses.
+    # People search for addresses. Airflow's access log hides the value of a parameter with "secret" in its name.
     text: Words | None = _words("text", alias="search_secret")
     state: list[State] = Field([], max_length=len(State), description=_one_of(State))
     reason: list[Reason] = Field([], max_length=len(Reason), description=_one_of(Reason))
@@ -87,7 +87,7 @@ class ListParameters(_Parameters):
     size: Literal["25", "50", "100", "200"] = Field("50", description="25, 50, 100 or 200")
 
     def filter(self, now: datetime) -> Filter:
-        """What has to hold of an interaction to be shown."""
+        """Return the filter for the ledger."""
         return Filter(
             text=self.text or "",
             states=frozenset(self.state),
@@ -101,19 +101,19 @@ class ListParameters(_Parameters):
 
 
 class AgentsParameters(_Parameters):
-    """Whom the list of agents shows."""
+    """Parameters of the list of agents."""
 
     days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
 
 
 class StreamParameters(AgentsParameters):
-    """Which page of an agent's stream."""
+    """Parameters of an agent's page."""
 
     page: PageNumber = 1
 
 
 class ResponsesParameters(_Parameters):
-    """Which responses are shown."""
+    """Parameters of the responses."""
 
     days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
     agent: Words | None = _words("an agent's id in Kustomer")
@@ -121,7 +121,7 @@ class ResponsesParameters(_Parameters):
     page: PageNumber = 1
 
     def filter(self, since: datetime, until: datetime) -> CardFilter:
-        """What has to hold of a card to be shown."""
+        """Return the filter for the ledger."""
         return CardFilter(
             agent_id=self.agent,
             answered_from=since,
@@ -131,7 +131,7 @@ class ResponsesParameters(_Parameters):
 
 
 class ActionParameters(_Parameters):
-    """What the form of an action is filled in with."""
+    """Values that an action's form starts with."""
 
     action: Literal[tuple(ACTIONS)] = Field("show_history", description=f"one of {', '.join(ACTIONS)}")  # type: ignore[valid-type]  # a Literal of the DAG's own list
     conversation_id: Words | None = _words("a conversation's id")
@@ -144,7 +144,7 @@ class ActionParameters(_Parameters):
 
 
 def midnight(day: date) -> datetime:
-    """The day's first instant, UTC."""
+    """Return the start of the day, UTC."""
     return datetime.combine(day, time(), UTC)
 
 

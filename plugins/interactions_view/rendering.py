@@ -1,4 +1,4 @@
-"""From what a view found to HTML: templates, links, words for times and numbers."""
+"""Rendering to HTML: templates, links, times and numbers."""
 
 import hashlib
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 
 class Links:
-    """Addresses of this page, of its assets and of Airflow, below whatever path Airflow is served at."""
+    """Addresses of the page, its assets and Airflow, below the path at which Airflow is served."""
 
     def __init__(self, request: Request) -> None:
         self.root: str = request.scope.get("root_path", "")
@@ -32,34 +32,34 @@ class Links:
         self._query = request.query_params
 
     def to(self, path: str, **query: Any) -> str:
-        """A view of the page; parameters that are None or empty are left out."""
+        """Return the address of a view; empty parameters are left out."""
         within = f"of/{quote(self._organisation, safe='')}/" if self._organisation else ""
         return f"{self.root}/{within}{path}{_query(_pairs(query))}"
 
     def of(self, organisation: Organisation) -> str:
-        """The overview of an organisation."""
+        """Return the address of an organisation's overview."""
         return f"{self.root}/of/{organisation.name}/" if len(organisations()) > 1 else f"{self.root}/"
 
     def here(self, **changes: Any) -> str:
-        """This view again, with other parameters; any change but of the page number leads to the first page."""
+        """Return this view with other parameters; every change except the page number leads to page 1."""
         kept = [(key, value) for key, value in self._query.multi_items() if key not in {*changes, "page"} and value]
         return f"{self._path}{_query([*kept, *_pairs(changes)])}"
 
     def static(self, name: str) -> str:
-        """An asset, under an address that changes with its content."""
+        """Return the address of an asset, which changes with its content."""
         return f"{self.root}/static/{name}?v={_version(name)}"
 
     def dag(self, dag_id: str) -> str:
-        """A DAG in Airflow."""
+        """Return the address of a DAG in Airflow."""
         return f"{self.airflow}/dags/{quote(dag_id, safe='')}"
 
     def run(self, dag_id: str, run_id: str) -> str:
-        """A run of a DAG in Airflow."""
+        """Return the address of a run in Airflow."""
         return f"{self.dag(dag_id)}/runs/{quote(run_id, safe='')}"
 
 
 def page(request: Request, name: str, status: int = 200, **found: Any) -> HTMLResponse:
-    """A template filled in with what a view found."""
+    """Render a template with a view's values."""
     organisation = getattr(request.state, "interactions_of", None) or organisations()[0]
     template = _environment().get_template(name)
     text = template.render(
@@ -69,9 +69,9 @@ def page(request: Request, name: str, status: int = 200, **found: Any) -> HTMLRe
 
 
 def instant(moment: datetime | None, shape: str = "full") -> Markup:
-    """A time in UTC; `times.js` shows it in the time zone that the visitor chose in Airflow.
+    """Write a time in UTC; `page.js` shows it in the time zone that the visitor chose in Airflow.
 
-    Shapes: full, day, clock.
+    Shapes: full, short, day, clock.
     """
     if moment is None:
         return Markup('<span class="none">–</span>')
@@ -86,7 +86,7 @@ def instant(moment: datetime | None, shape: str = "full") -> Markup:
 
 
 def duration(span: timedelta | None) -> str:
-    """A length of time in at most two units: "1 h 5 min"."""
+    """Write a duration in at most two units: "1 h 5 min"."""
     if span is None:
         return "–"
     seconds = abs(round(span.total_seconds()))
@@ -100,12 +100,12 @@ def duration(span: timedelta | None) -> str:
 
 
 def number(value: float, digits: int = 0) -> str:
-    """With commas between thousands."""
+    """Write a number with commas between thousands."""
     return f"{value:,.{digits}f}"
 
 
 def share(part: float, whole: float) -> str:
-    """In per cent; a dash of nothing. Never "100 %" or "0 %" of what is not all or nothing."""
+    """Write a share in per cent; a dash if the whole is 0. "100 %" and "0 %" only for all and nothing."""
     if not whole:
         return "–"
     percent = 100 * part / whole
@@ -120,7 +120,7 @@ def share(part: float, whole: float) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,  # whatever the file's name: everything shown comes from outside
+        autoescape=True,  # for every file: the values come from outside
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

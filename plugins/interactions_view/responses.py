@@ -22,7 +22,7 @@ WEEK = timedelta(days=7)
 
 @router.get("/responses")
 def show(request: Request, visitor: VisitorDep, asked: ResponsesQuery) -> HTMLResponse:
-    """What customers answered, newest first, and how it goes."""
+    """Show the answers, newest first, with averages."""
     until = midnight(datetime.now(UTC).date() + timedelta(days=1))
     since = until - timedelta(days=int(asked.days))
     found = source(visitor.organisation)
@@ -37,7 +37,7 @@ def show(request: Request, visitor: VisitorDep, asked: ResponsesQuery) -> HTMLRe
         for card in cards.rows
         if web_url and card.customer.id
     }
-    # From the first answer on: a desk that has just begun would see an empty chart. A week at least.
+    # Start at the first answer, so that a new desk sees no empty chart; show at least a week.
     first = max(since.date(), min([*by_day, (until - WEEK).date()]))
     days = [first + timedelta(days=number) for number in range((until.date() - first).days)]
     return page(

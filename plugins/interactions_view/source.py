@@ -1,4 +1,4 @@
-"""The ledger, the settings and the way into Kustomer, as an API server finds them.
+"""Where the API server finds the ledger, the settings and Kustomer's address.
 
 An API server is a "server" to Airflow's SDK (`airflow.api_fastapi.main` says so in its environment), so
 connections and Variables are looked for where the UI stores them, after the environment and secrets backends, as
@@ -27,31 +27,31 @@ from plugins.vendor_api.errors import ConfigurationError
 from plugins.vendor_api.lookup import LookupFailedError, find_variable
 
 KEPT_SECONDS = 30
-"""How long a changed connection or setting may go unnoticed here."""
+"""After this time the page notices a changed connection or setting."""
 
 
 class NoSourceError(Exception):
-    """The ledger's connection is missing or wrong; the message says how to put it right."""
+    """The ledger's connection is missing or wrong; the message says how to correct it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one organisation's page takes what it shows."""
+    """The sources of one organisation's page."""
 
     connection: str
     """Airflow's name of the ledger's connection."""
     ledger: Ledger
     settings: Settings
-    """The defaults where the Variable cannot be used: a run says what is wrong with it, a page need not."""
+    """The settings; the defaults if the Variable cannot be used. A run reports what is wrong with it."""
     web_url: str | None
-    """Where people open Kustomer; None while its connection is missing or incomplete."""
+    """The address at which people open Kustomer; None if its connection is missing or incomplete."""
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A connection for `include.ledger.reports`; see `Ledger.read`.
+        """Open a connection for `include.ledger.reports`; see `Ledger.read`.
 
         Raises:
-            NoSourceError: the ledger is another organisation's, which this visitor may not be meant to see.
+            NoSourceError: the ledger belongs to another organisation, which this visitor may not see.
         """
         with self.ledger.read() as connection:
             try:
@@ -62,7 +62,7 @@ class Source:
 
 
 def source(organisation: Organisation) -> Source:
-    """Where the organisation's page takes what it shows.
+    """Return the sources of an organisation's page.
 
     Raises:
         NoSourceError: the ledger's connection is missing or wrong.

@@ -33,8 +33,8 @@ LONGEST_REREAD = timedelta(days=30)
 def survey_responses_read(organisation: Organisation) -> Asset:
     """Emitted once a run, with the run's counts."""
     return Asset(
-        name=organisation.own("survey_responses_read"),
-        uri=f"x-kustomer-stella-connect://{organisation.own('survey-responses')}/read",
+        name=organisation.name_for("survey_responses_read"),
+        uri=f"x-kustomer-stella-connect://{organisation.name_for('survey-responses')}/read",
     )
 
 

@@ -23,8 +23,8 @@ FAILED = ("failed", "upstream_failed")
 def interactions_released(organisation: Organisation) -> Asset:
     """Emitted once a run, with the run's counts."""
     return Asset(
-        name=organisation.own("interactions_released"),
-        uri=f"x-kustomer-stella-connect://{organisation.own('interactions')}/released",
+        name=organisation.name_for("interactions_released"),
+        uri=f"x-kustomer-stella-connect://{organisation.name_for('interactions')}/released",
     )
 
 

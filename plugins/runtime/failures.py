@@ -1,4 +1,4 @@
-"""Which faults Airflow may try again, and which need a person first."""
+"""Separate faults that Airflow may retry from faults that need a person."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +10,9 @@ from plugins.vendor_api.errors import ConfigurationError, KeyFault
 
 @contextmanager
 def fail_for_good() -> Iterator[None]:
-    """Fail the task without retries where trying again cannot help: a wrong key, role or connection.
+    """Fail the task without retries if a retry cannot help: a wrong key, role or connection.
 
-    Everything else passes through, and Airflow's retries apply.
+    All other faults pass through, and Airflow retries the task.
     """
     try:
         yield

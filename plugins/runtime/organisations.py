@@ -1,7 +1,7 @@
-"""Which organisations this Airflow serves, and under which names each has its DAGs, connections and settings.
+"""The organisations that this Airflow serves, and the names of their DAGs, connections and settings.
 
-One by default. The variable `KUSTOMER_STELLA_ORGANISATIONS` of the environment, read whenever a DAG file is parsed,
-names several: a JSON object such as `{"default": {}, "acme": {"schedule": "30 * * * *"}}`.
+By default there is one. The environment variable `KUSTOMER_STELLA_ORGANISATIONS`, read at each parsing of a DAG
+file, lists several as a JSON object, such as `{"default": {}, "acme": {"schedule": "30 * * * *"}}`.
 """
 
 import json
@@ -16,35 +16,35 @@ DEFAULT_NAME, DEFAULT_SCHEDULE = "default", "0 * * * *"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 LONGEST_NAME = 40
 TAKEN = ("alarms",)
-"""Its Stella Connect connection would have the name of the notifier's."""
+"""Not allowed: its Stella Connect connection would have the notifier's name."""
 
 
 class OrganisationsError(ValueError):
-    """The variable cannot be used; the message names it, what is wrong, and what is allowed."""
+    """The variable cannot be used; the message names it, the fault, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """One pair of a Kustomer and a Stella Connect account, with a ledger of its own."""
+    """One pair of a Kustomer and a Stella Connect account, with its own ledger."""
 
     name: str = DEFAULT_NAME
     schedule: str = DEFAULT_SCHEDULE
-    """When a run of its pipeline starts and which closings it covers: cron, UTC."""
+    """Cron in UTC: when a run starts and which closings it covers."""
 
     @property
     def dag_id(self) -> str:
-        """The hourly pipeline."""
-        return self.own("kustomer_stella_connect", "__")
+        """Id of the hourly pipeline."""
+        return self.name_for("kustomer_stella_connect", "__")
 
     @property
     def feedback_dag_id(self) -> str:
-        """What became of the surveys."""
-        return self.own("stella_connect_feedback", "__")
+        """Id of the feedback DAG."""
+        return self.name_for("stella_connect_feedback", "__")
 
     @property
     def admin_dag_id(self) -> str:
-        """What people do by hand."""
-        return self.own("interaction_ledger_admin", "__")
+        """Id of the DAG for people's actions."""
+        return self.name_for("interaction_ledger_admin", "__")
 
     @property
     def kustomer_connection(self) -> str:
@@ -58,16 +58,16 @@ class Organisation:
 
     @property
     def ledger_connection(self) -> str:
-        """Airflow's connection to the ledger; a ledger serves the one it was first reached through."""
-        return self.own("interaction_ledger")
+        """Airflow's connection to the ledger; a ledger serves only the connection that first used it."""
+        return self.name_for("interaction_ledger")
 
     @property
     def settings_variable(self) -> str:
         """Airflow's Variable with the settings."""
-        return self.own("kustomer_stella_connect")
+        return self.name_for("kustomer_stella_connect")
 
-    def own(self, name: str, between: str = "_") -> str:
-        """A name of this organisation; the default one has the bare name."""
+    def name_for(self, name: str, between: str = "_") -> str:
+        """Return the organisation's form of a name; the default organisation uses it unchanged."""
         return name if self.name == DEFAULT_NAME else f"{name}{between}{self.name}"
 
 
@@ -75,7 +75,7 @@ DEFAULT = Organisation()
 
 
 def organisations() -> Sequence[Organisation]:
-    """Every organisation, in the order of the configuration; without one, the default alone.
+    """Return every organisation in the order of the configuration; by default only one.
 
     Raises:
         OrganisationsError: the configuration cannot be used. A DAG file then shows it as its import error.
@@ -89,12 +89,14 @@ def organisations() -> Sequence[Organisation]:
     except ValueError as error:
         raise OrganisationsError(f"{ENVIRONMENT} is not JSON ({error}); {_ALLOWED}") from None
     if not isinstance(given, dict) or not given:
-        raise OrganisationsError(f"{ENVIRONMENT} is not an object with an entry for each organisation; {_ALLOWED}")
+        raise OrganisationsError(
+            f"{ENVIRONMENT} is not a JSON object with an entry for each organisation; {_ALLOWED}"
+        )
     return [_organisation(name, options, schedule) for name, options in given.items()]
 
 
 def of_dag(dag_id: str) -> Organisation | None:
-    """The organisation whose DAG this is, pipeline, feedback or admin; None for any other DAG."""
+    """Return the organisation that this DAG belongs to; None for any other DAG."""
     return next(
         (one for one in organisations() if dag_id in (one.dag_id, one.feedback_dag_id, one.admin_dag_id)), None
     )
@@ -102,7 +104,7 @@ def of_dag(dag_id: str) -> Organisation | None:
 
 _ALLOWED = (
     'allowed: {"<name>": {"schedule": "<cron, UTC>"}, …}, names of lower-case letters, digits and single "_", '
-    'beginning with a letter; "default" has the names without suffix; "schedule" may be left out'
+    'starting with a letter; "default" uses names without suffix; "schedule" is optional'
 )
 
 
@@ -119,5 +121,5 @@ def _organisation(name: str, options: Any, schedule: str) -> Organisation:
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name occurs twice")
     return dict(pairs)

@@ -86,7 +86,7 @@ def test_sql_metacharacters_stand_for_themselves_in_every_filter(text: str, fill
         ("list", {"search_secret": "nul\0"}, "at most 200 characters"),
         ("list", {"agent": "x" * 5000}, "at most 200 characters"),
         ("list", {"state": ["planned"] * 50}, "one of planned"),
-        ("list", {"unheard_of": "1"}, "no such parameter"),
+        ("list", {"unheard_of": "1"}, "this parameter does not exist"),
         ("list.csv", {"state": "x"}, "one of planned"),
         ("", {"span": "century"}, "one of today"),
         ("agents", {"days": "-1"}, "7, 30 or 90"),

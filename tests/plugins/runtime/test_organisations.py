@@ -73,7 +73,7 @@ def test_several_stand_beside_each_other_and_share_no_name(monkeypatch: pytest.M
     ("configuration", "says"),
     [
         ("acme", "is not JSON"),
-        ('{"acme": {}, "acme": {}}', "stands there twice"),
+        ('{"acme": {}, "acme": {}}', "occurs twice"),
         ("[]", "not an object"),
         ("{}", "not an object"),
         ({"Acme": {}}, "'Acme' cannot be"),
