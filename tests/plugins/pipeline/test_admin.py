@@ -134,7 +134,7 @@ def test_a_conversations_history_is_printed_and_returned_without_personal_data(
         assert "@" not in text
 
 
-@pytest.mark.parametrize("action", ["show_history", "cancel", "release_now", "settle_unknown"], ids=lambda action: action.name)
+@pytest.mark.parametrize("action", ["show_history", "cancel", "release_now", "settle_unknown"])
 def test_an_unknown_conversation_fails_the_task(ledger: Ledger, action: str) -> None:
     fields = {"settle_as": "sent"} if action == "settle_unknown" else {}
     with pytest.raises(AirflowFailException, match="knows no conversation 'nobody'"):
@@ -178,7 +178,7 @@ def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
         assert "example.com" not in str(failure.value)
 
 
-@pytest.mark.parametrize("action", ACTIONS.values(), ids=str, ids=lambda action: action.name)
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
 def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, action: Any) -> None:
     ledger.extraction.record_closings([recent()], "extraction")
     for missing in action.needs:
@@ -194,7 +194,7 @@ def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, action: Any
     assert [event.to_state for event in ledger.history(ONE)] == [State.PLANNED]
 
 
-@pytest.mark.parametrize("action", ACTIONS.values(), ids=str, ids=lambda action: action.name)
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
 def test_an_action_names_its_own_fields_and_stands_in_the_documentation(action: Any) -> None:
     assert {field.name for field in action.fields} == {*action.needs, *action.allows} <= set(FIELDS)
     assert action.title in documentation()
