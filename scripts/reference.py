@@ -87,13 +87,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None:
+    if value in (None, (), {}):
         return "none"
     return f"`{value}`" if isinstance(value, str) else str(value)
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
     option = next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
+    if any(one["type"] == "object" for one in schema.get("anyOf", [])) and option["type"] == "string":
+        return "text, or a [mapping](docs/who-is-surveyed.md#mapping)"
     if "enum" in option:
         return ", ".join(f"`{word}`" for word in option["enum"])
     if option.get("type") != "integer":

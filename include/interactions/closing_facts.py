@@ -7,9 +7,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
+
+from include.interactions.text import trimmed
 
 NAMED_SOURCES = ("channel", "brand", "queue", "team", "sub_status", "priority", "language", "tag", "customer.tag")
 CUSTOM, CUSTOMER_CUSTOM = "custom.", "customer.custom."
@@ -57,25 +60,31 @@ class ClosingFacts:
         return self.values.get(source, ())
 
     def to_text(self) -> str:
-        """JSON for the ledger, without what its other columns hold: the closing, the address, the agent."""
-        kept = {"v": self.values, "b": self.closed_by, "d": self.direction, "m": self.messages}
+        """JSON for the ledger, without what its other columns hold: the closing and the agent."""
+        kept = {
+            "values": self.values,
+            "domain": self.customer_domain,
+            "closed_by": self.closed_by,
+            "direction": self.direction,
+            "messages": self.messages,
+        }
         return json.dumps({key: value for key, value in kept.items() if value not in (None, {})})
 
 
 def facts_from_text(
-    text: str, *, conversation_id: str, closed_at: datetime, address: str | None, agent: tuple[str, ...]
+    text: str, *, conversation_id: str, closed_at: datetime, agent: tuple[str, ...]
 ) -> ClosingFacts:
     """The facts that the ledger kept, with what its other columns hold."""
     kept = json.loads(text)
     return ClosingFacts(
         conversation_id,
         closed_at,
-        {source: tuple(values) for source, values in kept.get("v", {}).items()},
-        customer_domain=domain_of(address),
+        {source: tuple(values) for source, values in kept.get("values", {}).items()},
+        customer_domain=kept.get("domain"),
         agent=agent,
-        closed_by=kept.get("b"),
-        direction=kept.get("d"),
-        messages=kept.get("m"),
+        closed_by=kept.get("closed_by"),
+        direction=kept.get("direction"),
+        messages=kept.get("messages"),
     )
 
 
@@ -84,9 +93,10 @@ def domain_of(address: str | None) -> str | None:
     return address.rpartition("@")[2] if address else None
 
 
+@lru_cache(maxsize=65536)  # the same few tags and queues, many times
 def comparable(text: str) -> str:
-    """The form in which names, ids and values are compared: trimmed and case-folded."""
-    return text.strip().casefold()
+    """The form in which names, ids and values are compared: trimmed, NFC and case-folded."""
+    return trimmed(text).casefold()
 
 
 def texts_of(value: object) -> tuple[str, ...]:
@@ -121,6 +131,7 @@ def languages_of(candidates: Iterable[object]) -> tuple[str, ...]:
     return ()
 
 
+@lru_cache(maxsize=1024)
 def stella_language(text: str) -> str | None:
     """A language as Stella Connect writes it: ISO 639-1, and the country after a hyphen; None if it is none.
 

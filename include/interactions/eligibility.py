@@ -113,7 +113,7 @@ def judge(
         return skipped(Reason.AGENT_WITHOUT_EMAIL, agent=agent)
     if record.customer_id is None or customer is None:
         return skipped(Reason.NO_CUSTOMER_EMAIL, "customer not found", agent=agent)
-    address = choose_address(customer, agent_email, settings)
+    address = choose_address(customer, agent_email, settings, record.details.written_from)
     if isinstance(address, Unsuitable):
         return skipped(address.reason, address.detail, agent=agent)
     return Interaction(
@@ -139,12 +139,21 @@ class Unsuitable(NamedTuple):
     detail: str | None = None
 
 
-def choose_address(customer: Customer, agent_email: str, settings: Settings) -> str | Unsuitable:
-    """The address that the survey goes to: the first usable one of a person who is not the agent."""
+def choose_address(
+    customer: Customer, agent_email: str, settings: Settings, written_from: str | None = None
+) -> str | Unsuitable:
+    """The address that the survey goes to: the first usable one of a person who is not the agent.
+
+    `written_from` wrote the conversation's first message: it comes first if `survey_address` says so and it is one
+    of the customer's.
+    """
     if customer.deleted:
         return Unsuitable(Reason.NO_CUSTOMER_EMAIL, "customer deleted")
     unsuitable: Unsuitable | None = None
-    for address in survey_addresses(customer.emails):
+    addresses = survey_addresses(customer.emails)
+    if settings.survey_address == "conversation" and written_from:
+        addresses.sort(key=lambda address: same_address(address) != same_address(written_from))
+    for address in addresses:
         if settings.on_automatic_address == "skip" and is_automatic(address):
             reason = Reason.AUTOMATIC_ADDRESS
         elif settings.on_own_address == "skip" and same_address(address) == same_address(agent_email):

@@ -5,7 +5,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from include.interactions.interaction import Interaction
-from include.interactions.settings import Settings
+from include.interactions.mapping import RESERVED_PROPERTY
+from include.interactions.settings import DEFAULT_CHANNEL, Settings
 
 
 def link_to(web_url: str, customer_id: str, conversation_id: str) -> str:
@@ -23,7 +24,7 @@ def feedback_request(
         interaction: an eligible one: it has a customer and an address.
         employee_email: the agent's address as Stella Connect spells it.
         web_url: the organisation's Kustomer URL.
-        channel: as set up in the Stella Connect account.
+        channel: as set up in the Stella Connect account: `channel_for`.
         do_not_send: the interaction counts, the customer gets no survey.
     """
     request: dict[str, Any] = {
@@ -33,8 +34,14 @@ def feedback_request(
         "ext_interaction_id": interaction.conversation_id,
         "external_url": link_to(web_url, interaction.customer_id or "", interaction.conversation_id),
         # Stella Connect cannot tell two closings of one conversation apart; this can, when it gives the row back.
-        "custom_properties": {"closed_at": interaction.closed_at.isoformat()},
+        "custom_properties": {
+            **interaction.custom_properties,
+            RESERVED_PROPERTY: interaction.closed_at.isoformat(),
+        },
     }
+    for name in ("brand", "language", "country"):
+        if text := getattr(interaction, name):
+            request[name] = text
     if interaction.tags:
         request["tags"] = list(interaction.tags)
     if do_not_send:
@@ -42,9 +49,17 @@ def feedback_request(
     return request
 
 
+def channel_for(interaction: Interaction, settings: Settings) -> str:
+    """The channel that was fixed when the closing was recorded, else that of the settings."""
+    if interaction.channel:
+        return interaction.channel
+    return settings.channel if isinstance(settings.channel, str) else settings.channel.default or DEFAULT_CHANNEL
+
+
 def is_expired(interaction: Interaction, now: datetime, settings: Settings) -> bool:
     """Whether the interaction is past its expiry."""
-    return now > interaction.due_at + timedelta(seconds=settings.expire_after_seconds)
+    first_due_at = interaction.first_due_at or interaction.due_at
+    return now > first_due_at + timedelta(seconds=settings.expire_after_seconds)
 
 
 def at_expiry(interaction: Interaction, now: datetime, settings: Settings) -> Literal["send", "count", "skip"]:

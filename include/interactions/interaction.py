@@ -1,7 +1,9 @@
 """The records that travel between extraction, ledger and release."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from include.interactions.reasons import Reason
 
@@ -29,6 +31,21 @@ class Interaction:
     """Tag names, at most 20."""
     do_not_send: bool | None = False
     """The customer's opt-out; None: it could not be read, so nothing may be sent before it can."""
+    first_due_at: datetime | None = None
+    """The due time before a send window moved it: the expiry counts from it. None: it is `due_at`."""
+    rule: str | None = None
+    survey: Literal["count"] | None = None
+    """None: a survey. `count`: counts in Stella Connect without one."""
+    channel: str | None = None
+    """As what Stella Connect files it, like the following; None of a skipped one, or one not recorded by rules."""
+    brand: str | None = None
+    language: str | None = None
+    country: str | None = None
+    custom_properties: Mapping[str, str] = field(default_factory=dict)
+    time_zone: str | None = None
+    """The customer's."""
+    facts: str | None = None
+    """What rules can ask about the closing: `ClosingFacts.to_text`."""
 
     def __post_init__(self) -> None:
         """Refuse a skipped interaction that lacks an address or an agent which its reason says it keeps.

@@ -3,9 +3,19 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+)
 
 from include.interactions.closing_facts import (
     MAX_TEXT,
@@ -16,6 +26,7 @@ from include.interactions.closing_facts import (
     stella_language,
 )
 from include.interactions.names import Mention, Names
+from include.interactions.text import trimmed
 
 FieldName = Literal["channel", "brand", "language", "country"]
 FIELDS: tuple[FieldName, ...] = get_args(FieldName)
@@ -23,7 +34,11 @@ RESERVED_PROPERTY = "closed_at"
 """Our own custom property, by which an answer finds its closing."""
 MAX_PROPERTIES = 50
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Text = Annotated[
+    str,
+    BeforeValidator(lambda value: trimmed(value) if isinstance(value, str) else value),
+    StringConstraints(min_length=1, max_length=200),
+]
 
 _COUNTRY = re.compile("[A-Z]{2}")
 _MASKED = re.compile(r"[*•●]{2,}|\A[*•●…]+\Z")
@@ -122,6 +137,9 @@ class Unmapped:
     """For people; never the value of a custom attribute."""
 
 
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Filer:
     """Files closings: the settings' mapping, with Kustomer's names already looked up.
 
@@ -144,9 +162,14 @@ class Filer:
             for name, filed in self._fields.items()
             if isinstance(filed, Lookup) and filed.map is not None
         }
+        follows_closing = self._properties or any(isinstance(filed, Lookup) for filed in self._fields.values())
+        self._same_for_all = None if follows_closing else self._file(ClosingFacts("", _ANY_TIME))
 
     def file(self, facts: ClosingFacts) -> Filing | Unmapped:
         """What the closing is filed under, or the first field for which the settings have no entry."""
+        return self._same_for_all or self._file(facts)
+
+    def _file(self, facts: ClosingFacts) -> Filing | Unmapped:
         found: dict[FieldName, str | None] = {}
         for name, filed in self._fields.items():
             text = self._text_of(name, filed, facts) if isinstance(filed, Lookup) else filed
@@ -177,7 +200,7 @@ class Filer:
         sent, cut = {}, 0
         for name, source in self._properties.items():
             values = facts.of(source)[-1:] if source == "language" else facts.of(source)
-            shown = [text for value in values if not is_masked(text := self._names.name_of(source, value))]
+            shown = [text for value in values if not is_hidden(text := self._names.name_of(source, value))]
             if shown:
                 text = ", ".join(shown)
                 sent[name] = text[:MAX_TEXT]
@@ -185,17 +208,17 @@ class Filer:
         return sent, cut
 
 
-def is_masked(text: str) -> bool:
+def is_hidden(text: str) -> bool:
     """Whether Kustomer hid the value because the key lacks "Read Sensitive".
 
-    >>> is_masked("****1234"), is_masked("•"), is_masked("a 5* hotel")
+    >>> is_hidden("****1234"), is_hidden("•"), is_hidden("a 5* hotel")
     (True, True, False)
     """
     return _MASKED.search(text) is not None
 
 
 def _sendable(name: FieldName, value: str) -> str | None:
-    return None if is_masked(value) or len(value) > MAX_TEXT else spelling_of(name, value)
+    return None if is_hidden(value) or len(value) > MAX_TEXT else spelling_of(name, value)
 
 
 def _explain(name: FieldName, lookup: Lookup, facts: ClosingFacts, names: Names) -> str:

@@ -161,6 +161,66 @@ class Reason(StrEnum):
         keeps_agent=False,
         final=False,
     )
+    RULE = Entry(
+        word="rule",
+        state=State.SKIPPED,
+        label="Excluded by a rule",
+        because="a rule of the settings says that there is no survey",
+        advice="Nothing to do: the detail names the rule. A changed rule counts for later closings.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+    UNMAPPED_CHANNEL = Entry(
+        word="unmapped_channel",
+        state=State.SKIPPED,
+        label="No channel for it",
+        because="the setting channel has no entry for this closing, and no default",
+        advice="Add the entry that the detail asks for, or a default, then plan again.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+    UNMAPPED_BRAND = Entry(
+        word="unmapped_brand",
+        state=State.SKIPPED,
+        label="No brand for it",
+        because="the setting brand has no entry for this closing, and no default",
+        advice="Add the entry that the detail asks for, or a default, then plan again.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+    UNMAPPED_LANGUAGE = Entry(
+        word="unmapped_language",
+        state=State.SKIPPED,
+        label="No language for it",
+        because="the setting language has no entry for this closing, and no default",
+        advice="Add the entry that the detail asks for, or a default, then plan again.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+    UNMAPPED_COUNTRY = Entry(
+        word="unmapped_country",
+        state=State.SKIPPED,
+        label="No country for it",
+        because="the setting country has no entry for this closing, and no default",
+        advice="Add the entry that the detail asks for, or a default, then plan again.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+    CAPPED = Entry(
+        word="capped",
+        state=State.SKIPPED,
+        label="Capped",
+        because="the customer has had as many surveys as the setting cap allows",
+        advice="Nothing to do: the detail says from when the next survey is possible.",
+        keeps_customer=True,
+        keeps_agent=True,
+        final=False,
+    )
     REOPENED = Entry(
         word="reopened",
         state=State.CANCELLED,

@@ -16,12 +16,19 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SkipValidation,
     TypeAdapter,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
+from include.interactions.details import (
+    ConversationDetails,
+    CustomerDetails,
+    read_conversation_details,
+    read_customer_details,
+)
 from include.interactions.opt_out import OptOut, read_opt_out
 from include.interactions.text import is_masked
 
@@ -96,6 +103,7 @@ class Conversation(_Deletable):
     closed_within: timedelta = timedelta(0)
     assumption: str | None = None
     custom_fault: Literal["masked", "unreadable"] | None = None
+    details: SkipValidation[ConversationDetails] = ConversationDetails()
 
     def opt_out(self, configured: str | None) -> OptOut:
         """Whether the customer asked not to be surveyed; `configured` is the setting `do_not_send_attribute`."""
@@ -120,6 +128,7 @@ class Customer(_Deletable):
     emails: Annotated[list[Email], BeforeValidator(_mappings)] = Field(
         default=[], validation_alias=AliasPath("attributes", "emails")
     )
+    details: SkipValidation[CustomerDetails] = CustomerDetails()
 
 
 class User(_Record):
@@ -134,6 +143,14 @@ class User(_Record):
     def is_person(self) -> bool:
         """False only for the machine users of API keys; a deactivated agent is still a person."""
         return self.user_type != "machine"
+
+
+def read_customer(record: Mapping[str, Any]) -> Customer | None:
+    """The customer in a record; None if it has no usable id."""
+    try:
+        return Customer.model_validate({**record, "details": read_customer_details(record)})
+    except ValidationError:
+        return None
 
 
 class Malformed(_Record):
@@ -152,7 +169,7 @@ class Malformed(_Record):
 def read_conversation(record: Mapping[str, Any]) -> Conversation | Malformed | None:
     """The conversation in a record; None if it has no usable id."""
     try:
-        conversation = Conversation.model_validate(record)
+        conversation = Conversation.model_validate({**record, "details": read_conversation_details(record)})
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(map(str, fault["loc"])) for fault in error.errors()}))
         return _malformed(record, fields)

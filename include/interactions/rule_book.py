@@ -128,12 +128,19 @@ def condition_of(block: Block, names: Names) -> Condition:
     if block.turned_round is not None:
         inner = condition_of(block.turned_round, names)
         conditions.append(lambda facts: not inner(facts))
+    if len(conditions) == 1:
+        return conditions[0]
     return lambda facts: all(holds(facts) for holds in conditions)
 
 
 def _any_of(source: str, texts: Sequence[str], names: Names) -> Condition:
     accepted = frozenset().union(*(names.accepted(source, text) for text in texts))
-    return lambda facts: any(comparable(value) in accepted for value in facts.of(source))
+
+    def holds(facts: ClosingFacts) -> bool:
+        values = facts.values.get(source)
+        return values is not None and not accepted.isdisjoint(map(comparable, values))
+
+    return holds
 
 
 def _domain_is(domains: Sequence[str]) -> Condition:

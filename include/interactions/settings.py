@@ -7,8 +7,13 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic_core import ErrorDetails
 
+from include.interactions.cap import Cap
+from include.interactions.mapping import Brand, Channel, Country, Language, Properties
+from include.interactions.rules import Rules, place_in_rules
+from include.interactions.send_window import SendWindow
 from include.interactions.text import trimmed
 
 VARIABLE = "kustomer_stella_connect"
@@ -21,10 +26,16 @@ Word = Annotated[str, BeforeValidator(lambda value: trimmed(value) if isinstance
 LONGEST_SECONDS = 3_153_600_000
 """A hundred years: more cannot be added to every instant."""
 LONGEST_DAYS = 36_500
+DEFAULT_CHANNEL = "email"
 MIN_SECONDS_TO_SEND = 60
 """A release takes at least this long from the end of its window to its last request."""
 OTHER_PARAMS = ("start", "end")
 """Params of a run that are no settings."""
+
+
+_JSON_OBJECT = WithJsonSchema({"type": "object"})
+_TEXT_OR_MAPPING = WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}]})
+"""What the trigger form and the tables say of settings that are more than one value."""
 
 
 class SettingsError(ValueError):
@@ -102,11 +113,57 @@ class Settings(BaseModel):
         description="A customer with only addresses of machines, such as no-reply@ or mailer-daemon@: skipped, or "
         "surveyed (send).",
     )
-    channel: Word = Field(
-        "email",
-        min_length=1,
+    channel: Annotated[Channel, _TEXT_OR_MAPPING] = Field(
+        DEFAULT_CHANNEL,
         title="Channel",
         description="Channel under which Stella Connect files the interactions. It must be set up there.",
+    )
+    channel_of: Literal["first", "last"] | None = Field(
+        None,
+        title="Channel of",
+        description="Which channel rules and mapping see in a conversation with several: that of the first or the "
+        "last message. Empty: the channel that Kustomer lists first.",
+    )
+    brand: Annotated[Brand | None, _TEXT_OR_MAPPING] = Field(
+        None,
+        title="Brand",
+        description="Brand under which Stella Connect files the interactions. Needed if the account has several.",
+    )
+    language: Annotated[Language | None, _TEXT_OR_MAPPING] = Field(
+        None,
+        title="Language",
+        description="Language of the survey, such as fr-CA. Needed if the account has several.",
+    )
+    country: Annotated[Country | None, _TEXT_OR_MAPPING] = Field(
+        None,
+        title="Country",
+        description="Country of the customer, two letters, for Stella Connect's rules about personal data.",
+    )
+    custom_properties: Annotated[Properties, _JSON_OBJECT] = Field(
+        default={},
+        title="Custom properties",
+        description="Values that Stella Connect shows beside an interaction: by name, where each comes from.",
+    )
+    survey_address: Literal["profile", "conversation"] = Field(
+        "profile",
+        title="Survey address",
+        description="Where the survey goes: to the first verified address of the customer, else the first; or to "
+        "the address that wrote, if it is one of the customer's.",
+    )
+    rules: Annotated[Rules, WithJsonSchema({"type": "array"})] = Field(
+        default=(),
+        title="Rules",
+        description="Who is surveyed, and as what. The first rule whose conditions hold decides.",
+    )
+    cap: Annotated[Cap | None, _JSON_OBJECT] = Field(
+        None,
+        title="Cap",
+        description="How many surveys a customer gets at most within a number of days. Empty: no limit.",
+    )
+    send_window: Annotated[SendWindow | None, _JSON_OBJECT] = Field(
+        None,
+        title="Send window",
+        description="Days and hours in which surveys may be sent. Empty: always.",
     )
     on_recheck_failure: Literal["hold", "send"] = Field(
         "hold",
@@ -139,6 +196,13 @@ class Settings(BaseModel):
         title="Personal data retention (days)",
         description="Age at which names and addresses of settled interactions are erased from the ledger.",
     )
+
+    @model_validator(mode="after")
+    def _not_yet(self) -> Self:
+        if self.cap is not None:
+            msg = "'cap' is not in use yet"
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _leave_time_to_send(self) -> Self:
@@ -178,7 +242,8 @@ def load_settings(variable: object, params: Mapping[str, object], name: str = VA
     try:
         return Settings.model_validate({**variable, **chosen})
     except ValidationError as error:
-        faults = "; ".join(_explain(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors())
+        given = {**variable, **chosen}
+        faults = "; ".join(_explain(fault, given) for fault in error.errors())
         msg = f"Settings (Variable {name!r} or Params of the run): {faults}"
         raise SettingsError(msg) from None
 
@@ -193,17 +258,34 @@ def allowed(key: str) -> str:
 def _words(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(repr(value) for value in schema["enum"])
-    kind = {"integer": "whole number", "string": "text", "null": "empty"}[schema["type"]]
+    kinds = {
+        "integer": "whole number",
+        "string": "text",
+        "boolean": "true or false",
+        "null": "empty",
+        "object": "JSON object",
+        "array": "JSON list",
+    }
     limits = [f"{sign} {schema[key]}" for key, sign in (("minimum", ">="), ("maximum", "<=")) if key in schema]
-    return " ".join([kind, " and ".join(limits)]).strip()
+    return " ".join([kinds[schema["type"]], " and ".join(limits)]).strip()
 
 
-def _explain(location: tuple[int | str, ...], message: str, value: object) -> str:
+def _explain(fault: ErrorDetails, given: Mapping[str, object]) -> str:
+    location, value = fault["loc"], fault["input"]
+    message = fault["msg"].removeprefix("Value error, ")
     if not location:  # of several settings together: the message names them
-        return message.removeprefix("Value error, ")
+        return message
     key = str(location[0])
     if key not in Settings.model_fields:
         return _explain_unknown([key], Settings.model_fields)
+    if fault["type"] == "extra_forbidden":
+        message = "there is no such key"
+    if key == "rules" and len(location) > 1:
+        return f"{place_in_rules(location[1:], given.get(key))} = {value!r:.80} is not allowed ({message})"
+    # Pydantic's names of what a text or mapping may be are no part of the setting.
+    below = [str(part) for part in location[1:] if part not in ("text", "mapping")]
+    if below:
+        return f"{'.'.join([key, *below])!r} = {value!r:.80} is not allowed ({message})"
     return f"{key!r} = {value!r:.80} is not allowed ({message}); allowed: {allowed(key)}"
 
 

@@ -44,7 +44,7 @@ class AdminStore(ErasingStore):
             row = _lock_closing(connection, conversation_id, closed_at, State.PLANNED)
             token = {"token": secrets.token_hex(16), "lease_until": now + timedelta(minutes=1)}
             move(connection, now, [row.id], (State.PLANNED, State.CLAIMED), None, why, by, **token)
-            due = {"token": None, "lease_until": None, "due_at": max(now, row.closed_at)}
+            due = {"token": None, "lease_until": None, "due_at": max(now, row.closed_at), "first_due_at": None}
             move(connection, now, [row.id], (State.CLAIMED, State.PLANNED), None, why, by, **due)
         return {"due_now": 1}
 

@@ -1,6 +1,7 @@
 """How Python values are kept in the ledger's columns, the same in SQLite and PostgreSQL."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import BigInteger, Dialect, Text
@@ -70,6 +71,26 @@ class TagNames(TypeDecorator[tuple[str, ...]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:  # noqa: ARG002 - SQLAlchemy's signature
         """Read the names back, in their order."""
         return tuple(json.loads(value)) if value else ()
+
+
+class TextMapping(TypeDecorator[Mapping[str, str]]):
+    """Texts by name as JSON text; none at all takes no room."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Mapping[str, str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Write the mapping as a JSON object."""
+        return mapping_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, str]:  # noqa: ARG002 - SQLAlchemy's signature
+        """Read the mapping back, in its order."""
+        return dict(json.loads(value)) if value else {}
+
+
+def mapping_text(value: Mapping[str, str] | None) -> str | None:
+    """The mapping as the ledger will hold it."""
+    return json.dumps(dict(value)) if value else None
 
 
 def names_text(names: tuple[str, ...] | None) -> str | None:

@@ -14,8 +14,10 @@ from include.ledger.by_hand import ActRefusedError, ByHandStore, move, spellings
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import note
 
-_OF_CUSTOMER = ("customer_id", "customer_name", "customer_email", "tags", "sent_request")
-_OF_ANYBODY = (*_OF_CUSTOMER, "agent_id", "agent_email", "agent_name")
+_WITH_ADDRESS = ("customer_id", "customer_name", "customer_email", "tags", "sent_request")
+_RETAINED = (*_WITH_ADDRESS, "custom_properties", "time_zone", "facts")
+_OF_CUSTOMER = (*_RETAINED, "customer_key")
+_OF_ANYBODY = (*_RETAINED, "agent_id", "agent_email", "agent_name")
 _FINAL = state_is(State.SENT, State.REJECTED, State.CANCELLED, State.SKIPPED)
 _HELD = (State.CLAIMED, State.SENDING)
 

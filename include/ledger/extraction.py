@@ -1,6 +1,7 @@
 """What extraction writes: new closings, the span that they cover, and the early warning about agent profiles."""
 
 import json
+import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,17 +29,21 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.addresses import same_address
+from include.interactions.cap import KEY_BYTES, customer_key
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
-from include.ledger import queries
+from include.ledger import facts, queries
 from include.ledger.batches import batches
-from include.ledger.columns import Instant, StorableText, milliseconds, names_text, storable
+from include.ledger.columns import Instant, StorableText, mapping_text, milliseconds, names_text, storable
 from include.ledger.maintenance import restoring
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, watermark
 from include.ledger.store import Store
 from include.ledger.transition import Transition
+
+KEY_FACT = "customer_key"
+"""Name of the ledger's fact that keys the hash of addresses."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ class Recorded:
 class ExtractionStore(Store):
     """Records closings and how far they have been read; marks agents without an approved profile."""
 
+    _secret: bytes | None = None
+
     def record_closings(self, interactions: Sequence[Interaction], by: str) -> Recorded:
         """Insert the closings that are not known yet, `planned` or `skipped`; one transaction for each batch.
 
@@ -65,9 +72,18 @@ class ExtractionStore(Store):
         counts = Recorded()
         for batch in _transactions(interactions):
             with self._engine.begin() as connection:
-                insert_closings(connection, batch, self._now(), by, counts)
+                secret = self._read_secret(connection)
+                insert_closings(connection, batch, self._now(), by, counts, secret)
                 restoring.doubt_new(connection, self._now(), by)
         return counts
+
+    def _read_secret(self, connection: Connection) -> bytes:
+        """Return the ledger's own key; the first who asks makes it."""
+        if self._secret is None:
+            facts.replace(connection, KEY_FACT, None, secrets.token_hex(KEY_BYTES), self._now())
+            made = facts.read(connection, KEY_FACT)
+            self._secret = bytes.fromhex(made.value if made else "")
+        return self._secret
 
     def read_watermark(self) -> Watermark | None:
         """Return the span whose closings have all been recorded; None before the first extraction."""
@@ -126,12 +142,17 @@ class ExtractionStore(Store):
 
 
 def insert_closings(
-    connection: Connection, batch: Collection[Interaction], now: datetime, by: str, counts: Recorded
+    connection: Connection,
+    batch: Collection[Interaction],
+    now: datetime,
+    by: str,
+    counts: Recorded,
+    secret: bytes,
 ) -> None:
-    """Insert the closings that are new and add to the counts."""
+    """Insert the closings that are new and add to the counts; `secret` keys the hash of the customer's address."""
     insert_new = _insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql
     # One parameter for all rows: preparing one for each value takes both drivers longer than the inserting.
-    rows = {"rows": json.dumps([_row(closing) for closing in batch]), "at": now, "by": by}
+    rows = {"rows": json.dumps([_row(closing, secret) for closing in batch]), "at": now, "by": by}
     known = len(batch)
     for reason, number in insert_new(connection, rows):
         known -= number
@@ -168,9 +189,10 @@ def _insert_postgresql(connection: Connection, rows: dict[str, Any]) -> Sequence
     return connection.execute(_INSERT_APPEND_COUNT, rows).all()
 
 
-def _row(closing: Interaction) -> list[Any]:
-    """Return the values of `_GIVEN` as the columns hold them."""
-    return [value(closing) for value in _GIVEN.values()]
+def _row(closing: Interaction, secret: bytes) -> list[Any]:
+    """Return the values of `_FILLED` as the columns hold them."""
+    key = customer_key(secret, closing.customer_email) if closing.customer_email else None
+    return [*(value(closing) for value in _GIVEN.values()), key]
 
 
 def _text(name: str) -> Callable[[Interaction], str | None]:
@@ -229,9 +251,20 @@ _GIVEN: dict[Column[Any], Callable[[Interaction], Any]] = {
     interaction.c.agent_name: _text("agent_name"),
     interaction.c.tags: lambda closing: names_text(closing.tags),
     interaction.c.do_not_send: attrgetter("do_not_send"),
+    interaction.c.first_due_at: lambda closing: closing.first_due_at and milliseconds(closing.first_due_at),
+    interaction.c.rule: _text("rule"),
+    interaction.c.survey: attrgetter("survey"),
+    interaction.c.channel: _text("channel"),
+    interaction.c.brand: _text("brand"),
+    interaction.c.language: _text("language"),
+    interaction.c.country: _text("country"),
+    interaction.c.custom_properties: lambda closing: mapping_text(closing.custom_properties),
+    interaction.c.time_zone: _text("time_zone"),
+    interaction.c.facts: _text("facts"),
 }
 """Each column that a closing fills, and how its value is read from the closing."""
-_RECORDED = [*_GIVEN, interaction.c.attempts, interaction.c.created_at, interaction.c.updated_at]
+_FILLED = [*_GIVEN, interaction.c.customer_key]
+_RECORDED = [*_FILLED, interaction.c.attempts, interaction.c.created_at, interaction.c.updated_at]
 _AT = bindparam("at", type_=Instant)
 _NO_ATTEMPTS: ColumnElement[int] = literal_column("0")
 
@@ -250,7 +283,7 @@ _INSERT = (
     .from_select(
         _RECORDED,
         select(
-            *(literal_column(f"json_extract(value, '$[{place}]')") for place in range(len(_GIVEN))),
+            *(literal_column(f"json_extract(value, '$[{place}]')") for place in range(len(_FILLED))),
             *(_NO_ATTEMPTS, _AT, _AT),
         )
         .select_from(func.json_each(bindparam("rows")))
@@ -267,7 +300,7 @@ _NEW = (
     .from_select(
         _RECORDED,
         select(
-            *(cast(literal_column(f"value ->> {place}"), column.type) for place, column in enumerate(_GIVEN)),
+            *(cast(literal_column(f"value ->> {place}"), column.type) for place, column in enumerate(_FILLED)),
             *(_NO_ATTEMPTS, _AT, _AT),
         ).select_from(func.json_array_elements(cast(bindparam("rows", type_=Text), postgresql.JSON))),
     )

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from include.interactions.states import NOTED, TRANSITIONS, State
-from include.ledger.columns import Instant, StorableText, TagNames
+from include.ledger.columns import Instant, StorableText, TagNames, TextMapping
 
 metadata = MetaData(
     naming_convention={
@@ -74,6 +74,23 @@ interaction = Table(
     Column("tags", TagNames),
     # The customer's opt-out as the conversation showed it; NULL: it could not be read.
     Column("do_not_send", Boolean),
+    # From here to `facts`: fixed when the closing is recorded.
+    # The due time before a send window moved it: the expiry counts from it. NULL: it is `due_at`.
+    Column("first_due_at", Instant),
+    Column("rule", StorableText),
+    # 'count': no survey, by a rule. NULL: a survey.
+    Column("survey", Text),
+    Column("channel", StorableText),
+    Column("brand", StorableText),
+    Column("language", StorableText),
+    Column("country", StorableText),
+    Column("custom_properties", TextMapping),
+    # The customer's, for a send window in it.
+    Column("time_zone", StorableText),
+    # What rules can ask about the closing, as JSON: for the second look and for simulations.
+    Column("facts", StorableText),
+    # Keyed hash of the customer's address: outlives the address for as long as the cap needs.
+    Column("customer_key", Text),
     # Fencing token of the claim: a row that is unknown keeps it, so that its holder, and no other
     # process, may still come back with the true outcome.
     Column("token", Text),
@@ -101,6 +118,7 @@ interaction = Table(
     CheckConstraint("state NOT IN ('sending', 'sent', 'rejected', 'unknown') OR attempts > 0", name="attempts"),
     CheckConstraint("agent_profile IN ('approved', 'not_approved')", name="agent_profile"),
     CheckConstraint("due_at >= closed_at", name="due"),
+    CheckConstraint("survey IN ('count')", name="survey"),
 )
 
 interaction_event = Table(
@@ -249,6 +267,8 @@ _has_reason = interaction.c.reason.is_not(None)
 _has_agent = interaction.c.agent_id.is_not(None)
 _has_address = interaction.c.customer_email.is_not(None)
 _has_customer = interaction.c.customer_id.is_not(None)
+_has_key = interaction.c.customer_key.is_not(None)
+_has_rule = interaction.c.rule.is_not(None)
 _answered = survey_response.c.response_received_at.is_not(None)
 _counted = ["id", "state", "reason"]
 Index("ix_interaction_closed_at", interaction.c.closed_at, postgresql_include=_counted)
@@ -285,6 +305,21 @@ Index(
     postgresql_using="hash",  # half the size, and nobody sorts by it
     postgresql_where=_has_customer,
     sqlite_where=_has_customer,
+)
+Index(
+    "ix_interaction_customer_key",
+    interaction.c.customer_key,
+    postgresql_using="hash",
+    postgresql_where=_has_key,
+    sqlite_where=_has_key,
+)
+Index(
+    "ix_interaction_rule",
+    interaction.c.rule,
+    interaction.c.closed_at,
+    postgresql_include=[*_counted, "survey"],
+    postgresql_where=_has_rule,
+    sqlite_where=_has_rule,
 )
 Index(
     "ix_survey_response_answered",

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from include.interactions.feedback_request import at_expiry, feedback_request, link_to
+from include.interactions.feedback_request import at_expiry, channel_for, feedback_request, link_to
 from include.interactions.interaction import Interaction
 from include.interactions.states import State
 from include.ledger.reports import agents, listing
@@ -216,7 +216,7 @@ def _coming_request(line: Line, found: Source, now: datetime) -> dict[str, Any]:
         interaction,
         employee_email=line.agent.email or "",
         web_url=found.web_url or "",
-        channel=found.settings.channel,
+        channel=channel_for(interaction, found.settings),
         do_not_send=bool(line.do_not_send) or at_expiry(interaction, now, found.settings) == "count",
     )
 

@@ -26,16 +26,27 @@ CUSTOMER = Call("GET", "/v1/customers/{id}", ("org.permission.customer.read", "o
 USERS = Call("GET", "/v1/users", ("org.permission.user.read", "org.user.read"))
 USERS_BY_ID = Call("GET", "/v1/users/{ids}", USERS.roles)
 TAGS = Call("GET", "/v1/tags", ("org.permission.tag.read", "org.admin.tag.read"))
+BRANDS = Call("GET", "/v1/brands", ("org.permission.brand.read",))
+# The roles of the next two are not documented; they follow the pattern of the others.
+QUEUES = Call("GET", "/v1/queues", ("org.permission.queue.read",))
+TEAMS = Call("GET", "/v1/teams", ("org.permission.team.read", "org.user.team.read"))
+SUB_STATUSES = Call(
+    "GET", "/v1/sub-statuses", ("org.permission.sub_status.read", "org.permission.conversation.read")
+)
+SCHEDULES = Call("GET", "/v1/schedules", ("org.permission.schedule.read",))
+SCHEDULE = Call("GET", "/v1/schedules/{id}", SCHEDULES.roles)
 TOKEN = Call("GET", "/v1/auth/tokens/current")
 
+LISTS = {"brand": BRANDS, "queue": QUEUES, "team": TEAMS, "sub_status": SUB_STATUSES, "tag": TAGS}
+"""The lists of names, by what they name."""
 NEEDED = (SEARCH, CONVERSATIONS, CUSTOMER, USERS, TAGS)
 """The calls that need a role of the key."""
 
 
-def calls_without_role(roles: Iterable[object]) -> list[Call]:
+def calls_without_role(roles: Iterable[object], needed: Iterable[Call] = NEEDED) -> list[Call]:
     """Return the needed calls that a key with these roles may not make."""
     held = {role for role in roles if isinstance(role, str)}
-    return [call for call in NEEDED if not _is_covered(call, held)]
+    return [call for call in needed if not _is_covered(call, held)]
 
 
 def _is_covered(call: Call, held: set[str]) -> bool:

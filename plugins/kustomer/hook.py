@@ -17,7 +17,10 @@ from plugins.kustomer.by_id import Record, RecordsById, read_by_id
 from plugins.kustomer.calls import (
     CONVERSATIONS,
     CUSTOMER,
+    LISTS,
     NEEDED,
+    SCHEDULE,
+    SCHEDULES,
     SEARCH,
     TAGS,
     TOKEN,
@@ -33,7 +36,7 @@ from plugins.vendor_api.throttle import Throttle
 
 PAGE_SIZE = 500
 MAX_PAGES = 100  # section 2.3: a hard limit, though `links.next` points beyond it
-TAGS_PAGE_SIZE = 100  # section 6: the usual maximum of a list; 500 is known for few
+LIST_PAGE_SIZE = 100  # section 6: the usual maximum of a list; 500 is known for few
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,14 @@ class SearchPage:
 
     records: list[Record]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The attributes of a business schedule and of its holidays, raw."""
+
+    attributes: Record
+    holidays: list[Record]
 
 
 class KustomerHook(VendorApiHook):
@@ -178,11 +189,33 @@ class KustomerHook(VendorApiHook):
 
     def list_tags(self) -> dict[str, str]:
         """Tag names by id (conversations carry ids, section 4.1)."""
+        return self._names_by_id(TAGS)
+
+    def list_names(self, kind: str) -> dict[str, str]:
+        """Names by id of all brands, queues, teams, sub-statuses or tags (section 8.1)."""
+        return self._names_by_id(LISTS[kind])
+
+    def list_schedules(self) -> dict[str, str]:
+        """Names of the business schedules by id (section 8.1)."""
+        return self._names_by_id(SCHEDULES)
+
+    def read_schedule(self, schedule_id: str) -> Schedule:
+        """One business schedule with its holidays; the id "default" is the default schedule (section 8.1)."""
+        path = SCHEDULE.path.format(id=quote(schedule_id, safe=""))
+        answer = self._get(SCHEDULE, path, params={"include": "holidays"})
+        included = answer.get("included")
+        holidays = [row for row in included if isinstance(row, dict)] if isinstance(included, list) else []
+        return Schedule(
+            _attributes(next(iter(_rows(answer)), {})),
+            [_attributes(row) for row in holidays if "holiday" in str(row.get("type"))],
+        )
+
+    def _names_by_id(self, call: Call) -> dict[str, str]:
         names = {}
-        for answer in self._pages(TAGS, {}, TAGS_PAGE_SIZE):
+        for answer in self._pages(call, {}, LIST_PAGE_SIZE):
             for row in _rows(answer):
-                attributes = row.get("attributes")
-                name = attributes.get("name") if isinstance(attributes, dict) else None
+                attributes = _attributes(row)
+                name = attributes.get("name") or attributes.get("label")  # a sub-status has a label
                 if isinstance(name, str) and name:
                     names[str(row.get("id"))] = name
         return names
@@ -299,6 +332,11 @@ def id_of(record: Record) -> str | None:
     """The record's id, if it has one."""
     value = record.get("id")
     return value if isinstance(value, str) else None
+
+
+def _attributes(record: Record) -> Record:
+    attributes = record.get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def _lacks_data(answer: object) -> str | None:

@@ -5,15 +5,16 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.interactions.eligibility import doubt_of, is_closing, judge, people_at_closing
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
-from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation
+from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation, read_customer
 from include.interactions.settings import Settings
 from include.interactions.span import Span
+from include.interactions.survey_plan import SurveyPlanner
 from include.ledger import Recorded
 from plugins.kustomer.hook import KustomerHook
 from plugins.kustomer.search import ClosingsSearch
@@ -41,6 +42,7 @@ class Extraction:
     Args:
         kustomer: where to read.
         settings: of the run.
+        planner: what the settings make of an eligible closing; None if the settings mention no names.
         is_recorded: whether the ledger holds a closing, so that nothing of it is in doubt any more.
         last_try_at: a closing long before it is skipped if its customer or agent cannot be read; None: none is.
 
@@ -53,16 +55,18 @@ class Extraction:
         self,
         kustomer: KustomerHook,
         settings: Settings,
+        planner: SurveyPlanner | None = None,
         *,
         is_recorded: Callable[[Interaction], bool] = lambda _: False,
         last_try_at: datetime | None = None,
     ) -> None:
         self.kustomer = kustomer
         self.settings = settings
+        self.planner = planner or SurveyPlanner(settings)
         self.is_recorded = is_recorded
         self.last_try_at = last_try_at
         self.users: dict[str, User] = {}
-        self.tag_names: dict[str, str] = {}
+        self.tag_names: dict[str, str] = dict(self.planner.names.lists.get("tag", {}))
         self.unread: dict[str, datetime] = {}
         self._unreadable: dict[str, str | None] = {}
         self._counts: Counter[str] = Counter()
@@ -70,7 +74,7 @@ class Extraction:
 
     def interactions(self, span: Span) -> Generator[list[Interaction]]:
         """The judged closings of the span, one list per window of the search, so that memory stays bounded."""
-        search = ClosingsSearch(self.kustomer, read_conversation=read_conversation, read_customer=_read_customer)
+        search = ClosingsSearch(self.kustomer, read_conversation=read_conversation, read_customer=read_customer)
         windows = search.windows(span.closed_from, span.closed_to)
         # Kustomer's limit makes us wait, whatever we do meanwhile.
         with _collected_seldom(), closing(one_ahead(windows)) as searched:
@@ -106,7 +110,7 @@ class Extraction:
         """The interaction, or None if the person whom it depends on could not be read this time."""
         customer_id = record.customer_id if isinstance(record, Conversation) else None
         customer = customers.get(customer_id or "")
-        interaction = judge(record, customer, self.users, self.tag_names, self.settings)
+        interaction = self._judge(record, customer)
         if interaction.skip is Reason.AGENT_WITHOUT_EMAIL and interaction.agent_id in self._unreadable:
             return self._doubtful(interaction, interaction.agent_id, DOUBT_OF_AN_AGENT)
         if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
@@ -120,11 +124,17 @@ class Extraction:
             except VendorApiError as error:
                 self._cannot_read("customer", customer_id, error)
             else:
-                customer = _read_customer(found) if found else None
+                customer = read_customer(found) if found else None
                 if customer is not None:
                     customers[customer_id] = customer
-                return judge(record, customer, self.users, self.tag_names, self.settings)
+                return self._judge(record, customer)
         return self._doubtful(replace(interaction, customer_id=customer_id), customer_id, LONGEST_DOUBT)
+
+    def _judge(self, record: Conversation | Malformed, customer: Customer | None) -> Interaction:
+        interaction = judge(record, customer, self.users, self.tag_names, self.settings)
+        if interaction.skip is not None or isinstance(record, Malformed) or customer is None:
+            return interaction
+        return self.planner.settle(interaction, record, customer, self.users, datetime.now(UTC))
 
     def _cannot_read(self, role: str, person_id: str, error: VendorApiError) -> None:
         """Remember who cannot be read; a second one without a definite answer is an outage: raises the error."""
@@ -180,13 +190,6 @@ def _collected_seldom() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*usual)
-
-
-def _read_customer(record: Mapping[str, Any]) -> Customer | None:
-    try:
-        return Customer.model_validate(record)
-    except ValueError:
-        return None
 
 
 def _users(records: Iterable[Mapping[str, Any]]) -> dict[str, User]:

@@ -14,6 +14,7 @@ from include.interactions.span import OLDEST, span_of
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.extraction import Extraction, whole_enough
 from plugins.pipeline.release import Release
+from plugins.pipeline.surveying import make_planner
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count_interactions
 from plugins.runtime.organisations import Organisation
@@ -83,6 +84,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
             extraction = Extraction(
                 kustomer,
                 settings,
+                make_planner(kustomer, settings),
                 is_recorded=is_recorded,
                 last_try_at=datetime.now(UTC) if last_try else None,
             )

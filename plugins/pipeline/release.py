@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from include.interactions.addresses import same_address
-from include.interactions.feedback_request import at_expiry, feedback_request, is_expired
+from include.interactions.feedback_request import at_expiry, channel_for, feedback_request, is_expired
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.opt_out import OptOut, opt_out_at_send
 from include.interactions.reasons import Reason
@@ -259,8 +259,10 @@ class Release:
             interaction,
             employee_email=employee,
             web_url=self.kustomer.web_url,
-            channel=self.settings.channel,
-            do_not_send=self._opt_out(interaction, conversation) != "no" or fate == "count",
+            channel=channel_for(interaction, self.settings),
+            do_not_send=self._opt_out(interaction, conversation) != "no"
+            or fate == "count"
+            or interaction.survey == "count",
         )
         try:
             if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request)) is None:

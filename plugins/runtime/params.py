@@ -23,9 +23,17 @@ def interval_params() -> dict[str, Param]:
 
 
 def setting_params() -> dict[str, Param]:
-    """One Param for each setting, empty by default: then the Variable decides, or the default."""
-    schema = Settings.model_json_schema()["properties"]
-    return {name: _setting(Settings.model_fields[name].default, schema[name]) for name in Settings.model_fields}
+    """One Param for each simple setting, empty by default: then the Variable decides, or the default.
+
+    Rules and other JSON are no fields of the form: they are set for all runs, in the Variable.
+    """
+    schemas = Settings.model_json_schema()["properties"]
+    forms = {name: _form_of(schemas[name]) for name in Settings.model_fields}
+    return {
+        name: _setting(Settings.model_fields[name].default, form)
+        for name, form in forms.items()
+        if form["type"] not in ("object", "array")
+    }
 
 
 def _instant(title: str, description: str) -> Param:
@@ -34,17 +42,21 @@ def _instant(title: str, description: str) -> Param:
     )
 
 
-def _setting(default: object, schema: dict[str, Any]) -> Param:
-    options = {**schema, **next((s for s in schema.get("anyOf", []) if s["type"] != "null"), {})}
-    form = {key: options[key] for key in ("minimum", "maximum", "minLength") if key in options}
+def _form_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """A setting's schema with what its first option says: of a text or a mapping the form takes the text."""
+    return {**schema, **next((option for option in schema.get("anyOf", []) if option["type"] != "null"), {})}
+
+
+def _setting(default: object, options: dict[str, Any]) -> Param:
+    form: dict[str, Any] = {key: options[key] for key in ("minimum", "maximum", "minLength") if key in options}
     if "enum" in options:
         form["enum"] = [None, *options["enum"]]
         form["values_display"] = {"null": UNCHANGED}  # the form would say "null"
-    description = f"{schema['description']} Default: {'none' if default is None else default}."
+    description = f"{options['description']} Default: {'none' if default is None else default}."
     return Param(
         None,
         type=["null", options["type"]],
-        title=schema["title"],
+        title=options["title"],
         description=description,
         section=OVERRIDES,
         **form,

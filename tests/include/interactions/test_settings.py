@@ -127,3 +127,56 @@ def test_every_setting_can_be_explained_to_people(key):
     assert field.title
     assert field.description
     assert allowed(key)
+
+
+RULES = [{"name": "fraud", "when": {"tag": ["fraud"]}, "then": {"survey": "count"}}]
+
+
+def test_what_is_more_than_one_value_is_off_by_default():
+    settings = load_settings(None, {})
+
+    assert (settings.channel, settings.brand, settings.language, settings.country) == ("email", None, None, None)
+    assert (settings.rules, settings.custom_properties, settings.survey_address) == ((), {}, "profile")
+    assert (settings.cap, settings.send_window) == (None, None)
+
+
+def test_the_trigger_form_puts_a_text_in_place_of_a_mapping():
+    variable = {"channel": {"from": "channel", "map": {"chat": "chat"}}, "rules": RULES}
+
+    settings = load_settings(variable, {"channel": "phone"})
+
+    assert settings.channel == "phone"
+    assert settings.rules[0].name == "fraud"
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ({"rules": [{"name": "fraud", "when": {"tags": "x"}}]}, r"rule 'fraud', when = .*'tags' is no condition"),
+        ({"rules": [*RULES, {"name": "b", "then": {"brand": ""}}]}, r"rule 'b', then\.brand = '' is not allowed"),
+        ({"rules": [{"name": "a"}, *RULES]}, r"'rules' = .*\(rule 'fraud' could never apply"),
+        ({"rules": {"name": "a"}}, r"'rules' = .*allowed: JSON list"),
+        ({"rules": [{"name": "a", "them": {}}]}, r"rule 'a', them = {} is not allowed \(there is no such key\)"),
+        (
+            {"channel": {"from": "chanel"}},
+            r"'channel\.from' = 'chanel' is not allowed \('chanel' is no source; the sources",
+        ),
+        ({"channel": ""}, r"'channel' = '' is not allowed .*allowed: text or JSON object"),
+        ({"brand": {"map": {"a": "b"}}}, r"'brand\.from' = .*Field required"),
+        ({"language": "French"}, r"'language' = 'French' is not allowed \('French' must be a language such as"),
+        ({"cap": {"surveys": 0, "days": 30}}, r"'cap\.surveys' = 0 is not allowed"),
+        (
+            {"cap": {"surveys": 1, "days": 30, "every": 1}},
+            r"'cap\.every' = 1 is not allowed \(there is no such key\)",
+        ),
+        ({"send_window": {"from": "09:00", "to": "9"}}, r"'send_window\.to' = '9' is not allowed \(must be a time"),
+        ({"custom_properties": {"closed_at": "queue"}}, r"'custom_properties' = .*the pipeline's own property"),
+        (
+            {"custom_properties": {"q": "queu"}},
+            r"'custom_properties\.q' = 'queu' is not allowed \('queu' is no source",
+        ),
+    ],
+)
+def test_a_wrong_mapping_rule_cap_or_window_is_named(variable, told):
+    with pytest.raises(SettingsError, match=told):
+        load_settings(variable, {})

@@ -97,6 +97,17 @@ def _create_interaction() -> None:
         sa.Column("agent_profile", sa.Text),
         sa.Column("tags", sa.Text),
         sa.Column("do_not_send", sa.Boolean),
+        sa.Column("first_due_at", sa.BigInteger),
+        sa.Column("rule", sa.Text),
+        sa.Column("survey", sa.Text),
+        sa.Column("channel", sa.Text),
+        sa.Column("brand", sa.Text),
+        sa.Column("language", sa.Text),
+        sa.Column("country", sa.Text),
+        sa.Column("custom_properties", sa.Text),
+        sa.Column("time_zone", sa.Text),
+        sa.Column("facts", sa.Text),
+        sa.Column("customer_key", sa.Text),
         sa.Column("token", sa.Text),
         sa.Column("lease_until", sa.BigInteger),
         sa.Column("attempts", sa.SmallInteger, nullable=False),
@@ -129,6 +140,7 @@ def _interaction_rules() -> list[sa.CheckConstraint]:
         "attempts": "state NOT IN ('sending', 'sent', 'rejected', 'unknown') OR attempts > 0",
         "agent_profile": "agent_profile IN ('approved', 'not_approved')",
         "due": "due_at >= closed_at",
+        "survey": "survey IN ('count')",
     }
     return [sa.CheckConstraint(rule, name=op.f(f"ck_interaction_{name}")) for name, rule in rules.items()]
 
@@ -259,6 +271,8 @@ def _create_interaction_indexes() -> None:
     _index("customer_email", "interaction", [address], "customer_email IS NOT NULL")
     # A hash is half the size; no query sorts by it.
     _index("customer", "interaction", ["customer_id"], "customer_id IS NOT NULL", using="hash")
+    _index("customer_key", "interaction", ["customer_key"], "customer_key IS NOT NULL", using="hash")
+    _index("rule", "interaction", ["rule", "closed_at"], "rule IS NOT NULL", include=[*counted, "survey"])
 
 
 def _create_survey_response_indexes() -> None:

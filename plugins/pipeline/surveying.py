@@ -1,0 +1,66 @@
+"""Makes the settings ready to judge closings by: reads from Kustomer the names and schedules that they mention."""
+
+from collections.abc import Mapping
+
+from include.interactions.names import Kind, Names
+from include.interactions.open_hours import OpenHours
+from include.interactions.send_window import ScheduleError, SendWindow, read_holidays, read_schedule
+from include.interactions.settings import Settings, SettingsError
+from include.interactions.survey_plan import SurveyPlanner, kinds_needed_by
+from plugins.kustomer.hook import KustomerHook
+from plugins.vendor_api.errors import KeyFault, NotFound
+
+DEFAULT_SCHEDULE = "default"
+
+
+def make_planner(kustomer: KustomerHook, settings: Settings) -> SurveyPlanner:
+    """The planner of a run. Without names or schedules in the settings nothing is read.
+
+    Raises:
+        SettingsError: a name that Kustomer does not have, or names that cannot be read with this key.
+        VendorApiError: Kustomer does not answer.
+    """
+    hours = _hours(kustomer, settings.send_window) if settings.send_window else None
+    return SurveyPlanner(settings, Names(_read_lists(kustomer, settings)), hours)
+
+
+def _read_lists(kustomer: KustomerHook, settings: Settings) -> dict[Kind, Mapping[str, str]]:
+    lists: dict[Kind, Mapping[str, str]] = {}
+    for kind, place in kinds_needed_by(settings).items():
+        try:
+            lists[kind] = kustomer.list_names(kind)
+        except (KeyFault, NotFound) as error:
+            words = kind.replace("_", "-")
+            msg = f"{place} needs the names of Kustomer's {words} list, which cannot be read: {error} Or use ids."
+            raise SettingsError(msg) from error
+    return lists
+
+
+def _hours(kustomer: KustomerHook, window: SendWindow) -> OpenHours:
+    if not window.needs_kustomer:
+        return window.own_hours()
+    name = window.schedule or DEFAULT_SCHEDULE
+    try:
+        identity = name if window.schedule is None else _find(kustomer.list_schedules(), name)
+        found = kustomer.read_schedule(identity)
+        if window.schedule is None:
+            return window.own_hours(read_holidays(found.holidays))
+        return read_schedule(found.attributes, found.holidays)
+    except ScheduleError as error:
+        msg = f"send_window: the schedule {name!r} in Kustomer cannot be used: {error}"
+        raise SettingsError(msg) from error
+    except (KeyFault, NotFound) as error:
+        msg = f"send_window needs the schedule {name!r} in Kustomer, which cannot be read: {error}"
+        raise SettingsError(msg) from error
+
+
+def _find(schedules: Mapping[str, str], name: str) -> str:
+    """The id of the schedule with this name or id."""
+    wanted = name.strip().casefold()
+    found = [identity for identity, known in schedules.items() if wanted in (identity.casefold(), known.casefold())]
+    if len(found) != 1:
+        known = ", ".join(map(repr, schedules.values())) or "none"
+        count = "no schedule" if not found else f"{len(found)} schedules"
+        msg = f"send_window: Kustomer has {count} named {name!r}; its schedules: {known}"
+        raise SettingsError(msg)
+    return found[0]
