@@ -1,6 +1,6 @@
-"""What people read about states and outcomes: one sentence that answers, one that says what to do.
+"""Words of the page about states and outcomes: one sentence that answers, one that says what to do.
 
-The words of a reason are its own: `include.interactions.reasons`.
+Each reason carries its own words: `include.interactions.reasons`.
 """
 
 from dataclasses import dataclass
@@ -28,57 +28,60 @@ STATES: dict[State, str] = {
 PROFILES: dict[Profile, str] = {
     Profile.APPROVED: "Approved",
     Profile.NOT_APPROVED: "Not approved",
-    Profile.UNKNOWN: "Not looked at yet",
+    Profile.UNKNOWN: "Not checked yet",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What happened, in one sentence, and what to do about it (None: nothing)."""
+    """What happened, in one sentence, and what to do (None: nothing)."""
 
     sentence: str
     advice: str | None = None
 
 
 def answer(line: Line, now: datetime, settings: Settings) -> Answer:
-    """Why the customer got a survey, or none, or none yet."""
+    """Say why the customer got a survey, no survey, or no survey yet."""
     match line.state:
         case State.PLANNED:
             return _planned(line, now, settings)
         case State.CLAIMED:
-            return Answer("Being released at this moment.")
+            return Answer("A release is checking it now.")
         case State.SENDING:
-            return Answer("Being sent at this moment.")
+            return Answer("A release is sending it now.")
         case State.SENT:
             return _sent(line)
         case State.REJECTED:
             status = f" (HTTP {line.http_status})" if line.http_status else ""
             return Answer(
                 f"Not sent: Stella Connect refused it{status}.",
-                "See its words in the timeline and its API status page.",
+                "The timeline and Stella Connect's API status page show its answer.",
             )
         case State.UNKNOWN:
             return Answer(
-                "Nobody knows: the request left, and no clear answer came.",
-                "Stella Connect is asked every quarter of an hour. What is still unknown after six hours "
-                "is for a person to look up and settle.",
+                "Outcome unknown: the request was sent, but no clear answer came back.",
+                "Stella Connect is asked every 15 minutes. If the outcome is still unknown after 6 hours, look it "
+                "up there and settle it.",
             )
         case State.CANCELLED | State.SKIPPED:
             if line.reason is None:
                 return Answer("Not sent: the ledger holds no reason.")
             if line.reason is Reason.AGENT_PROFILE_NOT_APPROVED and line.agent.erased:
-                return Answer(f"Not sent: {line.reason.because}.", "Too late: the addresses have been erased.")
+                return Answer(
+                    f"Not sent: {line.reason.because}.",
+                    "It cannot be planned again: the addresses have been erased.",
+                )
             return Answer(f"Not sent: {line.reason.because}.", line.reason.advice)
 
 
 def _planned(line: Line, now: datetime, settings: Settings) -> Answer:
     if line.due_at + timedelta(seconds=settings.expire_after_seconds) < now:
-        becomes = {"count": "counted without a survey", "send": "sent all the same", "skip": "skipped"}
+        becomes = {"count": "counted without a survey", "send": "sent", "skip": "skipped"}
         return Answer(f"Overdue past its expiry: it will be {becomes[settings.on_expired]} by the next release.")
     if line.due_at < now - OVERDUE:
         return Answer(
-            "Overdue: it should have gone out already.",
-            "Look whether the hourly runs succeed; the next one that does sends it.",
+            "Overdue: it should have been sent already.",
+            "Check whether the hourly runs succeed. The next successful run sends it.",
         )
     if line.agent_profile == Profile.NOT_APPROVED:
         return Answer(
@@ -86,33 +89,33 @@ def _planned(line: Line, now: datetime, settings: Settings) -> Answer:
             "Approve the profile in Stella Connect.",
         )
     if line.do_not_send:
-        return Answer("Waits for its due time. It will count for the agent; the customer gets no survey.")
+        return Answer("It waits for its due time. It will count for the agent; the customer gets no survey.")
     if line.do_not_send is None:
         return Answer(
             "Waits: Kustomer masks whether the customer opted out.",
             "Put a key with “Read Sensitive” into the connection. Past its expiry it counts without a survey.",
         )
     if line.attempts:
-        return Answer("Waits for the next release: an earlier request was not taken.")
-    return Answer("Waits for its due time. All checks have passed so far.")
+        return Answer("It waits for the next release: Stella Connect did not take an earlier request.")
+    return Answer("It waits for its due time. All checks have passed so far.")
 
 
 def _sent(line: Line) -> Answer:
     if line.answered_at:
         stars = f" with {line.rating} of 5 stars" if line.rating is not None else ""
-        return Answer(f"Sent, and answered{stars}.")
+        return Answer(f"Sent and answered{stars}.")
     status = line.delivery_status or ""
     if line.counts_only:
-        return Answer("Sent to be counted: the customer was to get no survey.")
+        return Answer("Sent only to be counted: the customer gets no survey.")
     if status and status.casefold() != "sent":
         return Answer(f"Sent to Stella Connect, which reports: “{status}”.")
     if status:
-        return Answer("Sent, and delivered. Not answered yet.")
-    return Answer("Sent: Stella Connect took it. It has not reported the delivery yet.")
+        return Answer("Sent and delivered. Not answered yet.")
+    return Answer("Sent: Stella Connect took it but has not reported the delivery yet.")
 
 
 def step_title(step: Step) -> str:
-    """What happened at a step of the timeline, in a few words."""
+    """Say in a few words what happened at a step of the timeline."""
     if step.from_state == step.to_state:
         return "Personal data erased"  # the only action that leaves the state as it is
     match step.from_state, step.to_state:
@@ -129,11 +132,11 @@ def step_title(step: Step) -> str:
         case State.UNKNOWN, State.PLANNED:
             return "Settled: planned again"
         case State.UNKNOWN, State.SENT:
-            return "Settled: it was taken"
+            return "Settled: Stella Connect had taken it"
         case _, State.CLAIMED:
-            return "Its release began, all is checked once more"
+            return "Release started: everything is checked again"
         case _, State.SENDING:
-            return "Request on its way"
+            return "Request being sent"
         case _, State.SENT:
             return "Taken by Stella Connect"
         case _, State.REJECTED:

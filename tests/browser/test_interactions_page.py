@@ -104,11 +104,11 @@ def test_why_did_this_customer_get_no_survey(
 
     page.context.route(f"{WEB_URL}/**", kustomer)
     with page.expect_popup() as opened:
-        view.get_by_role("link", name="Conversation in Kustomer").click()
+        view.get_by_role("link", name="Open in Kustomer").click()
     expect(opened.value).to_have_url(re.compile(rf"{WEB_URL}/app/customers/[^/]+/event/[^/]+$"))
     opened.value.close()
 
-    view.get_by_role("link", name="The run that handled it").click()
+    view.get_by_role("link", name="Show the run").click()
     expect(page).to_have_url(re.compile(rf"/dags/{DAG_ID}/runs/"))
     expect(page.get_by_role("link", name="report", exact=True).first).to_be_visible()
     page.go_back()

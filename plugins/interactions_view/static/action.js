@@ -1,8 +1,8 @@
-// Starts the admin DAG through Airflow's public API, as the visitor, and tells how it went.
+// Starts the admin DAG through Airflow's public API with the visitor's login, and shows the result.
 const form = document.querySelector('#action')
 const outcome = document.querySelector('#outcome')
 const WAIT = 1500
-const LONGEST = 120_000
+const MAX_WAIT = 120_000
 
 form?.addEventListener('submit', async (event) => {
   event.preventDefault()
@@ -48,20 +48,20 @@ async function follow(id) {
   const run = `${form.dataset.runs}/${encodeURIComponent(id)}`
   const page = `${form.dataset.page}/runs/${encodeURIComponent(id)}`
   if ((await read(form.dataset.dag)).is_paused) {
-    tell('risk', 'Started, but the DAG is paused: it begins when somebody unpauses it.', page)
+    tell('risk', 'Started, but the DAG is paused. It runs when a person unpauses it.', page)
     return
   }
   tell('calm', 'Started. Waiting for the result …', page)
-  for (const until = Date.now() + LONGEST; Date.now() < until; ) {
+  for (const until = Date.now() + MAX_WAIT; Date.now() < until; ) {
     await new Promise((resume) => setTimeout(resume, WAIT))
     const { state } = await read(run)
     if (state === 'success') {
       const { value } = await read(`${run}/taskInstances/carry_out/xcomEntries/return_value`)
-      tell('good', value?.outcome ?? `Done. ${value?.events?.length ?? ''} events stand in the run’s result.`, page)
+      tell('good', value?.outcome ?? `Done. ${value?.events?.length ?? ''} events are in the run’s result.`, page)
       return
     }
     if (state === 'failed') {
-      tell('bad', 'It does not fit what the ledger holds; nothing has changed. The log of the run says why.', page)
+      tell('bad', 'The action does not match the ledger. Nothing has changed. The log of the run says why.', page)
       return
     }
   }

@@ -1,4 +1,4 @@
-// Draws each <figure data-chart> from the table inside it, which stays for those who cannot see the drawing.
+// Draws each <figure data-chart> from the table inside it. The table stays for screen readers.
 /* global Chart */
 
 function colour(name) {

@@ -1,7 +1,7 @@
-// What makes the page pleasant where scripts run; without it everything still works, in UTC.
+// Improvements for browsers with scripts. Without them the page still works, with times in UTC.
 
-// Airflow shows the page in a frame that may open neither new tabs nor Airflow's own pages. Both share one origin, so
-// the UI around the frame is asked to: with its own router for Airflow's pages, with a link of its own for a new tab.
+// Airflow shows the page in a frame that can open neither new tabs nor Airflow's pages. Both have the same origin, so
+// the UI around the frame opens them: with its router for Airflow's pages, with its own link for a new tab.
 const ui = framedByAirflow()
 
 function framedByAirflow() {
@@ -38,7 +38,7 @@ document.addEventListener('click', (event) => {
   }
 })
 
-// A page that comes back from the browser's memory is not loading any more.
+// A page restored from the browser's memory is no longer loading.
 addEventListener('pageshow', () => document.documentElement.classList.remove('loading'))
 
 // Times in the zone that the visitor chose in Airflow.
@@ -68,7 +68,7 @@ for (const element of document.querySelectorAll('[data-zone]')) {
   element.textContent = timeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone
 }
 
-// Filters: what is chosen applies at once, what is empty stays out of the address.
+// Filters apply at once; empty fields stay out of the address.
 for (const form of document.querySelectorAll('form[data-filters]')) {
   form.addEventListener('submit', () => {
     for (const field of form.elements) field.disabled ||= field.value === ''

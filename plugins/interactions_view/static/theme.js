@@ -7,7 +7,7 @@
     let chosen = null
     try {
       chosen = localStorage.getItem('theme')
-    } catch { /* no storage: as the system has it */ }
+    } catch { /* no storage: use the system's theme */ }
     const dark = chosen === 'dark' || (chosen !== 'light' && systemDark.matches)
     const theme = dark ? 'dark' : 'light'
     if (root.dataset.theme === theme) return

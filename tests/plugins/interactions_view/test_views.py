@@ -32,7 +32,7 @@ def test_the_request_is_shown_as_it_goes_out(filled: Filled, get: Get) -> None:
     assert request["customer"] == {"name": "Customer 5", "email": "customer5@example.com"}
     assert request["ext_interaction_id"] == f"{5:024x}"
     assert "The request that was sent" in get(f"one/{filled.ids['sent']}").text
-    assert "None was sent" in get(f"one/{filled.ids['skipped']}").text
+    assert "No request was sent" in get(f"one/{filled.ids['skipped']}").text
 
 
 def test_the_request_that_left_is_masked_like_everything_else(filled: Filled, get: Get) -> None:
