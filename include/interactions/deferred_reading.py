@@ -29,9 +29,10 @@ class DeferredReading:
     conversation_id: str | None = None
     """None: a span."""
     first_seen: datetime | None = None
-    """None: it has not been recorded."""
+    """None: it has not been recorded yet."""
     last_tried: datetime | None = None
-    tries: int = 0
+    tries: int = 1
+    """Of a reading that is handed in: 0 if it was not even tried this time."""
 
     @property
     def is_span(self) -> bool:
@@ -39,9 +40,12 @@ class DeferredReading:
         return self.conversation_id is None
 
 
-def next_try_at(first_seen: datetime, last_tried: datetime) -> datetime:
-    """When it may be read again."""
-    return last_tried + min(MAX_PAUSE, (last_tried - first_seen) / PAUSE_SHARE)
+def is_due_again(reading: DeferredReading, now: datetime) -> bool:
+    """Whether it may be read again now."""
+    if reading.first_seen is None or reading.last_tried is None:
+        return True
+    pause = min(MAX_PAUSE, (reading.last_tried - reading.first_seen) / PAUSE_SHARE)
+    return reading.last_tried + pause <= now
 
 
 def is_exhausted(reading: DeferredReading, now: datetime) -> bool:

@@ -16,14 +16,23 @@ MOST_CHARACTERS = 2000
 """Stella Connect cuts longer values of tags and custom properties itself; we cut before."""
 
 
-def is_closing(record: Conversation | Malformed, closed_from: datetime, closed_to: datetime) -> bool:
+def is_closing(
+    record: Conversation | Malformed, closed_from: datetime, closed_to: datetime, *, any_status: bool = False
+) -> bool:
     """Whether the record is a conversation closed in [closed_from, closed_to).
 
     Checked again in code although the search asked for it: its index lags, and a reopened conversation keeps
     its old `lastDone` (fact sheet kustomer.md, section 7). `ended` says nothing about being closed.
     A closing of which only the date is known lies in every window of its day.
+
+    Args:
+        record: as the search returned it.
+        closed_from: first instant of the window.
+        closed_to: first instant after it.
+        any_status: the last closing counts although the conversation is open again (`on_reopen: keep`).
     """
-    return record.status == "done" and _may_lie_in(record, closed_from, closed_to) and not _is_gone(record)
+    is_closed = any_status or record.status == "done"
+    return is_closed and _may_lie_in(record, closed_from, closed_to) and not _is_gone(record)
 
 
 def doubt_of(record: Conversation | Malformed, closed_from: datetime, closed_to: datetime) -> str | None:

@@ -34,12 +34,12 @@ from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
-from include.ledger import facts, queries
+from include.ledger import deferred_readings, facts, queries
 from include.ledger.batches import batches
 from include.ledger.columns import Instant, StorableText, mapping_text, milliseconds, names_text, storable
+from include.ledger.deferred_readings import DeferredReadingStore
 from include.ledger.maintenance import restoring
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, watermark
-from include.ledger.store import Store
 from include.ledger.transition import Transition
 
 KEY_FACT = "customer_key"
@@ -58,8 +58,8 @@ class Recorded:
     """Planned interactions, old or just recorded, whose conversation has a later closing."""
 
 
-class ExtractionStore(Store):
-    """Records closings and how far they have been read; marks agents without an approved profile."""
+class ExtractionStore(DeferredReadingStore):
+    """Records closings, how far they have been read and what is deferred; marks agents without approved profile."""
 
     _secret: bytes | None = None
 
@@ -75,6 +75,7 @@ class ExtractionStore(Store):
                 secret = self._read_secret(connection)
                 insert_closings(connection, batch, self._now(), by, counts, secret)
                 restoring.doubt_new(connection, self._now(), by)
+                deferred_readings.drop_recorded(connection, batch)
         return counts
 
     def _read_secret(self, connection: Connection) -> bytes:

@@ -145,6 +145,26 @@ watermark = Table(
     CheckConstraint("covered_until >= covered_from", name="order"),
 )
 
+# What could not be read yet: a closing, or a span of closings, that later runs read again.
+deferred_reading = Table(
+    "deferred_reading",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    # Empty for a span.
+    Column("conversation_id", StorableText, nullable=False),
+    # The closing's time, or the bounds in which it lies.
+    Column("closed_from", Instant, nullable=False),
+    Column("closed_to", Instant, nullable=False),
+    # What failed and how; never personal data.
+    Column("detail", StorableText, nullable=False),
+    Column("first_seen", Instant, nullable=False),
+    Column("last_tried", Instant, nullable=False),
+    Column("tries", Integer, nullable=False),
+    UniqueConstraint("conversation_id", "closed_from", "closed_to"),
+    CheckConstraint("closed_to > closed_from", name="order"),
+    CheckConstraint("last_tried >= first_seen", name="tried"),
+)
+
 survey_response = Table(
     "survey_response",
     metadata,

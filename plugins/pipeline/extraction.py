@@ -1,203 +1,223 @@
 """Extraction: closed conversations become rows of the interaction ledger."""
 
-import gc
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.interactions.eligibility import doubt_of, is_closing, judge, people_at_closing
+from include.interactions.deferred_reading import DeferredReading, is_exhausted
+from include.interactions.eligibility import doubt_of, is_closing, judge
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
-from include.interactions.records import Conversation, Customer, Malformed, User, read_conversation, read_customer
+from include.interactions.records import Conversation, Customer, Malformed, read_conversation, read_customer
 from include.interactions.settings import Settings
-from include.interactions.span import Span
 from include.interactions.survey_plan import SurveyPlanner
-from include.ledger import Recorded
-from plugins.kustomer.hook import KustomerHook
-from plugins.kustomer.search import ClosingsSearch
-from plugins.pipeline.ahead import one_ahead
-from plugins.vendor_api.errors import KeyFault, RateLimited, VendorApiError
+from include.ledger.extraction import ExtractionStore
+from plugins.kustomer.hook import KustomerHook, id_of
+from plugins.kustomer.search import ClosingsSearch, SearchWindow
+from plugins.pipeline.kustomer_people import KustomerPeople
+from plugins.pipeline.read_ahead import read_ahead
 
-LONGEST_DOUBT = timedelta(days=1)
-"""For so long the runs look again for what Kustomer counts or names, and does not give."""
-DOUBT_OF_AN_AGENT = timedelta(hours=6)
-"""The same for agents: each of their closings holds the watermark anew, and they close some every hour."""
+MILLISECOND = timedelta(milliseconds=1)
 
 
-def whole_enough(span: Span, short: int) -> bool:
-    """Whether the span counts as read: nothing is missing, or it has been read again for a day without more.
+@dataclass(frozen=True, slots=True)
+class UnreadableRecord:
+    """A conversation's record of which only the id can be read, perhaps not even that."""
 
-    Rows that the search counts and never returns keep the watermark where it is, so that the next runs look
-    again; for a day, since an index that counts wrongly for good would make every run longer than the last.
-    """
-    return short == 0 or span.closed_to - span.closed_from > LONGEST_DOUBT
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What Kustomer gave for a closing in [closed_from, closed_to)."""
+
+    record: Conversation | Malformed | UnreadableRecord
+    closed_from: datetime
+    closed_to: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulClosing:
+    """A closing that cannot be judged yet, with the row that it becomes if that never changes."""
+
+    settled: Interaction
+    closed_to: datetime
+    was_tried: bool = True
+
+    def as_deferred(self) -> DeferredReading:
+        """The reading that later runs try again."""
+        row = self.settled
+        tries = int(self.was_tried)
+        return DeferredReading(row.closed_at, self.closed_to, row.detail or "", row.conversation_id, tries=tries)
 
 
 class Extraction:
-    """One pass over a span of closings: reads, joins and judges them, window by window, and counts.
+    """Reads, joins, judges and records closings, window by window, and counts them.
+
+    What cannot be read yet becomes a deferred reading of the ledger.
 
     Args:
         kustomer: where to read.
         settings: of the run.
+        store: where to record.
+        by: who acts, for the ledger's events.
         planner: what the settings make of an eligible closing; None if the settings mention no names.
-        is_recorded: whether the ledger holds a closing, so that nothing of it is in doubt any more.
-        last_try_at: a closing long before it is skipped if its customer or agent cannot be read; None: none is.
-
-    Attributes:
-        unread: customers and agents who could not be read, by id, each with the earliest closing that is not
-            recorded for that.
     """
 
     def __init__(
         self,
         kustomer: KustomerHook,
         settings: Settings,
+        store: ExtractionStore,
+        by: str,
         planner: SurveyPlanner | None = None,
-        *,
-        is_recorded: Callable[[Interaction], bool] = lambda _: False,
-        last_try_at: datetime | None = None,
     ) -> None:
         self.kustomer = kustomer
         self.settings = settings
+        self.store = store
+        self.by = by
         self.planner = planner or SurveyPlanner(settings)
-        self.is_recorded = is_recorded
-        self.last_try_at = last_try_at
-        self.users: dict[str, User] = {}
-        self.tag_names: dict[str, str] = dict(self.planner.names.lists.get("tag", {}))
-        self.unread: dict[str, datetime] = {}
-        self._unreadable: dict[str, str | None] = {}
+        self.people = KustomerPeople(kustomer, self.planner.names.lists.get("tag", {}))
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
 
-    def interactions(self, span: Span) -> Generator[list[Interaction]]:
-        """The judged closings of the span, one list per window of the search, so that memory stays bounded."""
-        search = ClosingsSearch(self.kustomer, read_conversation=read_conversation, read_customer=read_customer)
-        windows = search.windows(span.closed_from, span.closed_to)
-        # Kustomer's limit makes us wait, whatever we do meanwhile.
-        with _collected_seldom(), closing(one_ahead(windows)) as searched:
-            for window in searched:
-                self._counts["short"] += window.short_by + (window.fault is not None)
-                closings = []
-                for record in window.conversations:
-                    if record is None or doubt_of(record, span.closed_from, span.closed_to):
-                        self._counts["unreadable"] += 1
-                    elif is_closing(record, span.closed_from, span.closed_to):
-                        closings.append(record)
-                    else:
-                        self._counts["not_closings"] += 1
-                self._counts["found"] += len(closings)
-                if closings:
-                    self._learn_users_and_tags(closings)
-                    customers = {customer.id: customer for customer in window.customers if customer}
-                    yield [i for record in closings if (i := self._judged(record, customers)) is not None]
+    def read_span(self, closed_from: datetime, closed_to: datetime) -> list[DeferredReading]:
+        """Record every closing of the span; returns those parts of it that did not come whole.
 
-    def count(self, recorded: Recorded) -> None:
-        """Add what the ledger made of one list."""
-        self._counts.update(planned=recorded.planned, known=recorded.known, superseded=recorded.superseded)
-        self._skipped.update(recorded.skipped)
+        Memory depends on one window of the search, not on the span. While one window is judged the next is read:
+        Kustomer's limit makes us wait in any case.
+        """
+        search = ClosingsSearch(
+            self.kustomer,
+            read_conversation=_read_record,
+            read_customer=read_customer,
+            any_status=self.settings.on_reopen == "keep",
+        )
+        incomplete = []
+        with closing(read_ahead(search.windows(closed_from, closed_to))) as windows:
+            for window in windows:
+                if doubt := self._describe_doubt(window):
+                    incomplete.append(DeferredReading(window.closed_from, window.closed_to, doubt))
+                bounds = window.closed_from, window.closed_to
+                interactions, doubtful = self._judge(
+                    [Candidate(record, *bounds) for record in window.conversations], window.customers
+                )
+                self._record(interactions)
+                self._defer([one.as_deferred() for one in doubtful])
+        return incomplete
+
+    def read_closings(self, readings: Sequence[DeferredReading], now: datetime) -> None:
+        """Read single closings again; settle as malformed what was tried for long enough."""
+        by_id = {reading.conversation_id: reading for reading in readings if reading.conversation_id is not None}
+        found = self.kustomer.read_conversations(list(by_id))
+        interactions, doubtful = self._judge(
+            [
+                Candidate(_read_record({"id": id_, **record}), by_id[id_].closed_from, by_id[id_].closed_to)
+                for id_, record in found.items()
+            ]
+        )
+        open_still = []
+        for one in doubtful:
+            if one.was_tried and is_exhausted(by_id[one.settled.conversation_id], now):
+                interactions.append(one.settled)
+            else:
+                open_still.append(one.as_deferred())
+        self._record(interactions)
+        self._defer(open_still)
+        # Recorded, deleted, or not a closing any more: nothing is in doubt about the rest.
+        open_ids = {reading.conversation_id for reading in open_still}
+        self.store.drop_deferred([reading for id_, reading in by_id.items() if id_ not in open_ids])
 
     def facts(self) -> dict[str, Any]:
         """Counts for XCom, log and report."""
         names = ("found", "planned", "known", "superseded", "not_closings", "unreadable", "unknown_tags", "short")
         skipped = {str(reason): number for reason, number in self._skipped.items()}
-        counts = {name: self._counts[name] for name in names}
-        return counts | {"people_unread": len(self.unread), "skipped": skipped}
+        counts = {name: self._counts[name] for name in (*names, "deferred")}
+        return counts | {"skipped": skipped}
 
-    def _judged(self, record: Conversation | Malformed, customers: dict[str, Customer]) -> Interaction | None:
-        """The interaction, or None if the person whom it depends on could not be read this time."""
-        customer_id = record.customer_id if isinstance(record, Conversation) else None
-        customer = customers.get(customer_id or "")
-        interaction = self._judge(record, customer)
-        if interaction.skip is Reason.AGENT_WITHOUT_EMAIL and interaction.agent_id in self._unreadable:
-            return self._doubtful(interaction, interaction.agent_id, DOUBT_OF_AN_AGENT)
-        if interaction.skip is not Reason.NO_CUSTOMER_EMAIL or customer is not None or customer_id is None:
-            return interaction
-        # Only the customer stands between this closing and its survey, and the search did not return it.
-        if customer_id not in self._unreadable:
-            try:
-                found = self.kustomer.read_customer(customer_id)
-            except KeyFault:
-                raise
-            except VendorApiError as error:
-                self._cannot_read("customer", customer_id, error)
+    def _describe_doubt(self, window: SearchWindow[Any, Any]) -> str | None:
+        self._counts["short"] += window.short_by
+        if window.fault is not None:
+            return f"search: {window.fault}"
+        return f"{window.short_by} rows counted, not returned" if window.short_by else None
+
+    def _judge(
+        self, candidates: Sequence[Candidate], found: Collection[Customer | None] = ()
+    ) -> tuple[list[Interaction], list[DoubtfulClosing]]:
+        """Judge each record once, after its people were read.
+
+        Args:
+            candidates: the records.
+            found: customers whom the search returned with them.
+        """
+        closings, doubtful = self._select_closings(candidates)
+        conversations = [record for record in closings if isinstance(record, Conversation)]
+        customers: Mapping[str, Customer | None] = {}
+        if conversations:
+            self._counts["unknown_tags"] += self.people.read_users_and_tags(conversations)
+            customers = self.people.read_customers(conversations, found)
+        interactions = []
+        for record in closings:
+            customer_id = record.customer_id if isinstance(record, Conversation) else None
+            customer = customers.get(customer_id or "")
+            interaction = self._judge_closing(record, customer)
+            if isinstance(record, Conversation) and (fault := self.people.find_fault(record, customers)):
+                settled = replace(
+                    interaction, skip=Reason.MALFORMED_RECORD, detail=fault.words, customer_id=customer_id
+                )
+                doubtful.append(DoubtfulClosing(settled, interaction.closed_at + MILLISECOND, fault.was_asked))
             else:
-                customer = read_customer(found) if found else None
-                if customer is not None:
-                    customers[customer_id] = customer
-                return self._judge(record, customer)
-        return self._doubtful(replace(interaction, customer_id=customer_id), customer_id, LONGEST_DOUBT)
+                interactions.append(interaction)
+        return interactions, doubtful
 
-    def _judge(self, record: Conversation | Malformed, customer: Customer | None) -> Interaction:
-        interaction = judge(record, customer, self.users, self.tag_names, self.settings)
+    def _judge_closing(self, record: Conversation | Malformed, customer: Customer | None) -> Interaction:
+        interaction = judge(record, customer, self.people.users, self.people.tag_names, self.settings)
         if interaction.skip is not None or isinstance(record, Malformed) or customer is None:
             return interaction
-        return self.planner.settle(interaction, record, customer, self.users, datetime.now(UTC))
+        return self.planner.settle(interaction, record, customer, self.people.users, datetime.now(UTC))
 
-    def _cannot_read(self, role: str, person_id: str, error: VendorApiError) -> None:
-        """Remember who cannot be read; a second one without a definite answer is an outage: raises the error."""
-        definite = error.status is not None and not isinstance(error, RateLimited)
-        if not definite and None in self._unreadable.values():
-            raise error
-        self.kustomer.log.warning("%s %s: %s", role, person_id, error)
-        self._unreadable[person_id] = f"{role} could not be read: HTTP {error.status}" if definite else None
+    def _select_closings(
+        self, candidates: Sequence[Candidate]
+    ) -> tuple[list[Conversation | Malformed], list[DoubtfulClosing]]:
+        """The closings among the records, and what may be a closing without being readable as one."""
+        any_status = self.settings.on_reopen == "keep"
+        closings: list[Conversation | Malformed] = []
+        doubtful: list[DoubtfulClosing] = []
+        for candidate in candidates:
+            record, bounds = candidate.record, (candidate.closed_from, candidate.closed_to)
+            doubt: str | None
+            if isinstance(record, UnreadableRecord):
+                doubt = "conversation could not be read"
+            elif is_closing(record, *bounds, any_status=any_status):
+                closings.append(record)
+                continue
+            else:
+                doubt = doubt_of(record, *bounds)
+            if doubt is None:
+                self._counts["not_closings"] += 1
+            elif record.id is None:
+                self._counts["unreadable"] += 1
+            else:
+                doubtful.append(self._unidentified(record.id, candidate, doubt))
+        self._counts["found"] += len(closings)
+        return closings, doubtful
 
-    def _doubtful(self, interaction: Interaction, person_id: str, longest: timedelta) -> Interaction | None:
-        """A closing whose customer or agent cannot be read: None for now, in the end a row with the reason."""
-        closed_at, detail = interaction.closed_at, self._unreadable[person_id]
-        if self.is_recorded(interaction):
-            return interaction
-        if detail is None or self.last_try_at is None or closed_at >= self.last_try_at - longest:
-            self.unread[person_id] = min(closed_at, self.unread.get(person_id, closed_at))
-            return None
-        return replace(interaction, skip=Reason.MALFORMED_RECORD, detail=detail)
+    def _unidentified(self, conversation_id: str, candidate: Candidate, doubt: str) -> DoubtfulClosing:
+        due_at = candidate.closed_from + timedelta(seconds=self.settings.seconds_until_send)
+        row = Interaction(conversation_id, candidate.closed_from, due_at, Reason.MALFORMED_RECORD, doubt)
+        return DoubtfulClosing(row, candidate.closed_to)
 
-    def _learn_users_and_tags(self, closings: Sequence[Conversation | Malformed]) -> None:
-        conversations = [record for record in closings if isinstance(record, Conversation)]
-        if not self.users:
-            self.users = _users(self.kustomer.list_users())
-        people = {user_id for record in conversations for user_id in people_at_closing(record)}
-        if missing := people - self.users.keys() - self._unreadable.keys():
-            self.users |= self._users_by_id(sorted(missing))
-            # Asked once; a user Kustomer does not know stays one without an address.
-            unknown = missing - self.users.keys() - self._unreadable.keys()
-            self.users |= {user_id: User(id=user_id) for user_id in unknown}
-        tag_ids = {tag for record in conversations for tag in record.tag_ids}
-        if tag_ids and not self.tag_names:
-            self.tag_names = self.kustomer.list_tags()
-        self._counts["unknown_tags"] += len(tag_ids - self.tag_names.keys())
+    def _record(self, interactions: Sequence[Interaction]) -> None:
+        recorded = self.store.record_closings(interactions, by=self.by)
+        self._counts.update(planned=recorded.planned, known=recorded.known, superseded=recorded.superseded)
+        self._skipped.update(recorded.skipped)
 
-    def _users_by_id(self, ids: Sequence[str]) -> dict[str, User]:
-        """Users whom the list of users does not hold; one at whom Kustomer fails keeps no other from being read."""
-        known = next(iter(self.users), None)  # shows whether the call works at all
-        result = self.kustomer.read_users([*ids, *([known] if known else [])])
-        for user_id, error in result.unreadable.items():
-            self._cannot_read("agent", user_id, error)
-        return _users(result.found.values())
+    def _defer(self, readings: Sequence[DeferredReading]) -> None:
+        self._counts["deferred"] += self.store.defer(readings)
 
 
-@contextmanager
-def _collected_seldom() -> Iterator[None]:
-    """Let the garbage collector look a hundredth as often as usual.
-
-    Records hold no cycles; to search the thousands that are alive for some took a third of the whole time.
-    """
-    usual = gc.get_threshold()
-    gc.set_threshold(100 * usual[0], *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-
-
-def _users(records: Iterable[Mapping[str, Any]]) -> dict[str, User]:
-    users = {}
-    for record in records:
-        try:
-            user = User.model_validate(record)
-        except ValueError:
-            continue
-        users[user.id] = user
-    return users
+def _read_record(record: Mapping[str, Any]) -> Conversation | Malformed | UnreadableRecord:
+    return read_conversation(record) or UnreadableRecord(id_of(dict(record)))

@@ -1,18 +1,19 @@
 """The three tasks that speak to the vendors: extraction, the early warning about profiles, and the release."""
 
 from collections.abc import Mapping
-from contextlib import closing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException
 
 from include.interactions.addresses import same_address
-from include.interactions.interaction import Interaction
-from include.interactions.span import OLDEST, span_of
+from include.interactions.settings import Settings
+from include.interactions.span import OLDEST, Span, span_of
+from include.ledger import Ledger, utc_now
 from plugins.kustomer.hook import KustomerHook
-from plugins.pipeline.extraction import Extraction, whole_enough
+from plugins.pipeline.deferred_readings import describe_incomplete, read_again, read_span
+from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.release import Release
 from plugins.pipeline.surveying import make_planner
 from plugins.runtime.failures import fail_for_good
@@ -33,8 +34,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
     """Finds the closings of the run's span and records each as planned or as skipped with its reason.
 
     Returns counts (never personal data): `found` closings, of them `planned` and `skipped` by reason; `known`
-    were in the ledger before, `unreadable` records cannot even be told apart, `not_closings` were returned by
-    the search without being one.
+    were in the ledger before; `deferred` could not be read and are read again by later runs; `short` rows were
+    counted by the search and not returned; `not_closings` were returned by the search without being one.
     """
 
     def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
@@ -42,75 +43,70 @@ class ExtractClosedConversationsOperator(BaseOperator):
         self.organisation = organisation
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Extract, record, and move the watermark if the schedule started this run.
+        """Read the span, record its closings, move the watermark if the schedule started this run.
 
-        A customer or agent who cannot be read is not the fault of all others: their closings are recorded, and the
-        next try reads again, within minutes. After the last try of a scheduled run the watermark stays before the
-        closing, so that the next runs look again; a run after which nobody would look again fails. A closing
-        older than `LONGEST_DOUBT`, or `DOUBT_OF_AN_AGENT`, is settled by the last try: skipped, with the reason in
-        its row. Where an outage may be the reason (no answer, 429), nothing is settled, and two such are one.
+        What cannot be read does not fail a scheduled run: it is deferred, and the next runs read it again.
 
         Raises:
             AirflowFailException: a setting, connection or key is wrong.
-            AirflowException: Kustomer did not answer, or somebody could not be read: what could be read is
-                recorded, the watermark stays, and the next try or run covers the span again.
+            AirflowException: this is a backfill or a manual run, and the search did not return all closings.
+            VendorApiError: Kustomer is down. What was read is recorded; the next try or run covers the span again.
         """
         settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
-        own, origin = own_interval_of(context), origin_of(context)
-        if origin == "schedule" and ledger.extraction.read_watermark() is None:
-            # From here on no hour may be missing, not even the first, should it fail.
-            ledger.extraction.advance_watermark(own[0], own[0])
-        span = span_of(
-            own,
-            origin,
-            ledger.extraction.read_watermark(),
-            overlap_seconds=settings.overlap_seconds,
-            handover_seconds=settings.handover_seconds,
-        )
-        self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
-        if span.closed_from < datetime.now(UTC) - OLDEST:
-            self.log.warning("Kustomer's search ends two years ago; older closings of this span cannot be found.")
+        span, is_scheduled, began_at = self._find_span(context, settings, ledger), _is_scheduled(context), utc_now()
         with (
             fail_for_good(),
             KustomerHook(
                 self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
             ) as kustomer,
         ):
-            last_try = context["ti"].try_number > context["ti"].max_tries
-
-            def is_recorded(one: Interaction) -> bool:
-                return any(event.closed_at == one.closed_at for event in ledger.history(one.conversation_id))
-
             extraction = Extraction(
                 kustomer,
                 settings,
-                make_planner(kustomer, settings),
-                is_recorded=is_recorded,
-                last_try_at=datetime.now(UTC) if last_try else None,
+                ledger.extraction,
+                by=actor_of(context),
+                planner=make_planner(kustomer, settings),
             )
             try:
-                with closing(extraction.interactions(span)) as judged:
-                    for interactions in judged:
-                        extraction.count(ledger.extraction.record_closings(interactions, by=actor_of(context)))
+                incomplete = read_span(extraction, ledger.extraction, span, around_broken=is_scheduled)
+                if is_scheduled:
+                    # If our clock is ahead, Kustomer had not come to the end of the span when it was searched.
+                    read_until = min(span.closed_to, kustomer.asked_at or span.closed_to)
+                    if read_until > span.closed_from:
+                        ledger.extraction.advance_watermark(span.closed_from, read_until)
+                    read_again(extraction, ledger.extraction, began_at)
             finally:
                 facts = extraction.facts()
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
                 count_interactions({"planned": facts["planned"], **skipped}, self.organisation)
                 self.log.info(canonical_line("extracted", facts))
-        if extraction.unread:
-            told = (
-                f"{len(extraction.unread)} customers or agents could not be read from Kustomer (first: id "
-                f"{next(iter(extraction.unread))}). Their closings are not recorded yet, everything else is; "
-                f"they are read again with the next try, or whenever this interval is read again."
-            )
-            if origin != "schedule" or not last_try:
-                raise AirflowException(told)
-            self.log.warning(told)
-        # With our clock ahead, the end of the span is a time to which Kustomer had not come when it was searched.
-        read_until = min(span.closed_to, kustomer.asked_at or span.closed_to, *extraction.unread.values())
-        if origin == "schedule" and whole_enough(span, facts["short"]) and read_until > span.closed_from:
-            ledger.extraction.advance_watermark(span.closed_from, read_until)
-        return {**facts, "finished_at": datetime.now(UTC).isoformat()}
+        if incomplete:
+            if not is_scheduled:
+                raise AirflowException(describe_incomplete(incomplete))
+            self.log.warning(describe_incomplete(incomplete))
+        return {**facts, "finished_at": utc_now().isoformat()}
+
+    def _find_span(self, context: Context, settings: Settings, ledger: Ledger) -> Span:
+        """What this run reads; the first scheduled run of all sets the watermark."""
+        interval = own_interval_of(context)
+        if _is_scheduled(context) and ledger.extraction.read_watermark() is None:
+            # From here on no hour may be missing, not even the first, should it fail.
+            ledger.extraction.advance_watermark(interval[0], interval[0])
+        span = span_of(
+            interval,
+            origin_of(context),
+            ledger.extraction.read_watermark(),
+            overlap_seconds=settings.overlap_seconds,
+            handover_seconds=settings.handover_seconds,
+        )
+        self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
+        if span.closed_from < utc_now() - OLDEST:
+            self.log.warning("Kustomer's search ends two years ago; older closings of this span cannot be found.")
+        return span
+
+
+def _is_scheduled(context: Context) -> bool:
+    return origin_of(context) == "schedule"
 
 
 class CheckAgentProfilesOperator(BaseOperator):

@@ -11,7 +11,6 @@ from airflow.sdk import Context
 
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
-from include.interactions.span import Span
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.operators import (
@@ -49,9 +48,8 @@ def extract(
     began, cpu_began = time.perf_counter(), time.process_time()
     hook = KustomerHook() if throttled else KustomerHook(requests_per_minute=0, searches_per_minute=0)
     with hook as kustomer:
-        extraction = Extraction(kustomer, settings)
-        for interactions in extraction.interactions(Span(start, end, end)):
-            extraction.count(ledger.extraction.record_closings(interactions, by="benchmark"))
+        extraction = Extraction(kustomer, settings, ledger.extraction, by="benchmark")
+        extraction.read_span(start, end)
     return {
         **extraction.facts(),
         "seconds": time.perf_counter() - began,

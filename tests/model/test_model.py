@@ -299,12 +299,12 @@ class Pipeline(RuleBasedStateMachine):
         before, expected = self.rows(), {}
         for one in self.world.conversations.values():
             in_span = one.closed_at is not None and span.closed_from <= one.closed_at < span.closed_to
-            if in_span and one.status == "done" and one.removed in {None, "mergedInto"}:
+            is_closed = one.status == "done" or self.world.settings.on_reopen == "keep"
+            if in_span and is_closed and one.removed in {None, "mergedInto"}:
                 expected[one.id, one.closed_at] = one
         try:
-            extraction = Extraction(kustomer, self.world.settings)
-            for interactions in extraction.interactions(span):
-                extraction.count(ledger.extraction.record_closings(interactions, by=by))
+            extraction = Extraction(kustomer, self.world.settings, ledger.extraction, by=by)
+            extraction.read_span(span.closed_from, span.closed_to)
             if not by.startswith("backfill"):
                 ledger.extraction.advance_watermark(span.closed_from, span.closed_to)
         except Killed:

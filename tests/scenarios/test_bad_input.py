@@ -270,7 +270,7 @@ class TestRecords:
 
         assert states == ["skipped no_customer_email"] * 3
 
-    def test_that_do_not_say_when_they_were_closed_are_counted_as_unreadable(self, hour_with):
+    def test_that_do_not_say_when_they_were_closed_are_deferred(self, hour_with):
         odd = [
             {"status": None},
             {"status": 7},
@@ -283,7 +283,7 @@ class TestRecords:
         states, result = hour_with(*({"attributes": attributes} for attributes in odd))
 
         assert states == ["ignored"] * len(odd)
-        assert (result["unreadable"], result["not_closings"]) == (len(odd), 0)
+        assert (result["deferred"], result["not_closings"]) == (len(odd), 0)
 
     def test_closed_at_a_time_without_offset_or_hour_get_a_row_that_says_so(self, hour_with, pipeline, hour):
         naive = (hour + timedelta(minutes=11)).replace(tzinfo=None).isoformat()

@@ -1,22 +1,17 @@
 """A vendor is down, slow or refuses: what goes out, what waits, and what the next run makes of it."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException
 
 from include.ledger import Ledger
-from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
-from plugins.kustomer.by_id import ATTEMPTS_APART
 from plugins.pipeline import release
-from plugins.pipeline.extraction import DOUBT_OF_AN_AGENT, LONGEST_DOUBT
 from plugins.pipeline.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
 from plugins.vendor_api.errors import VendorApiError
-from plugins.vendor_api.hook import READ_ATTEMPTS
 from tests.scenarios.conftest import HOUR
-from tests.support.pipeline import LAST_TRY, run_of
+from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -137,217 +132,6 @@ class TestKustomerIsDown:
             pipeline.release_due(run_of(hour + HOUR))
 
         assert pipeline.states() == dict.fromkeys(conversations, "planned")
-
-
-class TestACustomerThatCannotBeRead:
-    @pytest.fixture
-    def hour_with(self, sandbox, close, broken):
-        """A function that closes three conversations in an hour; the second's customer is never readable."""
-
-        def close_them(start):
-            ids = [close(closed_at=start + timedelta(minutes=one), updated_at=start) for one in (10, 20, 30)]
-            customer = sandbox.state.organisation.conversations[ids[1]].customer_id
-            change_customer(sandbox.state, {"id": customer, "unindexed": True})
-            broken(Fault("500_before", f"/v1/customers/{customer}"))
-            return ids, customer
-
-        return close_them
-
-    def test_holds_up_nobody_else_and_is_read_by_the_next_try(self, pipeline, hour_with, broken, hour):
-        (first, doubted, last), customer = hour_with(hour)
-
-        with pytest.raises(AirflowException, match=f"1 customers or agents could not be read.*{customer}"):
-            pipeline.extract(run_of(hour))
-        assert pipeline.states() == dict.fromkeys([first, last], "planned")
-        assert pipeline.ledger.extraction.read_watermark().covered_until == hour  # not done
-
-        broken()
-        pipeline.run(run_of(hour))
-        assert sorted(pipeline.sent()) == sorted([first, doubted, last])
-        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + HOUR
-
-    def test_does_not_fail_the_hour_by_itself_and_is_read_by_the_next_run(self, pipeline, hour_with, broken, hour):
-        (first, doubted, last), _ = hour_with(hour)
-
-        result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
-        assert (result["planned"], result["people_unread"]) == (2, 1)
-        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + timedelta(
-            minutes=20
-        )  # up to that closing
-
-        broken()
-        pipeline.run(run_of(hour + HOUR))
-        assert sorted(pipeline.sent()) == sorted([first, doubted, last])
-
-    def test_fails_a_run_after_which_nobody_would_read_it_again(self, pipeline, hour_with, hour):
-        hour_with(hour)
-
-        with pytest.raises(AirflowException, match="1 customers or agents could not be read"):
-            pipeline.extract(run_of(hour, origin="backfill", try_number=LAST_TRY))
-
-    @pytest.mark.parametrize("origin", ["scheduled", "backfill"])
-    def test_is_a_row_with_a_reason_after_a_day(self, pipeline, hour_with, hour, origin):
-        yesterday = hour - LONGEST_DOUBT
-        (first, doubted, last), customer = hour_with(yesterday)
-        with pytest.raises(AirflowException, match="could not be read"):  # perhaps it is back in a minute
-            pipeline.extract(run_of(yesterday, origin=origin))
-
-        result = pipeline.extract(run_of(yesterday, origin=origin, try_number=LAST_TRY))
-
-        assert (result["people_unread"], result["skipped"]) == (0, {"malformed_record": 1})
-        assert pipeline.states() == {first: "planned", doubted: "skipped malformed_record", last: "planned"}
-        (row,) = pipeline.query("SELECT detail, customer_id, agent_email FROM interaction WHERE state = 'skipped'")
-        assert (row.detail, row.customer_id) == ("customer could not be read: HTTP 500", customer)
-        assert row.agent_email
-        if origin == "scheduled":
-            assert pipeline.ledger.extraction.read_watermark().covered_until == yesterday + HOUR
-
-    def test_is_asked_for_once_a_try_however_many_conversations_it_closed(
-        self, pipeline, sandbox, close, hour_with, hour
-    ):
-        _, customer = hour_with(hour)
-        close(minute=40, customer_id=customer)
-
-        result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
-
-        assert (result["found"], result["people_unread"]) == (4, 1)
-        assert sandbox.state.calls["GET /v1/customers/{id}"] == READ_ATTEMPTS
-
-
-class TestAnAgentWhoCannotBeRead:
-    """Asked for by id, as neither list of users holds them."""
-
-    UNREADABLE, GONE = "0" * 24, "1" * 24
-
-    @pytest.fixture
-    def hour_with(self, close, broken):
-        """A function that closes three conversations in an hour; the first's agent is never readable."""
-
-        def close_them(start):
-            broken(Fault("500_before", f"/v1/users/{self.UNREADABLE}"))
-            times = [start + timedelta(minutes=one) for one in (10, 20, 30)]
-            return [
-                close(closed_at=times[0], updated_at=start, assigned_users=[self.UNREADABLE]),
-                close(closed_at=times[1], updated_at=start, assigned_users=[self.GONE]),
-                close(closed_at=times[2], updated_at=start),
-            ]
-
-        return close_them
-
-    def test_holds_up_nobody_else_and_is_read_by_the_next_run(self, pipeline, sandbox, hour_with, broken, hour):
-        doubted, gone, ordinary = hour_with(hour)
-
-        result = pipeline.extract(run_of(hour, try_number=LAST_TRY))
-
-        assert (result["planned"], result["people_unread"]) == (1, 1)
-        assert pipeline.states() == {gone: "skipped agent_without_email", ordinary: "planned"}
-        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + timedelta(
-            minutes=10
-        )  # up to that closing
-
-        broken()
-        agent = next(one for one in sandbox.state.organisation.users.values() if one.email)
-        sandbox.state.organisation.users[self.UNREADABLE] = replace(agent, id=self.UNREADABLE)
-        pipeline.run(run_of(hour + HOUR))
-        assert sorted(pipeline.sent()) == sorted([doubted, ordinary])
-
-    def test_fails_a_run_after_which_nobody_would_read_it_again(self, pipeline, hour_with, hour):
-        hour_with(hour)
-
-        with pytest.raises(AirflowException, match=f"1 customers or agents could not be read.*{self.UNREADABLE}"):
-            pipeline.extract(run_of(hour, origin="backfill", try_number=LAST_TRY))
-
-    def test_is_a_row_with_a_reason_soon_since_they_close_more_every_hour(self, pipeline, hour_with, hour):
-        earlier = hour - DOUBT_OF_AN_AGENT
-        doubted, gone, ordinary = hour_with(earlier)
-
-        result = pipeline.extract(run_of(earlier, origin="backfill", try_number=LAST_TRY))
-
-        assert result["people_unread"] == 0
-        assert pipeline.states() == {
-            doubted: "skipped malformed_record",
-            gone: "skipped agent_without_email",
-            ordinary: "planned",
-        }
-        (row,) = pipeline.query("SELECT detail, agent_id FROM interaction WHERE reason = 'malformed_record'")
-        assert row == ("agent could not be read: HTTP 500", self.UNREADABLE)
-
-    @pytest.mark.parametrize("kind", ["reset"])
-    def test_is_not_settled_where_an_outage_may_be_the_reason(self, pipeline, hour_with, broken, hour, kind):
-        long_ago = hour - 2 * LONGEST_DOUBT
-        doubted, _, ordinary = hour_with(long_ago)
-        broken(Fault(kind, f"/v1/users/{self.UNREADABLE}"))
-
-        with pytest.raises(AirflowException, match=f"could not be read.*{self.UNREADABLE}"):
-            pipeline.extract(run_of(long_ago, origin="backfill", try_number=LAST_TRY))
-
-        assert doubted not in pipeline.states()
-        assert pipeline.states()[ordinary] == "planned"
-
-    def test_is_no_doubt_about_a_closing_that_is_recorded_already(self, pipeline, sandbox, close, broken, hour):
-        agent = sandbox.state.organisation.conversations[close(minute=59)].closed_by
-        pipeline.extract(run_of(hour))
-        sandbox.state.organisation.users.pop(agent)
-        broken(Fault("500_before", f"/v1/users/{agent}"))
-
-        result = pipeline.extract(run_of(hour + HOUR))  # which looks back
-
-        assert (result["known"], result["people_unread"]) == (1, 0)
-        assert pipeline.ledger.extraction.read_watermark().covered_until == hour + 2 * HOUR
-
-    def test_two_without_an_answer_are_an_outage_that_ends_the_try(
-        self, pipeline, sandbox, hour_with, broken, hour
-    ):
-        hour_with(hour)
-        broken(Fault("reset", f"/v1/users/{self.UNREADABLE}"), Fault("reset", f"/v1/users/{self.GONE}"))
-
-        with pytest.raises(VendorApiError, match="GET /v1/users"):
-            pipeline.extract(run_of(hour, try_number=LAST_TRY))
-
-        assert pipeline.states() == {}
-
-    def test_does_not_matter_where_somebody_else_is_the_agent(self, pipeline, sandbox, close, broken, hour):
-        broken(Fault("500_before", f"/v1/users/{self.UNREADABLE}"))
-        closer = sandbox.state.organisation.conversations[close()].closed_by
-        by_another = close(minute=20, assigned_users=[self.UNREADABLE, closer], closed_by=closer)
-
-        pipeline.extract(run_of(hour))
-
-        assert pipeline.states()[by_another] == "planned"
-
-    def test_is_asked_for_together_with_others_and_then_alone(self, pipeline, sandbox, hour_with, hour):
-        hour_with(hour)
-
-        pipeline.extract(run_of(hour, try_number=LAST_TRY))
-
-        (fault,) = sandbox.state.faults.active
-        assert fault.hits == READ_ATTEMPTS + ATTEMPTS_APART
-
-
-class TestASearchThatComesOutShort:
-    @pytest.fixture
-    def size(self):
-        return 40
-
-    def test_is_read_again_until_it_is_whole(self, pipeline, broken, hour):
-        broken(Fault("missing_rows", "/v1/customers/search", times=1))
-
-        result = pipeline.extract(run_of(hour))
-
-        assert result["short"] == 0
-        assert result["found"] == len(pipeline.states())
-
-    def test_says_by_how_much_when_it_stays_short_and_the_next_run_finds_the_rest(self, pipeline, broken, hour):
-        broken(Fault("missing_rows", "/v1/customers/search"))
-        result = pipeline.extract(run_of(hour))
-        assert result["short"] > 0
-        assert pipeline.ledger.extraction.read_watermark().covered_until == hour  # not done
-
-        broken()
-        whole = pipeline.extract(run_of(hour + HOUR))
-        assert whole["short"] == 0
-        assert whole["known"] == result["found"]
-        assert whole["found"] >= result["found"] + 1
 
 
 class TestStellaConnect:

@@ -123,19 +123,6 @@ def test_an_old_hour_run_again_waits_for_nothing(pipeline, close, hour, settings
     assert pipeline.sent() == [conversation]
 
 
-def test_closings_that_the_search_counts_but_does_not_return_are_looked_for_again(
-    pipeline, sandbox, close, hour, no_waiting
-):
-    conversations = {close(minute) for minute in (10, 20)}
-    sandbox.state.faults.active = [Fault("missing_rows", "/v1/customers/search")]
-    assert pipeline.extract(run_of(hour))["short"] > 0
-    sandbox.state.faults.active = []
-
-    pipeline.run(run_of(hour + HOUR))
-
-    assert set(pipeline.sent()) == conversations
-
-
 def test_a_failed_hour_does_not_stop_what_is_planned(pipeline, sandbox, close, hour, no_waiting):
     """Kustomer's search is down, single reads work: planned releases go out on time."""
     conversation = close()

@@ -61,6 +61,7 @@ def upgrade() -> None:
     _create_interaction()
     _create_interaction_event()
     _create_watermark()
+    _create_deferred_reading()
     _create_survey_response()
     _create_data_return_cursor()
     _create_ledger_use()
@@ -176,6 +177,29 @@ def _create_watermark() -> None:
         sa.Column("covered_until", sa.BigInteger, nullable=False),
         sa.CheckConstraint("covered_until >= covered_from", name=op.f("ck_watermark_order")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_watermark")),
+    )
+
+
+def _create_deferred_reading() -> None:
+    op.create_table(
+        "deferred_reading",
+        sa.Column("id", ROW_ID, nullable=False),
+        sa.Column("conversation_id", sa.Text, nullable=False),
+        sa.Column("closed_from", sa.BigInteger, nullable=False),
+        sa.Column("closed_to", sa.BigInteger, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+        sa.Column("first_seen", sa.BigInteger, nullable=False),
+        sa.Column("last_tried", sa.BigInteger, nullable=False),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deferred_reading")),
+        sa.UniqueConstraint(
+            "conversation_id",
+            "closed_from",
+            "closed_to",
+            name=op.f("uq_deferred_reading_conversation_id_closed_from_closed_to"),
+        ),
+        sa.CheckConstraint("closed_to > closed_from", name=op.f("ck_deferred_reading_order")),
+        sa.CheckConstraint("last_tried >= first_seen", name=op.f("ck_deferred_reading_tried")),
     )
 
 

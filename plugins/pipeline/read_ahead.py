@@ -9,7 +9,7 @@ T = TypeVar("T")
 _END: Any = object()
 
 
-def one_ahead(items: Iterator[T]) -> Generator[T]:
+def read_ahead(items: Iterator[T]) -> Generator[T]:
     """The same items; the next one is fetched, by a thread, while the caller works on the one before.
 
     Whatever fetching raises is raised where the item would have come. A caller who stops early closes the

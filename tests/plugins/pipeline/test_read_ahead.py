@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from plugins.pipeline.ahead import one_ahead
+from plugins.pipeline.read_ahead import read_ahead
 
 SECONDS = 10
 
 
 def test_all_items_come_in_their_order() -> None:
-    assert list(one_ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
-    assert list(one_ahead(iter(()))) == []
+    assert list(read_ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
+    assert list(read_ahead(iter(()))) == []
 
 
 def test_the_next_item_is_fetched_while_the_caller_works_and_no_further_one() -> None:
@@ -23,7 +23,7 @@ def test_the_next_item_is_fetched_while_the_caller_works_and_no_further_one() ->
             event.set()
             yield number
 
-    coming = one_ahead(items())
+    coming = read_ahead(items())
     assert next(coming) == 0
     assert fetched[1].wait(SECONDS)
     assert not fetched[2].is_set()
@@ -35,7 +35,7 @@ def test_a_failure_comes_after_what_had_been_fetched_before_it() -> None:
         yield 0
         raise ConnectionError("gone")
 
-    coming = one_ahead(items())
+    coming = read_ahead(items())
     assert next(coming) == 0
     with pytest.raises(ConnectionError, match="gone"):
         next(coming)
@@ -43,7 +43,7 @@ def test_a_failure_comes_after_what_had_been_fetched_before_it() -> None:
 
 def test_a_caller_who_stops_leaves_no_thread_behind() -> None:
     before = threading.active_count()
-    coming = one_ahead(iter(range(5)))
+    coming = read_ahead(iter(range(5)))
     next(coming)
     coming.close()
     assert threading.active_count() == before

@@ -1,0 +1,457 @@
+"""What Kustomer cannot give yet: it costs only itself, is read again by later runs, and stops nobody else."""
+
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from sqlalchemy import text
+
+from include.sandbox.changes import change_customer
+from include.sandbox.faults import Fault
+from plugins.pipeline import kustomer_people
+from plugins.vendor_api.errors import VendorApiError
+from tests.scenarios.conftest import HOUR
+from tests.support.pipeline import LAST_TRY, run_of
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+SEARCH = "/v1/customers/search"
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def broken(sandbox):
+    """A function that replaces the active faults; none: everything works again."""
+
+    def replace_faults(*faults: Fault) -> None:
+        sandbox.state.faults.active = list(faults)
+
+    return replace_faults
+
+
+@pytest.fixture
+def deferred(pipeline):
+    """A function that lists the deferred readings: conversation id, detail, tries."""
+    return lambda: [
+        tuple(row)
+        for row in pipeline.query("SELECT conversation_id, detail, tries FROM deferred_reading ORDER BY id")
+    ]
+
+
+@pytest.fixture
+def has_been_tried_for(pipeline):
+    """A function that lets the deferred readings be older, and tried more often, than they are."""
+
+    def age(duration: timedelta, tries: int = 10) -> None:
+        with pipeline.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE deferred_reading SET first_seen = first_seen - :ms, last_tried = first_seen - :ms"),
+                {"ms": duration // MILLISECOND},
+            )
+            connection.execute(text("UPDATE deferred_reading SET tries = :tries"), {"tries": tries})
+
+    return age
+
+
+def covered_until(pipeline):
+    return pipeline.ledger.extraction.read_watermark().covered_until
+
+
+class TestACustomerWhoCannotBeRead:
+    @pytest.fixture
+    def hour_with(self, sandbox, close):
+        """A function that closes three conversations in an hour; the second's customer is not in the search."""
+
+        def close_them(start):
+            ids = [close(closed_at=start + timedelta(minutes=minute), updated_at=start) for minute in (10, 20, 30)]
+            customer = sandbox.state.organisation.conversations[ids[1]].customer_id
+            change_customer(sandbox.state, {"id": customer, "unindexed": True})
+            return ids, customer
+
+        return close_them
+
+    @pytest.mark.parametrize("kind", ["403", "400", "500_before", "reset", "hang", "broken_json", "no_data"])
+    @pytest.mark.parametrize("origin", ["scheduled", "backfill"])
+    def test_costs_only_their_own_closing_and_no_try(
+        self, pipeline, hour_with, broken, deferred, hour, kind, origin, monkeypatch
+    ):
+        if kind == "hang":
+            monkeypatch.setattr("plugins.vendor_api.settings.READ_SECONDS", 0.2)
+        (first, doubted, last), customer = hour_with(hour)
+        broken(Fault(kind, f"/v1/customers/{customer}", seconds=1))
+
+        result = pipeline.extract(run_of(hour, origin=origin))
+
+        assert (result["planned"], result["deferred"], result["skipped"]) == (2, 1, {})
+        assert pipeline.states() == dict.fromkeys([first, last], "planned")
+        ((conversation, detail, tries),) = deferred()
+        assert (conversation, tries) == (doubted, 1)
+        assert detail.startswith("customer could not be read: ")
+        if origin == "scheduled":
+            assert covered_until(pipeline) == hour + HOUR
+
+        broken()
+        pipeline.run(run_of(hour + HOUR))
+        assert sorted(pipeline.sent()) == sorted([first, doubted, last])
+        assert deferred() == []
+
+    def test_is_asked_for_once_a_run_however_many_conversations_it_closed(
+        self, pipeline, sandbox, close, hour_with, broken, deferred, hour
+    ):
+        _, customer = hour_with(hour)
+        close(minute=40, customer_id=customer)
+        fault = Fault("500_before", f"/v1/customers/{customer}")
+        broken(fault)
+
+        result = pipeline.extract(run_of(hour))
+
+        assert (result["found"], result["deferred"], len(deferred())) == (4, 2, 2)
+        assert fault.hits == kustomer_people.ATTEMPTS
+
+    def test_is_settled_after_a_day_of_trying_whatever_the_age_of_the_closing(
+        self, pipeline, hour_with, broken, deferred, has_been_tried_for, hour
+    ):
+        long_ago = hour - timedelta(days=30)
+        (_, doubted, _), customer = hour_with(long_ago)
+        broken(Fault("500_before", f"/v1/customers/{customer}"))
+        pipeline.extract(run_of(long_ago, origin="backfill", try_number=LAST_TRY))
+        assert doubted not in pipeline.states()
+
+        has_been_tried_for(timedelta(hours=23))
+        pipeline.extract(run_of(hour))
+        assert doubted not in pipeline.states()
+        has_been_tried_for(timedelta(hours=2), tries=3)
+        pipeline.extract(run_of(hour))
+        assert doubted not in pipeline.states(), "hardly tried"
+
+        has_been_tried_for(timedelta(hours=2))
+        pipeline.extract(run_of(hour))
+        assert pipeline.states()[doubted] == "skipped malformed_record"
+        (row,) = pipeline.query("SELECT detail, customer_id, agent_email FROM interaction WHERE state = 'skipped'")
+        assert (row.detail, row.customer_id) == ("customer could not be read: HTTP 500", customer)
+        assert row.agent_email
+        assert deferred() == []
+
+    def test_is_no_doubt_about_a_closing_that_is_recorded(
+        self, pipeline, sandbox, hour_with, broken, deferred, hour
+    ):
+        _, customer = hour_with(hour)
+        pipeline.extract(run_of(hour))
+        broken(Fault("500_before", f"/v1/customers/{customer}"))
+
+        result = pipeline.extract(run_of(hour + HOUR))  # which reads the hour again, for the overlap
+
+        assert (result["known"], result["deferred"], deferred()) == (2, 0, [])
+
+    def test_whose_conversation_is_gone_by_then_is_forgotten(
+        self, pipeline, close, hour_with, broken, deferred, hour, settings
+    ):
+        settings(seconds_until_send=60, overlap_seconds=0)
+        (_, doubted, _), customer = hour_with(hour)
+        broken(Fault("500_before", f"/v1/customers/{customer}"))
+        pipeline.extract(run_of(hour))
+        close(id=doubted, deleted=True)
+
+        pipeline.extract(run_of(hour + HOUR))
+
+        assert deferred() == []
+        assert doubted not in pipeline.states()
+
+    def test_who_stays_silent_does_not_hold_up_what_is_due(
+        self, pipeline, sandbox, close, broken, hour, monkeypatch
+    ):
+        """Row 11a: what the reading of many mute customers may cost is bounded."""
+        monkeypatch.setattr("plugins.vendor_api.settings.READ_SECONDS", 0.2)
+        monkeypatch.setattr(kustomer_people, "MAX_SECONDS_OF_FAILURES", 1.0)
+        organisation = sandbox.state.organisation
+        customers = [organisation.conversations[close(minute=minute)].customer_id for minute in range(20)]
+        for customer in customers:
+            change_customer(sandbox.state, {"id": customer, "unindexed": True})
+        broken(*(Fault("hang", f"/v1/customers/{customer}", seconds=1) for customer in customers))
+        began = time.monotonic()
+
+        result = pipeline.extract(run_of(hour))
+
+        assert time.monotonic() - began < 10
+        assert result["deferred"] == 20
+        assert {row.tries for row in pipeline.query("SELECT tries FROM deferred_reading")} == {0, 1}
+
+
+class TestCustomersWhileKustomerIsDown:
+    @pytest.fixture
+    def five(self, sandbox, close):
+        """A function that closes five conversations of customers whom the search does not return."""
+
+        def close_them(start):
+            ids = [close(closed_at=start + timedelta(minutes=minute), updated_at=start) for minute in range(5)]
+            for id_ in ids:
+                customer = sandbox.state.organisation.conversations[id_].customer_id
+                change_customer(sandbox.state, {"id": customer, "unindexed": True})
+            return ids
+
+        return close_them
+
+    @pytest.mark.parametrize("kind", ["503", "reset", "429", "404_html"])
+    def test_are_settled_never_and_planned_when_it_is_back(
+        self, pipeline, sandbox, five, broken, deferred, has_been_tried_for, hour, kind
+    ):
+        two_days_ago = hour - timedelta(days=2)
+        conversations = five(two_days_ago)
+        fault = Fault(kind, "/v1/customers/", method="GET")
+        broken(fault)
+
+        for try_number in range(1, LAST_TRY + 1):
+            with pytest.raises(VendorApiError):
+                pipeline.extract(run_of(two_days_ago, origin="backfill", try_number=try_number))
+        assert pipeline.states() == {}
+        assert fault.hits <= LAST_TRY * 2 * kustomer_people.ATTEMPTS, "an outage is seen by the second failure"
+
+        broken()
+        pipeline.run(run_of(two_days_ago, origin="backfill"))
+        assert sorted(pipeline.sent()) == sorted(conversations)
+
+    def test_are_not_missing_where_a_gateway_answers_404_for_everybody(self, pipeline, five, close, broken, hour):
+        five(hour)
+        close(minute=40)  # whose customer the search returns
+        broken(Fault("404", "/v1/customers/", method="GET"))
+
+        with pytest.raises(VendorApiError, match="404 for a customer whom the search returned"):
+            pipeline.extract(run_of(hour))
+
+        assert pipeline.states() == {}
+
+    def test_fail_for_good_where_the_key_lacks_the_role(self, pipeline, five, broken, hour):
+        five(hour)
+        broken(Fault("403", "/v1/customers/", method="GET"))
+
+        with pytest.raises(AirflowFailException, match=r"org\.permission\.customer\.read"):
+            pipeline.extract(run_of(hour))
+
+        assert pipeline.states() == {}
+
+
+class TestAnAgentWhoCannotBeRead:
+    """Asked for by id, as neither list of users holds them."""
+
+    UNREADABLE, GONE = "0" * 24, "1" * 24
+
+    @pytest.fixture
+    def hour_with(self, close, broken):
+        """A function that closes three conversations in an hour; the first's agent is never readable."""
+
+        def close_them(start, kind="500_before"):
+            broken(Fault(kind, path_contains=self.UNREADABLE))
+            times = [start + timedelta(minutes=minute) for minute in (10, 20, 30)]
+            return [
+                close(closed_at=times[0], updated_at=start, assigned_users=[self.UNREADABLE]),
+                close(closed_at=times[1], updated_at=start, assigned_users=[self.GONE]),
+                close(closed_at=times[2], updated_at=start),
+            ]
+
+        return close_them
+
+    @pytest.mark.parametrize("kind", ["403", "500_before", "reset", "broken_json"])
+    def test_costs_only_their_own_closings_and_is_read_by_the_next_run(
+        self, pipeline, sandbox, hour_with, broken, deferred, hour, kind
+    ):
+        doubted, gone, ordinary = hour_with(hour, kind)
+
+        result = pipeline.extract(run_of(hour))
+
+        assert (result["planned"], result["deferred"]) == (1, 1)
+        assert pipeline.states() == {gone: "skipped agent_without_email", ordinary: "planned"}
+        assert covered_until(pipeline) == hour + HOUR
+
+        broken()
+        agent = next(user for user in sandbox.state.organisation.users.values() if user.email)
+        sandbox.state.organisation.users[self.UNREADABLE] = replace(agent, id=self.UNREADABLE)
+        pipeline.run(run_of(hour + HOUR))
+        assert sorted(pipeline.sent()) == sorted([doubted, ordinary])
+        assert deferred() == []
+
+    def test_is_settled_after_a_day_of_trying(self, pipeline, hour_with, has_been_tried_for, hour, settings):
+        settings(seconds_until_send=60, overlap_seconds=0)
+        doubted, *_ = hour_with(hour)
+        pipeline.extract(run_of(hour))
+        has_been_tried_for(timedelta(hours=25))
+
+        pipeline.extract(run_of(hour + HOUR))
+
+        assert pipeline.states()[doubted] == "skipped malformed_record"
+        (row,) = pipeline.query("SELECT detail, agent_id FROM interaction WHERE reason = 'malformed_record'")
+        assert row == ("agent could not be read: HTTP 500", self.UNREADABLE)
+
+    def test_does_not_matter_where_somebody_else_is_the_agent(self, pipeline, sandbox, close, broken, hour):
+        broken(Fault("500_before", path_contains=self.UNREADABLE))
+        closer = sandbox.state.organisation.conversations[close()].closed_by
+        by_another = close(minute=20, assigned_users=[self.UNREADABLE, closer], closed_by=closer)
+
+        pipeline.extract(run_of(hour))
+
+        assert pipeline.states()[by_another] == "planned"
+
+    @pytest.mark.parametrize("kind", ["503", "reset", "429"])
+    def test_is_no_matter_of_one_agent_where_users_cannot_be_read_by_id_at_all(
+        self, pipeline, hour_with, broken, hour, kind
+    ):
+        hour_with(hour)
+        broken(Fault(kind, "/v1/users/"))
+
+        with pytest.raises(VendorApiError, match="GET /v1/users"):
+            pipeline.extract(run_of(hour, try_number=LAST_TRY))
+
+        assert pipeline.states() == {}
+
+
+class TestASearchThatComesOutShort:
+    @pytest.fixture
+    def size(self):
+        return 40
+
+    def test_is_read_again_until_it_is_whole(self, pipeline, broken, deferred, hour):
+        broken(Fault("missing_rows", SEARCH, times=1))
+
+        result = pipeline.extract(run_of(hour))
+
+        assert result["short"] == 0
+        assert result["found"] == len(pipeline.states())
+        assert deferred() == []
+
+    def test_is_a_deferred_reading_when_it_stays_short_and_the_next_run_finds_the_rest(
+        self, pipeline, broken, deferred, hour
+    ):
+        broken(Fault("missing_rows", SEARCH))
+        result = pipeline.extract(run_of(hour))
+        assert result["short"] > 0
+        assert [(id_, tries) for id_, _, tries in deferred()] == [("", 1)]
+        assert covered_until(pipeline) == hour + HOUR
+
+        broken()
+        whole = pipeline.extract(run_of(hour + HOUR))
+        assert whole["planned"] >= 1
+        assert deferred() == []
+
+    @pytest.mark.parametrize("duration", [timedelta(hours=26), timedelta(days=3)])
+    def test_of_more_than_a_day_is_deferred_too(self, pipeline, sandbox, deferred, hour, duration):
+        """Row 9: a daily schedule, or hours of catching up."""
+        sandbox.state.options.overcounted_rows = 2
+
+        result = pipeline.extract(run_of(hour + HOUR - duration, hour + HOUR))
+        assert result["short"] == 2
+        ((_, detail, _),) = deferred()
+        assert detail == "2 rows counted, not returned"
+
+        sandbox.state.options.overcounted_rows = 0
+        pipeline.extract(run_of(hour + HOUR))
+        assert deferred() == []
+
+    @pytest.mark.parametrize("origin", ["backfill", "manual"])
+    def test_fails_a_run_that_no_later_run_covers_and_records_what_came(
+        self, pipeline, sandbox, deferred, hour, origin
+    ):
+        sandbox.state.options.overcounted_rows = 2
+
+        with pytest.raises(AirflowException, match=r"did not return all closings: 1 parts.*2 rows counted"):
+            pipeline.extract(run_of(hour, origin=origin, try_number=LAST_TRY))
+
+        assert len(pipeline.states()) > 30
+        assert len(deferred()) == 1
+
+    def test_is_given_up_after_two_weeks_of_trying(self, pipeline, sandbox, deferred, has_been_tried_for, hour):
+        sandbox.state.options.overcounted_rows = 2
+        pipeline.extract(run_of(hour))
+        has_been_tried_for(timedelta(days=13))
+        pipeline.extract(run_of(hour + 2 * HOUR))
+        assert [tries for _, _, tries in deferred() if tries > 1] == [11]
+
+        has_been_tried_for(timedelta(days=2))
+        pipeline.extract(run_of(hour + 4 * HOUR))
+        assert [tries for _, _, tries in deferred() if tries > 1] == []
+
+
+class TestRowsThatMoveWhileTheyAreRead:
+    @pytest.fixture
+    def size(self):
+        return 600
+
+    def test_are_not_lost(self, pipeline, sandbox, broken, deferred, hour):
+        """Row 8: a conversation of page 1 is reopened before page 2 is read; all others move up by one."""
+        sandbox.state.options.repeated_share = 0
+        broken(Fault("reopened_row", SEARCH, body_contains='"queryContext":"conversation"', times=1))
+
+        pipeline.extract(run_of(hour))
+
+        expected = {
+            one.id
+            for one in sandbox.state.organisation.conversations.values()
+            if one.status == "done" and not one.deleted and one.situation == "plain"
+        }
+        assert expected
+        assert expected <= pipeline.states().keys()
+        assert deferred() == []
+
+
+class TestAConversationThatBreaksTheSearch:
+    @pytest.fixture
+    def size(self):
+        return 40
+
+    @pytest.mark.parametrize("kind", ["500", "reset", "broken_json"])
+    def test_is_a_deferred_reading_of_one_millisecond_and_everything_else_is_recorded(
+        self, pipeline, close, broken, deferred, has_been_tried_for, hour, kind
+    ):
+        ordinary = close(minute=30)
+        poison = close(minute=31.5)
+        fault = Fault(kind, SEARCH, answer_contains=poison)
+        broken(fault)
+
+        result = pipeline.extract(run_of(hour))
+
+        assert pipeline.states()[ordinary] == "planned"
+        assert poison not in pipeline.states()
+        assert result["planned"] > 10
+        (row,) = pipeline.query("SELECT closed_to - closed_from AS duration FROM deferred_reading")
+        assert row.duration == 1
+        assert covered_until(pipeline) == hour + HOUR
+
+        hits = fault.hits
+        pipeline.extract(run_of(hour + HOUR))  # reads around it, and it alone
+        assert fault.hits - hits <= 10
+        assert len(deferred()) == 1
+
+        broken()
+        has_been_tried_for(HOUR)
+        pipeline.extract(run_of(hour + 2 * HOUR))
+        assert pipeline.states()[poison] == "planned"
+        assert deferred() == []
+
+    def test_fails_a_backfill_which_says_so(self, pipeline, close, broken, hour):
+        broken(Fault("500", SEARCH, answer_contains=close()))
+
+        with pytest.raises(AirflowException, match=r"did not return all closings: 1 parts.*search: HTTP 500"):
+            pipeline.extract(run_of(hour, origin="backfill"))
+
+    def test_is_no_outage_and_an_outage_no_such_conversation(self, pipeline, broken, deferred, hour):
+        broken(Fault("500_before", SEARCH))
+
+        with pytest.raises(VendorApiError):
+            pipeline.extract(run_of(hour))
+
+        assert deferred() == []
+        assert covered_until(pipeline) == hour
+
+
+class TestAClosingWhoseTimeCannotBeRead:
+    def test_is_deferred_and_recorded_when_it_can(self, pipeline, close, deferred, hour, sandbox):
+        conversation = close()
+        close(id=conversation, attributes={"lastDone": {"createdAt": "yesterday"}})
+
+        result = pipeline.extract(run_of(hour))
+        assert (result["deferred"], pipeline.states()) == (1, {})
+        assert [(id_, detail) for id_, detail, _ in deferred()] == [(conversation, "closing time unreadable")]
+
+        close(id=conversation, attributes={})
+        pipeline.extract(run_of(hour + HOUR))
+        assert (pipeline.states(), deferred()) == ({conversation: "planned"}, [])
