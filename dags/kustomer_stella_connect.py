@@ -31,7 +31,8 @@ def pipeline(organisation: Organisation) -> None:
         schedule=CronDataIntervalTimetable(organisation.schedule, timezone="UTC"),
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
         catchup=False,  # the next run reads missed hours, from the ledger's watermark
-        max_active_runs=3,
+        # Two or three scheduled runs hold windows at a time; manual runs must not keep the next tick from its run.
+        max_active_runs=8,
         on_failure_callback=notify_failure,
         default_args={
             "retries": 3,

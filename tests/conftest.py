@@ -112,13 +112,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
             file = nodeid.split("::")[0]
             if file.startswith("tests/plugins/interactions_view/"):  # one API server in process for all of them
                 return "page"
-            return "stack" if shares_airflow(file) and file != SUDDEN_DEATHS else file
+            if file in BROKEN_AIRFLOW:
+                return "broken stack"
+            return "stack" if shares_airflow(file) else file
 
     return OneStack(config, log)
 
 
-SUDDEN_DEATHS = "tests/stack/test_sudden_deaths.py"
-"""Comes last of those that share an Airflow; in a process of its own, where there are several, it has its own."""
+BROKEN_AIRFLOW = ("tests/stack/test_hung_triggerer.py", "tests/stack/test_sudden_deaths.py")
+"""They break the Airflow that they share. Where there are several processes, they have one of their own."""
 
 
 def shares_airflow(nodeid: str) -> bool:

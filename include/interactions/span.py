@@ -1,4 +1,4 @@
-"""Which closings a run looks for, and up to when it releases."""
+"""Which closings a run reads, and until when it releases."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,11 +15,10 @@ Origin = Literal["schedule", "backfill", "by hand"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Closings in [closed_from, closed_to) are extracted; what is due before `release_before` is released."""
+    """Closings in [closed_from, closed_to) are extracted."""
 
     closed_from: datetime
     closed_to: datetime
-    release_before: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +76,35 @@ def span_of(
     watermark: Watermark | None,
     *,
     overlap_seconds: int,
-    handover_seconds: int,
 ) -> Span:
     """The span of a run.
 
     A scheduled run also reads the hours that no run has covered, and the overlap, but never hours before the
     first one this installation covered: a new install sends nothing for the past. A backfill or a manual run
-    reads just its own interval. Every run releases what falls due before the next scheduled run has taken over.
+    reads just its own interval.
     """
     start, end = own
     closed_from = start
     if origin == "schedule" and watermark is not None:
         reach = min(start, watermark.covered_until) - timedelta(seconds=overlap_seconds)
         closed_from = min(start, max(reach, watermark.covered_from))
-    length = end - start if origin == "schedule" else min(end - start, HOUR)
-    return Span(closed_from, end, end + length + timedelta(seconds=handover_seconds))
+    return Span(closed_from, end)
+
+
+def release_before(
+    end: datetime, origin: Origin, next_ticks: tuple[datetime, datetime], *, handover_seconds: int
+) -> datetime:
+    """Return until when a run releases what falls due: until the next scheduled run has taken over.
+
+    A manual run or a backfill waits for one hour at most: the scheduled run before it covers the rest of the gap.
+
+    Args:
+        end: of the run's interval; for a scheduled run its own tick.
+        origin: what started the run.
+        next_ticks: the schedule's next two ticks after `end`.
+        handover_seconds: what the next run may need before it has planned. Never longer than the next gap: then
+            the run after it has started.
+    """
+    tick, one_later = next_ticks
+    handover = min(timedelta(seconds=handover_seconds), one_later - tick)
+    return (tick if origin == "schedule" else min(tick, end + HOUR)) + handover

@@ -97,7 +97,6 @@ class ExtractClosedConversationsOperator(BaseOperator):
             origin_of(context),
             ledger.extraction.read_watermark(),
             overlap_seconds=settings.overlap_seconds,
-            handover_seconds=settings.handover_seconds,
         )
         self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
         if span.closed_from < utc_now() - OLDEST:

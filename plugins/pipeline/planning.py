@@ -7,7 +7,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from include.interactions.release_windows import release_windows
-from include.interactions.span import span_of
+from include.interactions.span import release_before
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
@@ -17,6 +17,7 @@ from plugins.runtime.run_context import (
     own_interval_of,
     settings_of,
 )
+from plugins.runtime.schedule import next_ticks
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +34,11 @@ def plan_windows(context: Context, organisation: Organisation) -> list[dict[str,
     """
     settings, ledger = settings_of(context, organisation), open_ledger(organisation)
     recovered = ledger.releasing.recover(by=actor_of(context))
-    span = span_of(
-        own_interval_of(context),
-        origin_of(context),
-        None,
-        overlap_seconds=settings.overlap_seconds,
-        handover_seconds=settings.handover_seconds,
-    )
-    now = datetime.now(UTC)
+    end, now = own_interval_of(context)[1], datetime.now(UTC)
+    ticks = next_ticks(organisation.schedule, end)
+    until = release_before(end, origin_of(context), ticks, handover_seconds=settings.handover_seconds)
     # A run for a past hour has nothing to wait for: whatever is overdue by now leaves with it.
-    due_times = ledger.releasing.list_due_times(max(span.release_before, now), limit=settings.max_releases_per_run)
+    due_times = ledger.releasing.list_due_times(max(until, now), limit=settings.max_releases_per_run)
     windows = list(release_windows(due_times, now, settings.release_window_seconds))
     facts = {
         "interactions": len(due_times),

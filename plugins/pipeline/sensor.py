@@ -7,11 +7,15 @@ from typing import Any, NoReturn
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseSensorOperator, Context
+from airflow.sdk.exceptions import AirflowSensorTimeout
 
 from plugins.runtime.run_context import canonical_line
 
 SHORT_WAIT = timedelta(seconds=30)
 """Waited in the worker: Airflow 3.3.2 can fail a task whose trigger fires seconds after the deferral."""
+
+GRACE = timedelta(minutes=2)
+"""This long after the due time, Airflow's scheduler ends the wait. A triggerer restarts in less."""
 
 
 class SendDelaySensor(BaseSensorOperator):
@@ -47,6 +51,19 @@ class SendDelaySensor(BaseSensorOperator):
         """Continue after the deferral; the event is not trusted with anything."""
         self.execute(context)
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Continue as well where no trigger fired in time: a triggerer that hangs only delays."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout:
+            self.log.warning(
+                "The triggerer did not resume this task within %d s of its time: is it alive? The task goes on "
+                "without it.",
+                GRACE.total_seconds(),
+            )
+            return self.execute(context)
+
     def _defer(self, due_until: datetime) -> NoReturn:
         self.log.info("waiting until %s", due_until.isoformat())
-        self.defer(trigger=DateTimeTrigger(due_until), method_name="execute_complete")
+        timeout = due_until + GRACE - datetime.now(UTC)
+        self.defer(trigger=DateTimeTrigger(due_until), method_name="execute_complete", timeout=timeout)

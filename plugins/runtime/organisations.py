@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from plugins.runtime.schedule import find_fault
+
 ENVIRONMENT, SCHEDULE = "KUSTOMER_STELLA_ORGANISATIONS", "KUSTOMER_STELLA_SCHEDULE"
 DEFAULT_NAME, DEFAULT_SCHEDULE = "default", "0 * * * *"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -83,7 +85,7 @@ def organisations() -> Sequence[Organisation]:
     schedule = os.environ.get(SCHEDULE, "").strip() or DEFAULT_SCHEDULE
     text = os.environ.get(ENVIRONMENT, "").strip()
     if not text:
-        return [Organisation(schedule=schedule)]
+        return [_organisation(DEFAULT_NAME, {}, schedule)]
     try:
         given = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as error:
@@ -114,8 +116,13 @@ def _organisation(name: str, options: Any, schedule: str) -> Organisation:
     if not isinstance(options, dict) or options.keys() - {"schedule"}:
         raise OrganisationsError(f"{ENVIRONMENT}: {options!r:.80} is not allowed for {name!r}; {_ALLOWED}")
     own = options.get("schedule", schedule)
-    if not isinstance(own, str) or len(own.split()) != 5:
+    if not isinstance(own, str):
         raise OrganisationsError(f"{ENVIRONMENT}: the schedule {own!r:.80} of {name!r} is not allowed; {_ALLOWED}")
+    if (problem := find_fault(own)) is not None:
+        variable = ENVIRONMENT if "schedule" in options else SCHEDULE
+        raise OrganisationsError(
+            f"{variable}: the schedule {own!r:.80} of {name!r} is not allowed: {problem}; {_ALLOWED}"
+        )
     return Organisation(name, own)
 
 

@@ -72,7 +72,7 @@ def test_the_plan_does_not_wait_for_extraction_to_succeed_nor_the_report_for_any
 def test_runs_have_the_hour_that_has_just_ended(dag):
     assert isinstance(dag.timetable, CronDataIntervalTimetable)
     assert not dag.catchup
-    assert dag.max_active_runs == 3
+    assert dag.max_active_runs == 8
     assert dag.dagrun_timeout is None  # it would skip windows that wait
 
 

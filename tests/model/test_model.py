@@ -273,7 +273,6 @@ class Pipeline(RuleBasedStateMachine):
             origin,
             self.ledger.extraction.read_watermark(),
             overlap_seconds=chosen.overlap_seconds,
-            handover_seconds=chosen.handover_seconds,
         )
 
     def _interruption(self, drawn: tuple[str, int] | None) -> Interruption:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.interactions.settings import SettingsError
-from include.interactions.span import Watermark, own_interval, span_of
+from include.interactions.span import Watermark, own_interval, release_before, span_of
 
 TEN = datetime(2026, 1, 5, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -11,7 +11,7 @@ HOURLY = (TEN, TEN + HOUR)
 
 
 def span(own=HOURLY, origin="schedule", watermark=None):
-    return span_of(own, origin, watermark, overlap_seconds=3600, handover_seconds=900)
+    return span_of(own, origin, watermark, overlap_seconds=3600)
 
 
 class TestOwnInterval:
@@ -62,10 +62,27 @@ class TestSpan:
     def test_an_explicit_interval_does_not_grow(self, origin):
         assert span(origin=origin, watermark=Watermark(TEN - 50 * HOUR, TEN - 20 * HOUR)).closed_from == TEN
 
+
+class TestReleaseBefore:
     def test_a_run_releases_until_the_next_has_taken_over(self):
-        assert span().release_before == TEN + 2 * HOUR + timedelta(minutes=15)
+        ticks = (TEN + HOUR, TEN + 2 * HOUR)
 
-    def test_a_long_manual_interval_does_not_make_a_run_wait_for_as_long(self):
-        month = span(own=(TEN - timedelta(days=30), TEN), origin="by hand")
+        assert release_before(TEN, "schedule", ticks, handover_seconds=900) == TEN + HOUR + timedelta(minutes=15)
 
-        assert month.release_before == TEN + HOUR + timedelta(minutes=15)
+    def test_before_a_long_gap_a_scheduled_run_stays_open_until_the_next_tick(self):
+        ticks = (TEN + 62 * HOUR, TEN + 63 * HOUR)
+
+        assert release_before(TEN, "schedule", ticks, handover_seconds=0) == TEN + 62 * HOUR
+
+    @pytest.mark.parametrize("origin", ["backfill", "by hand"])
+    def test_a_manual_run_waits_for_an_hour_at_most(self, origin):
+        ticks = (TEN + 62 * HOUR, TEN + 63 * HOUR)
+
+        assert release_before(TEN, origin, ticks, handover_seconds=900) == TEN + HOUR + timedelta(minutes=15)
+
+    def test_a_handover_is_never_longer_than_the_next_gap(self):
+        quarter = timedelta(minutes=15)
+
+        until = release_before(TEN, "schedule", (TEN + quarter, TEN + 2 * quarter), handover_seconds=3600)
+
+        assert until == TEN + 2 * quarter

@@ -1,0 +1,77 @@
+"""A triggerer that hangs: windows leave a little late, and nothing else stops."""
+
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from include.sandbox.changes import change_conversation
+from plugins.pipeline.sensor import GRACE
+from scripts.stack import processes
+from scripts.stack.connections import DAG_ID
+from scripts.stack.waiting import wait_until
+from tests.support.installation import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+WAIT, EXTRACT = "release_window.wait_until_due", "extract_closed_conversations"
+RUNS = 5
+"""More than Airflow runs at a time by three, which it was before."""
+DELAY = timedelta(seconds=120)
+CHECKED_EVERY = timedelta(seconds=15)
+"""How often Airflow's scheduler looks for waits that are over (`trigger_timeout_check_interval`)."""
+BOUND = 600
+"""Seconds: not an expectation, but what a busy machine may need."""
+
+
+@pytest.fixture
+def hung_triggerer(installation: Installation) -> Iterator[None]:
+    """The triggerer and its runner are stopped, as if they hung."""
+    members = processes.session_members({installation.stack.pid("triggerer")})
+    for process in members:
+        process.send_signal(signal.SIGSTOP)
+    yield
+    for process in members:
+        process.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.usefixtures("hung_triggerer")
+def test_windows_are_released_without_a_triggerer_and_keep_no_other_run_from_extracting(
+    installation: Installation,
+) -> None:
+    api, received = installation.api, installation.sandbox.state.received
+    api.set_paused(DAG_ID, paused=False)
+    before, due = len(received), {}
+    run_ids = []
+
+    def task_state(run_id: str, task_id: str) -> str | None:
+        return next((one["state"] for one in installation.tasks(run_id) if one["task_id"] == task_id), None)
+
+    for _ in range(RUNS):
+        now = datetime.now(UTC)
+        closing = {"closed_at": now - timedelta(seconds=1), "updated_at": now - timedelta(seconds=1)}
+        due[change_conversation(installation.sandbox.state, closing).id] = closing["closed_at"] + DELAY
+        run_id = installation.trigger(now - DELAY, now, seconds_until_send=int(DELAY.total_seconds()))
+        wait_until(lambda run_id=run_id: task_state(run_id, EXTRACT) == "success", "the run to extract", BOUND)
+        run_ids.append(run_id)
+    waits = [task_state(run_id, WAIT) for run_id in run_ids]
+
+    for run_id in run_ids:
+        assert api.wait_for_run(DAG_ID, run_id, BOUND) == "success"
+
+    assert "deferred" in waits
+    at = {
+        one.request["ext_interaction_id"]: datetime.fromtimestamp(one.received_at, UTC) for one in received[before:]
+    }
+    assert at.keys() == due.keys()
+    assert len(received) == before + RUNS
+    assert all(due[one] <= at[one] for one in due)
+    assert min(at[one] - due[one] for one in due) < GRACE + 4 * CHECKED_EVERY
+    assert any(
+        "The triggerer did not resume this task" in line["event"]
+        for run_id in run_ids
+        for task in installation.tasks(run_id)
+        if task["task_id"] == WAIT
+        for line in installation.log(run_id, task)
+    )
