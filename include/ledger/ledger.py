@@ -13,7 +13,7 @@ from include.ledger.engine import read_only, reading
 from include.ledger.extraction import ExtractionStore
 from include.ledger.facts import Fact
 from include.ledger.feedback import FeedbackStore
-from include.ledger.maintenance import use
+from include.ledger.maintenance import timeline, use
 from include.ledger.migrate import is_older, migrate
 from include.ledger.queries import Backlog, Counts, Event
 from include.ledger.releasing import ReleasingStore
@@ -35,6 +35,7 @@ class Ledger:
         self._engine = engine
         self._reader = reading(engine)
         self._now = now
+        self._watched = False
         self.extraction = ExtractionStore(engine, now)
         self.releasing = ReleasingStore(engine, now)
         self.feedback = FeedbackStore(engine, now)
@@ -50,17 +51,26 @@ class Ledger:
         Raises:
             LedgerRefusedError: it is another connection's, or retired.
         """
+        if not self._is_ready(user):
+            with self._engine.begin() as connection:
+                use.enter(connection, user)
+        if not self._watched:
+            with self._reader.begin() as connection:
+                now = timeline.read(connection)
+            if now is not None:
+                timeline.watch(self._engine, now)
+            self._watched = True
+
+    def _is_ready(self, user: str) -> bool:
+        """Migrate an older schema; return whether the ledger is in use by `user` already, and as it was left."""
         try:
             with self._reader.begin() as connection:
-                older = is_older(connection)
-                if not older and use.is_user(connection, user):
-                    return
+                if not is_older(connection):
+                    return use.is_user(connection, user)
         except (OperationalError, ProgrammingError):  # an empty database has no such table
-            older = True
-        if older:
-            self.migrate()
-        with self._engine.begin() as connection:
-            use.enter(connection, user)
+            pass
+        self.migrate()
+        return False
 
     def get_fact(self, name: str) -> Fact | None:
         """Return the value of that name and when it last changed; None if it was never set."""

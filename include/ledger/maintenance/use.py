@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from include.ledger.maintenance import timeline
+from include.ledger.maintenance.refusal import LedgerRefusedError as LedgerRefusedError  # belongs to this, too
 from include.ledger.schema import ledger_use
 
 _NAME = "ledger"
@@ -19,21 +21,20 @@ RESTORE = (
 )
 
 
-class LedgerRefusedError(Exception):
-    """This ledger is not for this caller; the message says whose it is, and what to do."""
-
-
 def is_user(connection: Connection, user: str) -> bool:
     """Whether the ledger is already used by `user`, here, and by nobody else; looks without writing."""
     row = connection.execute(_READ).first()
-    return row is not None and (row.used_by, row.retired, row.place) == (user, None, _place(connection))
+    if row is None or (row.used_by, row.retired, row.place) != (user, None, _place(connection)):
+        return False
+    return timeline.is_current(connection, timeline.read(connection))
 
 
 def enter(connection: Connection, user: str) -> None:
     """Take an unused ledger for `user`, the Airflow connection it is reached through; pass if it is theirs already.
 
     Raises:
-        LedgerRefusedError: it belongs to another connection, has been retired, or was brought from elsewhere.
+        LedgerRefusedError: it belongs to another connection, has been retired, was brought from elsewhere, or its
+            server has been promoted since the last use.
     """
     place = _place(connection)
     row = connection.execute(_READ).first()
@@ -49,6 +50,7 @@ def enter(connection: Connection, user: str) -> None:
         )
         row = connection.execute(taken.returning(*_COLUMNS)).one()
     _refuse(row, row.used_by, user, place)
+    timeline.enter(connection, timeline.read(connection))
 
 
 def look(connection: Connection, user: str) -> None:
@@ -70,6 +72,7 @@ def retire(connection: Connection, why: str) -> None:
 def admit(connection: Connection) -> None:
     """Let its user use this ledger again, wherever it is."""
     _write(connection, {"retired": None, "place": None})
+    timeline.forget(connection)
 
 
 def _refuse(row: Row[Any, Any, Any], used_by: str, user: str, place: str | None) -> None:
