@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, null, or_, select, update
 
+from include.interactions.cap import customer_key
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
 from include.ledger.by_hand import ActRefusedError, ByHandStore, move, spellings
+from include.ledger.customer_keys import read_secret
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import note
 
@@ -32,8 +34,9 @@ class ErasingStore(ByHandStore):
         else gets a note. The words of their earlier events go too.
         """
         with self._by_hand(dry_run) as connection:
-            rows = _lock_customer(connection, customer)
-            now, ids = self._now(), [row.id for row in rows]
+            now = self._now()
+            rows = _lock_customer(connection, customer, now)
+            ids = [row.id for row in rows]
             _drop_words(connection, ids)
             planned = [row.id for row in rows if row.state == State.PLANNED]
             move(connection, now, planned, (State.PLANNED, State.CANCELLED), Reason.ERASED, why, by)
@@ -42,13 +45,23 @@ class ErasingStore(ByHandStore):
             _note_erasure(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
         return {"erased": len(rows), "cancelled": len(planned), "comments": comments}
 
-    def retain(self, retention: timedelta, by: str, why: str, *, dry_run: bool = False) -> int:
+    def retain(
+        self,
+        retention: timedelta,
+        by: str,
+        why: str,
+        *,
+        keep_keys: timedelta = timedelta(0),
+        dry_run: bool = False,
+    ) -> int:
         """Erase the personal data of final interactions that have not moved for so long; returns of how many.
 
+        The keyed hash of an address stays for `keep_keys`, if that is longer.
         One transaction for each thousand, so that releases hardly wait.
         """
         with self._by_hand(dry_run) as connection:
             _drop_late_comments(connection)
+            _drop_keys(connection, self._now() - max(retention, keep_keys))
         before, erased, last = self._now() - retention, 0, 0
         while True:
             with self._by_hand(dry_run) as connection:
@@ -60,10 +73,10 @@ class ErasingStore(ByHandStore):
             erased, last = erased + len(rows), rows[-1].id
 
 
-def _lock_customer(connection: Connection, customer: str) -> Sequence[Any]:
+def _lock_customer(connection: Connection, customer: str, now: datetime) -> Sequence[Any]:
     rows = connection.execute(
         select(interaction.c.id, interaction.c.state)
-        .where(_is_customer(connection, customer))
+        .where(_is_customer(connection, customer, now))
         .order_by(interaction.c.id)
         .with_for_update(key_share=True)  # no deadlock with who adds a survey response meanwhile
     ).all()
@@ -127,6 +140,12 @@ def _drop_late_comments(connection: Connection) -> int:
     return len(dropped.all())
 
 
+def _drop_keys(connection: Connection, before: datetime) -> None:
+    """Drop the hash of addresses that no cap asks about any more."""
+    old = (_FINAL, interaction.c.updated_at < before, interaction.c.customer_key.is_not(None))
+    connection.execute(update(interaction).where(*old).values(customer_key=None))
+
+
 def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
     """Note in the history that personal data went, for rows that no step moved."""
     for state in {row.state for row in rows}:
@@ -149,8 +168,14 @@ def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -
     return len(comments.all())
 
 
-def _is_customer(connection: Connection, customer: str) -> ColumnElement[bool]:
+def _is_customer(connection: Connection, customer: str, now: datetime) -> ColumnElement[bool]:
+    """Return the condition; rows of which only the hash of the address is left are among them."""
+    only_hash = interaction.c.customer_id.is_(None)
     if "@" not in customer:
-        return interaction.c.customer_id == customer.strip()
+        of_it = interaction.c.customer_id == customer.strip()
+        keys = select(interaction.c.customer_key).where(of_it, interaction.c.customer_key.is_not(None))
+        return or_(of_it, only_hash & interaction.c.customer_key.in_(keys))
     had_it = interaction.c.customer_email.in_(spellings(connection, interaction.c.customer_email, customer))
-    return or_(had_it, interaction.c.customer_id.in_(select(interaction.c.customer_id).where(had_it)))
+    key = customer_key(read_secret(connection, now), customer)
+    ids = select(interaction.c.customer_id).where(had_it)
+    return or_(had_it, interaction.c.customer_id.in_(ids), only_hash & (interaction.c.customer_key == key))

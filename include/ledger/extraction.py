@@ -1,7 +1,6 @@
 """What extraction writes: new closings, the span that they cover, and the early warning about agent profiles."""
 
 import json
-import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,21 +28,19 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.addresses import same_address
-from include.interactions.cap import KEY_BYTES, customer_key
+from include.interactions.cap import customer_key
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
-from include.ledger import deferred_readings, facts, queries
+from include.ledger import deferred_readings, queries
 from include.ledger.batches import batches
 from include.ledger.columns import Instant, StorableText, mapping_text, milliseconds, names_text, storable
+from include.ledger.customer_keys import read_secret
 from include.ledger.deferred_readings import DeferredReadingStore
 from include.ledger.maintenance import restoring
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, watermark
 from include.ledger.transition import Transition
-
-KEY_FACT = "customer_key"
-"""Name of the ledger's fact that keys the hash of addresses."""
 
 
 @dataclass(slots=True)
@@ -72,19 +69,11 @@ class ExtractionStore(DeferredReadingStore):
         counts = Recorded()
         for batch in _transactions(interactions):
             with self._engine.begin() as connection:
-                secret = self._read_secret(connection)
-                insert_closings(connection, batch, self._now(), by, counts, secret)
+                self._secret = self._secret or read_secret(connection, self._now())
+                insert_closings(connection, batch, self._now(), by, counts, self._secret)
                 restoring.doubt_new(connection, self._now(), by)
                 deferred_readings.drop_recorded(connection, batch)
         return counts
-
-    def _read_secret(self, connection: Connection) -> bytes:
-        """Return the ledger's own key; the first who asks makes it."""
-        if self._secret is None:
-            facts.replace(connection, KEY_FACT, None, secrets.token_hex(KEY_BYTES), self._now())
-            made = facts.read(connection, KEY_FACT)
-            self._secret = bytes.fromhex(made.value if made else "")
-        return self._secret
 
     def read_watermark(self) -> Watermark | None:
         """Return the span whose closings have all been recorded; None before the first extraction."""

@@ -10,12 +10,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Update, bindparam, case, literal_column, null, select, tuple_, update
+from sqlalchemy import Row, Update, bindparam, case, func, literal_column, null, select, tuple_, update
 
+from include.interactions.cap import Cap, Capped
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import batches
+from include.ledger.capping import find_cap
 from include.ledger.engine import without_waiting_for_the_disk
 from include.ledger.schema import has_later_closing, interaction, state_is
 from include.ledger.store import Store
@@ -99,6 +101,32 @@ class ReleasingStore(Store):
         with self._stepper.begin() as connection:
             started = START.apply(connection, now, values)
         return started[0].lease_until if started else None
+
+    def start_capped(
+        self,
+        claimed: ClaimedInteraction,
+        lease: timedelta,
+        request: Mapping[str, Any],
+        cap: Cap,
+        detail: str | None = None,
+    ) -> datetime | Capped | None:
+        """Do the same, unless the customer has had as many surveys as the cap allows: then nothing is changed.
+
+        Both are one transaction, one at a time for each customer, so that two releases never both pass.
+        """
+        with self._engine.begin() as connection:
+            if capped := find_cap(connection, claimed.id, cap, self._now()):
+                return capped
+            now = self._now()
+            values = {**_key(claimed), "until": now + lease, **_as_sent(request)}
+            started = START.apply(connection, now, values, detail=detail)
+        return started[0].lease_until if started else None
+
+    def put_off(self, claimed: ClaimedInteraction, due_at: datetime, detail: str) -> bool:
+        """Claimed → planned with a later due time; its expiry still counts from the first one."""
+        values = {**_key(claimed), "new_due": due_at, "words": detail}
+        with self._stepper.begin() as connection:
+            return bool(_PUT_OFF.apply(connection, self._now(), values, detail=detail))
 
     def settle(
         self,
@@ -232,6 +260,17 @@ _GIVE_BACK = Transition(
     update(interaction)
     .where(tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True)))
     .values(state=State.PLANNED, token=null(), lease_until=null(), detail=bindparam("words")),
+)
+_PUT_OFF = Transition(
+    State.CLAIMED,
+    _update().values(
+        state=State.PLANNED,
+        token=null(),
+        lease_until=null(),
+        first_due_at=func.coalesce(interaction.c.first_due_at, interaction.c.due_at),
+        due_at=bindparam("new_due", type_=interaction.c.due_at.type),
+        detail=bindparam("words"),
+    ),
 )
 START = Transition(
     State.CLAIMED,
