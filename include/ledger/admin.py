@@ -1,4 +1,4 @@
-"""What people do to the ledger by hand."""
+"""People's actions on the ledger."""
 
 import secrets
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from include.ledger.schema import has_later_closing, interaction, interaction_ev
 
 
 class AdminStore(ErasingStore):
-    """The actions of people, each on rows that it locks first: no release moves them meanwhile.
+    """People's actions. Each locks its rows first, so that no release moves them.
 
     `closed_at` says which closing of the conversation is meant, if several could be.
     """
@@ -34,7 +34,7 @@ class AdminStore(ErasingStore):
     def release_now(
         self, conversation_id: str, closed_at: datetime | None, by: str, why: str, *, dry_run: bool
     ) -> dict[str, int]:
-        """Make a planned interaction due at this instant: whichever release comes next sends it.
+        """Make a planned interaction due now: the next release sends it.
 
         Its expiry counts from this instant too. The person claims it and gives it back at once: two legal steps
         with their two events, since there is no event without a step.
@@ -53,7 +53,7 @@ class AdminStore(ErasingStore):
     ) -> dict[str, int]:
         """Unknown → sent, planned (to be sent again) or cancelled.
 
-        What is settled as sent counts as sent when Data Return says so, else when its request left.
+        The time of sending is the one in Data Return, else the time when the request left.
         """
         with self._by_hand(dry_run) as connection:
             row = _lock_closing(connection, conversation_id, closed_at, State.UNKNOWN)
@@ -69,9 +69,9 @@ class AdminStore(ErasingStore):
     def send_again(
         self, agent_email: str, expire_after: timedelta, by: str, why: str, *, dry_run: bool
     ) -> dict[str, int]:
-        """Skipped for want of an approved profile → planned, for one agent and within the expiry.
+        """Skipped because the profile was not approved → planned, for one agent and within the expiry.
 
-        What is past its expiry, has a later closing or no address any more is left and counted.
+        Interactions past their expiry, with a later closing or without an address stay skipped and are counted.
         """
         with self._by_hand(dry_run) as connection:
             now = self._now()
@@ -83,9 +83,9 @@ class AdminStore(ErasingStore):
         return counts | ({"unknown": doubted} if doubted else {})
 
     def mark_restored(self, due_until: datetime, by: str) -> int:
-        """After an older copy took the ledger's place: what was due until then is looked up before it is sent.
+        """Mark the ledger as restored from an older copy: what was due until then is looked up before it is sent.
 
-        To be called before anything else uses the copy. Returns how many interactions are unknown now.
+        Call it before anything else uses the copy. Returns how many interactions are unknown now.
         """
         with self._engine.begin() as connection:
             return restoring.restored(connection, self._now(), due_until, by)
@@ -99,8 +99,8 @@ def _lock_unapproved(connection: Connection, agent_email: str, due_after: dateti
     candidates = connection.execute(select(func.count()).where(*of_agent)).scalar_one()
     if not candidates:
         raise ActRefusedError(
-            "No interaction of this agent is skipped for want of an approved profile: the address is another, or "
-            "they have been sent again already."
+            "No interaction of this agent is skipped because of the profile. Check the address; perhaps they were "
+            "sent again already."
         )
     ids = (
         connection.execute(
@@ -119,8 +119,8 @@ def _lock_unapproved(connection: Connection, agent_email: str, due_after: dateti
     )
     if not ids:
         raise ActRefusedError(
-            f"{candidates} interactions of this agent are skipped for want of an approved profile, and none may be "
-            f"sent again: past their expiry, followed by a later closing, or erased."
+            f"{candidates} interactions of this agent are skipped because of the profile. None may be sent again: "
+            f"they are past their expiry, have a later closing, or are erased."
         )
     return candidates, ids
 
@@ -161,7 +161,7 @@ def _shown(connection: Connection, interaction_id: int) -> tuple[int, datetime |
 
 
 def _lock_closing(connection: Connection, conversation_id: str, closed_at: datetime | None, state: State) -> Any:
-    """Lock and return the row of the conversation that stands in this state."""
+    """Lock and return the conversation's row in this state."""
     rows = connection.execute(
         select(interaction)
         .where(interaction.c.conversation_id == conversation_id)

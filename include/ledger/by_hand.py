@@ -1,4 +1,4 @@
-"""How a person's action reaches the ledger, and what all actions share."""
+"""The base of people's actions on the ledger."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +17,11 @@ from include.ledger.transition import Transition
 
 
 class ActRefusedError(Exception):
-    """The act does not fit what the ledger holds; the message says why, and names nobody."""
+    """The action does not match the ledger; the message says why and names no person."""
 
 
 class ByHandStore(Store):
-    """Does what was asked, or raises `ActRefusedError` and changes nothing. A dry run is undone at its end."""
+    """Carries out an action, or raises `ActRefusedError` and changes nothing. A dry run is rolled back."""
 
     @contextmanager
     def _by_hand(self, dry_run: bool) -> Iterator[Connection]:

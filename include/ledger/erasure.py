@@ -1,4 +1,4 @@
-"""The end of personal data: of one customer on request, of everybody after the retention."""
+"""Erase personal data: of one customer on request, of all people after the retention."""
 
 import secrets
 from collections.abc import Sequence
@@ -25,13 +25,13 @@ _HELD = (State.CLAIMED, State.SENDING)
 
 
 class ErasingStore(ByHandStore):
-    """Takes personal data out of the ledger; states and times stay."""
+    """Erases personal data from the ledger; states and times stay."""
 
     def erase_customer(self, customer: str, by: str, why: str, *, dry_run: bool) -> dict[str, int]:
         """Erase everything that the ledger holds of a customer, by id or e-mail address.
 
-        By address: everything of the customers who ever had it. What is planned is cancelled; the history of all
-        else gets a note. The words of their earlier events go too.
+        By address: everything of all customers who ever had it. Planned interactions are cancelled; the history
+        of the others gets a note. The details of their earlier events are erased too.
         """
         with self._by_hand(dry_run) as connection:
             now = self._now()
@@ -78,21 +78,19 @@ def _lock_customer(connection: Connection, customer: str, now: datetime) -> Sequ
         select(interaction.c.id, interaction.c.state)
         .where(_is_customer(connection, customer, now))
         .order_by(interaction.c.id)
-        .with_for_update(key_share=True)  # no deadlock with who adds a survey response meanwhile
+        .with_for_update(key_share=True)  # avoids a deadlock with a process that adds a survey response
     ).all()
     if not rows:
-        raise ActRefusedError("The ledger holds nothing of this customer: check the id or the address.")
+        raise ActRefusedError("The ledger holds nothing of this customer. Check the id or the address.")
     if held := sum(row.state in _HELD for row in rows):
-        raise ActRefusedError(
-            f"{held} interactions of this customer are being sent at this moment. Try again in ten minutes."
-        )
+        raise ActRefusedError(f"{held} interactions of this customer are being sent now. Try again in 10 minutes.")
     return rows
 
 
 def _lock_retained(connection: Connection, before: datetime, after_id: int) -> Sequence[Any]:
     """Lock up to `BATCH` final interactions with personal data that have not moved since `before`, by row id.
 
-    Rows that somebody holds at this moment are left for the next day.
+    Rows that another process holds now are erased the next day.
     """
     return connection.execute(
         select(interaction.c.id, interaction.c.state)
@@ -119,7 +117,7 @@ def _drop_words(connection: Connection, ids: Sequence[int]) -> None:
 def _lock_out_holders(connection: Connection, unknown: Sequence[int]) -> None:
     """Take the token from the holder of an unknown interaction.
 
-    The holder may come back to plan it again, which takes an address.
+    Otherwise the holder could plan it again, which needs an address.
     """
     for some in batches(unknown):
         fresh = secrets.token_hex(16)
@@ -127,7 +125,7 @@ def _lock_out_holders(connection: Connection, unknown: Sequence[int]) -> None:
 
 
 def _drop_late_comments(connection: Connection) -> int:
-    """Drop the comments of erased interactions: one may be recorded in the very moment of the erasure."""
+    """Erase comments of erased interactions, because one may be recorded during the erasure."""
     erased = select(interaction.c.id).where(
         interaction.c.id == survey_response.c.interaction_id, interaction.c.customer_email.is_(None)
     )
@@ -147,14 +145,14 @@ def _drop_keys(connection: Connection, before: datetime) -> None:
 
 
 def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
-    """Note in the history that personal data went, for rows that no step moved."""
+    """Note the erasure in the history of rows that no step moved."""
     for state in {row.state for row in rows}:
         ids = [row.id for row in rows if row.state == state]
         note(connection, now, ids, state, Reason.ERASED, why, by)
 
 
 def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> int:
-    """Erase these columns and the customer's own words; returns how many comments went.
+    """Erase these columns and the customer's comments; return how many comments were erased.
 
     `updated_at` stays: it says when the interaction last moved.
     """

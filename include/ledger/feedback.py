@@ -1,4 +1,4 @@
-"""What Stella Connect says afterwards: survey responses, how far they were read, and outcomes that were unknown."""
+"""Stella Connect's reports: survey responses, the reading cursor, and unknown outcomes."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -35,29 +35,29 @@ _READ = (
     "channel",
     "brand",
 )
-"""What a record tells, by the same name in the record and in the table."""
+"""Columns that have the same name in a record and in the table."""
 
 
 @dataclass(slots=True)
 class Learnt:
-    """What a reading of Data Return brought."""
+    """The result of reading Data Return."""
 
     changed: int = 0
     """Records that were new, or said something new."""
     answered: int = 0
-    """Of those, how many hold an answer."""
+    """How many of those hold an answer."""
     not_ours: int = 0
-    """Records of interactions that this ledger has not sent: by hand, of other desks, of other closings."""
+    """Records of interactions that this ledger did not send: manual requests, other systems, other closings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How what was released lately compares with what Stella Connect shows."""
+    """Recent sends compared with what Stella Connect shows."""
 
     twice: int
     """Interactions with more than one record."""
     missing: int
-    """Interactions that were sent, and have no record."""
+    """Sent interactions without a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +77,17 @@ class UnknownOutcome:
 
     interaction_id: int
     token: str
-    """Of the attempt: a later attempt has another."""
+    """The token of the attempt; a later attempt has another one."""
     attempted_at: datetime
     """When its latest request left."""
     earliest_at: datetime
-    """Its request left then or later: the same, unless an older copy of the ledger has been restored."""
+    """Its request left then or later. Differs from `attempted_at` only after a restore."""
     shown_at: datetime | None
-    """When Stella Connect took it, as Data Return tells; None while it is not shown there."""
+    """When Stella Connect took it, according to Data Return; None if it is not shown there."""
 
 
 class FeedbackStore(Store):
-    """Keeps what Stella Connect shows of our interactions, and settles the unknown ones by it."""
+    """Records Stella Connect's reports on our interactions, and settles unknown outcomes with them."""
 
     def read_cursor(self) -> Cursor:
         """Return how far Data Return has been read."""
@@ -162,7 +162,7 @@ class FeedbackStore(Store):
     def resend_absent(self, absent: Collection[UnknownOutcome], by: str) -> int:
         """Unknown → planned for those that are still as they were seen; returns how many.
 
-        Once for each interaction: one that gets lost again, or whose customer was erased, is left for a person.
+        Only once per interaction. If it gets lost again, or its customer was erased, a person must settle it.
         """
         resent = 0
         with self._engine.begin() as connection:
@@ -171,7 +171,7 @@ class FeedbackStore(Store):
         return resent
 
     def compare_with_data_return(self, since: datetime, until: datetime) -> Shown:
-        """Count what was sent in [since, until) and is missing there, and what it has shown twice since."""
+        """Count interactions sent in [since, until) that it does not show, and those it has shown twice."""
         other = survey_response.alias("other")
         twice = select(func.count(survey_response.c.interaction_id.distinct())).where(
             survey_response.c.read_at >= since,
@@ -207,7 +207,9 @@ def _record(connection: Connection, newest: Collection[SurveyResponse], now: dat
         else:
             rows.append(_row(response, ours, now))
     if rows:
-        rows.sort(key=lambda row: str(row["uuid"]))  # two readers wait for one another rather than deadlock
+        rows.sort(
+            key=lambda row: str(row["uuid"])
+        )  # in this order two readers wait for each other instead of a deadlock
         changed = connection.execute(_upsert(connection), rows).all()
         learnt.changed = len(changed)
         learnt.answered = sum(row.response_received_at is not None for row in changed)
@@ -308,7 +310,7 @@ _RESEND = Transition(
             interaction_event.c.interaction_id == interaction.c.id,
             interaction_event.c.from_state == State.UNKNOWN,
             interaction_event.c.to_state == State.PLANNED,
-            interaction_event.c.actor.is_not(None),  # the holder of a claim is not named: he knew
+            interaction_event.c.actor.is_not(None),  # not the holder of a claim
         )
         .exists(),
     )

@@ -1,4 +1,4 @@
-"""Bringing the ledger's schema up to date."""
+"""Migrate the ledger's schema."""
 
 import time
 from pathlib import Path
@@ -9,7 +9,7 @@ from include.ledger.engine import reading
 
 SCRIPTS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "interaction_ledger_version"
-"""Not Alembic's default name: a ledger in Airflow's database must leave Airflow's version table alone."""
+"""Not Alembic's default name, so that a ledger in Airflow's database does not touch Airflow's version table."""
 
 
 def revisions(scripts: Path = SCRIPTS) -> tuple[str, ...]:
@@ -23,16 +23,16 @@ def revisions(scripts: Path = SCRIPTS) -> tuple[str, ...]:
 NEWEST = revisions()[0]
 """The version that this code needs."""
 
-_ADVISORY_LOCK = 0x6B757374  # any number that nobody else uses
+_ADVISORY_LOCK = 0x6B757374  # any number that no other program uses
 
 
 def migrate(engine: Engine, scripts: Path = SCRIPTS) -> None:
-    """Bring an empty or older schema to the newest version in `scripts`; several processes may call it at once.
+    """Migrate an empty or older schema to the newest version in `scripts`; several processes may call it at once.
 
     Raises:
         alembic.util.CommandError: the schema is newer than this code.
     """
-    # Here, because it takes a quarter of a second, which every parsing of a DAG file would pay.
+    # Imported here, because it takes 0.25 seconds, which each parsing of a DAG file would pay.
     from alembic import command
     from alembic.config import Config
 
@@ -42,8 +42,8 @@ def migrate(engine: Engine, scripts: Path = SCRIPTS) -> None:
     with reading(engine).connect() as connection:
         if version(connection) == head:
             return
-    # The lock lasts as long as the transaction (on SQLite: the transaction is one). Who waited finds the work
-    # done, because Alembic reads the version inside it.
+    # The lock lasts as long as the transaction (on SQLite the transaction is the lock). A process that waited finds
+    # the work done, because Alembic reads the version inside it.
     while True:
         with engine.begin() as connection:
             if turn := _its_turn(connection):
@@ -59,8 +59,8 @@ def migrate(engine: Engine, scripts: Path = SCRIPTS) -> None:
 
 
 def _its_turn(connection: Connection) -> bool:
-    # Asked for again and again, each time in a transaction of its own, instead of waited for: who waits in one
-    # keeps a snapshot, and an index that the other migration creates concurrently waits for everybody's snapshots.
+    # Polls in separate transactions instead of waiting in one. A waiting transaction would keep a snapshot, and an
+    # index that the other migration creates concurrently waits for all snapshots.
     if connection.dialect.name == "sqlite":
         return True
     taken: bool = connection.execute(
@@ -70,13 +70,13 @@ def _its_turn(connection: Connection) -> bool:
 
 
 def is_older(connection: Connection) -> bool:
-    """Whether the schema is older than this code. Raises SQLAlchemy's errors where there is none yet."""
+    """Tell whether the schema is older than this code. Raises SQLAlchemy's errors if there is no schema yet."""
     found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608  a constant
     return found is None or found < NEWEST
 
 
 def version(connection: Connection) -> str | None:
-    """The revision of the schema; None for an empty database."""
+    """Return the revision of the schema; None for an empty database."""
     from alembic.runtime.migration import MigrationContext
 
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()

@@ -1,4 +1,4 @@
-"""Questions to the ledger that change nothing."""
+"""Read-only queries on the ledger."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ Counts = dict[tuple[State, Reason | None], int]
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What has not come to an end."""
+    """The unfinished interactions."""
 
     planned: int
     overdue: int
@@ -72,7 +72,7 @@ def counts(connection: Connection) -> Counts:
 
 
 def backlog(connection: Connection, now: datetime, grace: timedelta) -> Backlog:
-    """What waits, is held or is unknown, from the two partial indexes alone."""
+    """Count what waits, is held or is unknown, from the two partial indexes alone."""
     planned, oldest = connection.execute(
         select(func.count(), func.min(interaction.c.due_at)).where(state_is(State.PLANNED))
     ).one()
@@ -91,7 +91,7 @@ def unread_opt_outs(connection: Connection) -> int:
 
 
 def history(connection: Connection, conversation_id: str) -> list[Event]:
-    """Everything that happened to the conversation's closings, closing by closing."""
+    """List every event of the conversation's closings, closing by closing."""
     rows = connection.execute(
         select(interaction.c.closed_at, interaction.c.due_at, interaction_event)
         .join(interaction_event, interaction_event.c.interaction_id == interaction.c.id)

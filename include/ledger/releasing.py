@@ -1,4 +1,4 @@
-"""What a release does to its interactions: claim, the commit before the request, outcome; and what it left behind.
+"""The steps of a release: claim, the commit before the request, the outcome; and recovery of what it left behind.
 
 Each step is one conditional statement: only the holder of the claim's token moves the row, once.
 """
@@ -28,16 +28,16 @@ LEASE_OVER = "lease over"
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """How many interactions a dead or stuck release had left behind."""
+    """Interactions that a dead or stuck release left behind."""
 
     planned: int
-    """Nothing of them had been sent: they wait again."""
+    """Their request had not been sent: they wait again."""
     unknown: int
     """Their request may have been taken."""
 
 
 class ReleasingStore(Store):
-    """Hands interactions to one release and writes what becomes of them."""
+    """Gives interactions to one release and records their outcomes."""
 
     def list_due_times(self, before: datetime, limit: int | None = None) -> list[datetime]:
         """List the due times of the planned interactions due before that instant, oldest first."""
@@ -53,7 +53,7 @@ class ReleasingStore(Store):
     def recover(self, by: str) -> Recovered:
         """Take back what is held past its lease: claimed → planned, sending → unknown.
 
-        The holder of an unknown one may still come back with the outcome.
+        The holder of an unknown interaction may still come back with the outcome.
         """
         with self._engine.begin() as connection:
             planned, unknown = (
@@ -66,10 +66,10 @@ class ReleasingStore(Store):
     ) -> list[ClaimedInteraction]:
         """Hold up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
 
-        Returns an empty list if other processes hold all due interactions. One whose conversation has a later
-        closing is cancelled instead. Rows that another process is claiming at this moment are passed over. A claim
-        that a crash of the database undoes is no harm: what follows it, `sending`, is refused then, and whoever
-        waits for that to be on the disk waits for the claim before it, too.
+        Returns an empty list if other processes hold all due interactions. An interaction whose conversation has a
+        later closing is cancelled instead. Rows that another process is claiming are passed over. If a crash of the
+        database undoes a claim, the next step, `sending`, is refused. That step waits for the disk, and so for the
+        claim before it.
         """
         now, token = self._now(), secrets.token_hex(16)
         values = {
@@ -85,7 +85,7 @@ class ReleasingStore(Store):
                 moved = CLAIM.apply(connection, now, {**values, "most": limit - len(claimed)}, by=by)
                 held = [_claimed(row, token) for row in moved if row.state == State.CLAIMED]
                 claimed += held
-                if len(held) == len(moved):  # else cancelled ones had taken places of the limit: look for more
+                if len(held) == len(moved):  # otherwise cancelled rows used up the limit: look for more
                     break
         return sorted(claimed, key=lambda held: (held.interaction.due_at, held.id))
 
@@ -139,7 +139,7 @@ class ReleasingStore(Store):
 
         The row is `sending`, or `unknown` when the lease was over before the holder came back; an unknown one keeps
         its token for that. On PostgreSQL each of the two is a transaction of its own.
-        Returns False if somebody else has settled it; then nothing is changed.
+        Returns False and changes nothing if another process or a person has settled it.
         """
         now = self._now()
         values = {**_key(claimed), "status": http_status, "words": detail}
@@ -211,7 +211,7 @@ def _recovering(before: State, after: State) -> Transition:
     over = (
         select(interaction.c.id)
         .where(state_is(before), interaction.c.lease_until <= bindparam("at"))
-        .with_for_update(skip_locked=True)  # whoever locks such a row is just moving it
+        .with_for_update(skip_locked=True)  # a process that locks such a row is moving it
         .cte("over")
     )
     change = (

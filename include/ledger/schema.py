@@ -69,7 +69,7 @@ interaction = Table(
     Column("agent_id", StorableText),
     Column("agent_email", StorableText),
     Column("agent_name", StorableText),
-    # The early warning, hours before the release looks itself: NULL until somebody has looked.
+    # The early warning, hours before the release checks again; NULL until the first check.
     Column("agent_profile", Text),
     Column("tags", TagNames),
     # The customer's opt-out as the conversation showed it; NULL: it could not be read.
@@ -207,7 +207,7 @@ ledger_use = Table(
     Column("name", Text, primary_key=True),
     # The Airflow connection through which it was first used; another one is another organisation's mistake.
     Column("used_by", Text),
-    # Why nobody may use it any more; NULL while it may be.
+    # Why it must not be used any more; NULL while it may be used.
     Column("retired", Text),
     # The table of PostgreSQL that it was used in: a dump brings it back into another one.
     Column("place", Text),
@@ -217,7 +217,7 @@ ledger_restore = Table(
     "ledger_restore",
     metadata,
     Column("restored_at", Instant, primary_key=True),
-    # What was due until then may have been sent by the ledger that was lost.
+    # The lost ledger may have sent what was due until then.
     Column("due_until", Instant, nullable=False),
     Column("actor", StorableText, nullable=False),
 )
@@ -233,7 +233,7 @@ ledger_fact = Table(
 
 
 def state_is(*states: State, row: Any = interaction) -> ColumnElement[bool]:
-    """The condition that a row stands in one of the states.
+    """Return the condition that a row is in one of the states.
 
     Spelt with literals and OR: with bound values, or with IN, SQLite does not see that a partial index applies.
     """
@@ -269,7 +269,7 @@ Index(
 )
 Index("ix_interaction_event_interaction", interaction_event.c.interaction_id)
 
-# What Stella Connect does not show, and how much it refuses, are questions about the last hours and days only.
+# Queries for missing and refused interactions cover only the last hours and days.
 _was_sent = interaction.c.sent_at.is_not(None)
 Index("ix_interaction_sent_at", interaction.c.sent_at, postgresql_where=_was_sent, sqlite_where=_was_sent)
 _rejected = state_is(State.REJECTED)
@@ -281,8 +281,8 @@ Index(
 )
 Index("ix_survey_response_read_at", survey_response.c.read_at)
 
-# What the page lists by. Personal data leave after some weeks, and with them their entries. What it counts by days,
-# PostgreSQL finds in the index alone (INCLUDE): a week has hundreds of thousands of rows.
+# For the page's lists. Retention removes personal data and their entries after some weeks. PostgreSQL counts by
+# day from the index alone (INCLUDE), because a week has hundreds of thousands of rows.
 _has_reason = interaction.c.reason.is_not(None)
 _has_agent = interaction.c.agent_id.is_not(None)
 _has_address = interaction.c.customer_email.is_not(None)
@@ -322,7 +322,7 @@ Index(
 Index(
     "ix_interaction_customer",
     interaction.c.customer_id,
-    postgresql_using="hash",  # half the size, and nobody sorts by it
+    postgresql_using="hash",  # half the size; no query sorts by it
     postgresql_where=_has_customer,
     sqlite_where=_has_customer,
 )

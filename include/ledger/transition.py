@@ -24,19 +24,18 @@ _APPEND = insert(interaction_event)
 
 
 class Transition:
-    """What moves interactions out of one state, and tells it in their history.
+    """Moves interactions out of one state and appends the event to their history.
 
-    On PostgreSQL the events are written by the same statement: a release asks twice for each request, and every
-    further question costs both sides more than the writing itself. SQLite can do the one only after the other;
-    there nobody waits for an answer.
+    On PostgreSQL the same statement writes the events: a release has two questions per request, and each further
+    one costs both sides more than the writing. SQLite needs two statements, but there a question costs little.
 
-    Two changes in one statement are safe as long as no column of the two tables has a default of Python's: a test
-    looks. No parameter may be called like a column of `interaction`: SQLAlchemy would set that column.
+    Two changes in one statement are safe while no column of the two tables has a Python default (a test checks
+    it). No parameter may have the name of a column of `interaction`, because SQLAlchemy would set that column.
 
     Args:
         before: the state that the rows must be in.
         change: an UPDATE of `interaction` that sets the state, for whatever rows it is limited to.
-        also: columns that the caller wants to see of the rows it moves, beside id, state and reason.
+        also: columns to return of the moved rows, besides id, state and reason.
     """
 
     def __init__(self, before: State, change: Update, also: Sequence[ColumnElement[Any]] = ()) -> None:
@@ -69,11 +68,11 @@ class Transition:
         detail: str | None = None,
         by: str | None = None,
     ) -> Sequence[Row[Any]]:
-        """Move the rows that fit; returns them.
+        """Move the matching rows and return them.
 
         Args:
-            connection: of a transaction, or of one statement where nothing else belongs to it.
-            at: when.
+            connection: in a transaction, or in autocommit if nothing else belongs to the step.
+            at: the time of the step.
             values: of the change's own parameters.
             detail: words for the events.
             by: who did it; None: the holder of the claim.
@@ -91,7 +90,7 @@ class Transition:
 def note(
     connection: Connection, at: datetime, ids: Sequence[int], state: State, reason: Reason, detail: str, by: str
 ) -> None:
-    """Tell in the history what happened to interactions that stay in their state."""
+    """Append to the history what happened to interactions that stay in their state."""
     connection.execute(_APPEND, [_event(one, at, (state, state), reason, detail, by) for one in ids])
 
 

@@ -1,4 +1,4 @@
-"""A ledger outgrows its file: everything goes from SQLite to PostgreSQL, or nothing does."""
+"""Move a ledger from SQLite to PostgreSQL: completely or not at all."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -13,29 +13,31 @@ from include.ledger.migrate import NEWEST, migrate, version
 from include.ledger.schema import interaction, metadata
 
 BATCH = 10_000
-"""Rows read at once."""
+"""Rows per read."""
 
 
 class MoveRefusedError(Exception):
-    """The ledger cannot be moved like this; the message says why. Neither side has changed."""
+    """The ledger cannot be moved; the message says why. Neither side has changed."""
 
 
 def move(source: Engine, target: Engine, now: datetime) -> dict[str, int]:
-    """Copy every row, ids included, into an empty ledger, compare, and retire the old one; returns rows by table.
+    """Copy every row with its id into an empty ledger, compare, and retire the old one; return rows by table.
 
-    The source takes no writes meanwhile. The target changes in one transaction.
+    Nothing can write to the source during the copy. The target changes in one transaction.
 
     Raises:
         MoveRefusedError: the schemas differ, the target is not empty, or interactions are being sent.
     """
     if (source.dialect.name, target.dialect.name) != ("sqlite", "postgresql"):
-        raise MoveRefusedError("A ledger is moved from SQLite to PostgreSQL. Between two of a kind use its backup.")
-    with source.begin() as old:  # a writing transaction from the start: nobody else writes
+        raise MoveRefusedError(
+            "This command moves a ledger from SQLite to PostgreSQL. For the same kind of database, use its backup."
+        )
+    with source.begin() as old:  # a writing transaction from the start, so no other process writes
         _check_source(old, now)
         migrate(target)
         with target.begin() as new:
             _check_target(new)
-            # It has interactions begin planned or skipped; these have their beginning behind them.
+            # The trigger lets interactions start only as planned or skipped. These have started already.
             new.execute(text("ALTER TABLE interaction DISABLE TRIGGER interaction_beginning"))
             for table in metadata.sorted_tables:
                 _copy(old, new, table)
@@ -44,18 +46,17 @@ def move(source: Engine, target: Engine, now: datetime) -> dict[str, int]:
             rows = _compared(old, new)
         retire(old, f"it was moved to PostgreSQL at {now.isoformat(timespec='seconds')}.")
     with target.connect().execution_options(isolation_level="AUTOCOMMIT") as new:
-        new.execute(text("ANALYZE"))  # or the first plans are made for an empty ledger
+        new.execute(text("ANALYZE"))  # otherwise the first query plans assume an empty ledger
     return rows
 
 
 def _check_source(old: Connection, now: datetime) -> None:
     if version(old) != NEWEST:
-        raise MoveRefusedError("The old ledger has the schema of another version: run `migrate` on it first.")
+        raise MoveRefusedError("The old ledger has another version of the schema. Run `migrate` on it first.")
     held = select(func.count()).where(interaction.c.lease_until > now)
     if number := old.execute(held).scalar_one():
         raise MoveRefusedError(
-            f"{number} interactions are being sent at this moment. Stop Airflow; if it has been killed, wait for "
-            f"five minutes."
+            f"{number} interactions are being sent now. Stop Airflow; if it was killed, wait for five minutes."
         )
 
 
@@ -74,13 +75,13 @@ def _copy(old: Connection, new: Connection, table: Table) -> None:
             for row in _rows(old, table):
                 copying.write_row(row)
     except psycopg.Error as error:
-        # Not the whole error: it quotes the row.
+        # Not the whole error, because it quotes the row.
         words = error.diag.message_primary or type(error).__name__
-        raise MoveRefusedError(f"PostgreSQL does not take the rows of {table.name}: {words}.") from None
+        raise MoveRefusedError(f"PostgreSQL refuses the rows of {table.name}: {words}.") from None
 
 
 def _rows(old: Connection, table: Table) -> Iterator[Sequence[Any]]:
-    """The values as SQLite keeps them, which PostgreSQL reads alike."""
+    """Read the values as SQLite stores them; PostgreSQL accepts the same form."""
     names, key = ", ".join(table.columns.keys()), ", ".join(table.primary_key.columns.keys())
     found = old.exec_driver_sql(f"SELECT {names} FROM {table.name} ORDER BY {key}")  # noqa: S608 - names of our schema
     for batch in found.partitions(BATCH):
@@ -101,7 +102,7 @@ def _continue_ids(new: Connection, table: Table) -> None:
 
 
 def _compared(old: Connection, new: Connection) -> dict[str, int]:
-    """How many rows each table has; both sides must agree, and on the states as well."""
+    """Count the rows of each table and state; both sides must agree."""
     rows = {}
     for table in metadata.sorted_tables:
         number = select(func.count()).select_from(table)
@@ -115,4 +116,4 @@ def _compared(old: Connection, new: Connection) -> dict[str, int]:
 
 def _agree(what: str, before: object, after: object) -> None:
     if before != after:
-        raise MoveRefusedError(f"The copy differs in {what}: {before} before, {after} after. It has been undone.")
+        raise MoveRefusedError(f"The copy differs in {what}: {before} before, {after} after. The copy was undone.")

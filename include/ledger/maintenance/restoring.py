@@ -1,9 +1,9 @@
-"""A ledger restored from an older copy, and what it cannot know.
+"""Handle a ledger that was restored from an older copy.
 
-It holds interactions as planned that have been sent since, and closings found since are missing in it: extracted
-again, they would be planned again. So whatever was due by the time of the loss becomes `unknown`, by the legal way
-and with its events, until Data Return shows it or its absence has been seen: rows of the copy at once, rows that
-come in later as they come.
+The copy holds interactions as planned that were sent since, and it lacks closings found since, which a run would
+plan again. Therefore everything that was due by the time of the loss becomes `unknown`, by legal transitions and
+with its events, until Data Return shows it or a complete reading does not. This happens to rows of the copy at
+once, and to later rows when they are recorded.
 """
 
 import secrets
@@ -21,14 +21,14 @@ DOUBT = "may have been sent before the ledger was restored"
 
 _DUE_UNTIL = select(func.max(ledger_restore.c.due_until)).scalar_subquery()
 IS_DOUBTFUL = and_(interaction.c.due_at <= _DUE_UNTIL, interaction.c.attempts > 0)
-"""The condition that an interaction may have been sent by a ledger that was lost, or has been tried before."""
+"""Return the condition that the lost ledger may have sent an interaction, or that it was tried before."""
 _STEPS = ((State.PLANNED, State.CLAIMED), (State.CLAIMED, State.SENDING), (State.SENDING, State.UNKNOWN))
 
 
 def restored(connection: Connection, now: datetime, due_until: datetime, by: str) -> int:
-    """Doubt everything that the lost ledger may have sent; returns how many interactions are unknown now.
+    """Make everything unknown that the lost ledger may have sent; return how many interactions are unknown now.
 
-    For a time at which nothing else works on the ledger: what it holds as claimed or sending is held by nobody.
+    Call it while no other process uses the ledger: no process holds its claimed or sending rows.
     """
     connection.execute(insert(ledger_restore).values(restored_at=now, due_until=due_until, actor=by))
     admit(connection)
@@ -36,19 +36,19 @@ def restored(connection: Connection, now: datetime, due_until: datetime, by: str
 
 
 def doubt_new(connection: Connection, now: datetime, by: str) -> int:
-    """The same for closings that have just been recorded, in their own transaction."""
+    """Do the same for closings that were just recorded, in the same transaction."""
     return _doubt_planned(connection, now, by, interaction.c.attempts == 0)
 
 
 def doubt(connection: Connection, now: datetime, by: str, ids: Any) -> int:
-    """The same for interactions that a person has just planned again, in the same transaction."""
+    """Do the same for interactions that a person just planned again, in the same transaction."""
     return _doubt_planned(connection, now, by, interaction.c.id.in_(ids))
 
 
 def since_closing(attempt: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The earliest instant at which a request may have left.
+    """Return the earliest instant at which a request may have left.
 
-    That is `attempt`, the instant this ledger knows; for what a lost ledger may have sent, the closing.
+    That is `attempt`, the instant this ledger knows; if a lost ledger may have sent it, the closing.
     """
     return case((IS_DOUBTFUL, interaction.c.closed_at), else_=attempt)
 
@@ -67,7 +67,7 @@ def _doubt(
     planned: ColumnElement[bool],
     held: ColumnElement[bool] | None,
 ) -> int:
-    """Planned (those due by then), claimed and sending → unknown; with `held` None only what was planned."""
+    """Planned (due by then), claimed and sending → unknown; with `held` None only planned rows."""
     token = secrets.token_hex(16)
     values: dict[State, dict[str, Any]] = {
         State.CLAIMED: {"token": token, "lease_until": now},

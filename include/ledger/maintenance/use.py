@@ -1,8 +1,9 @@
-"""Who uses this ledger, and whether it is the one that was used last.
+"""Check which connection uses this ledger, and whether it is a copy.
 
-Two organisations in one ledger would send each other's customers their surveys. A ledger restored from an older
-copy would send again what has been sent since. A file's copy is marked when it is made (`maintenance.backup`).
-On PostgreSQL, where others make copies, the ledger remembers the table in which it was used: a dump makes another.
+Two organisations in one ledger would send surveys to each other's customers. A ledger restored from an older copy
+would send again what was sent since. A SQLite copy is marked when it is made (`maintenance.backup`). On
+PostgreSQL, where other programs make copies, the ledger remembers the table in which it was used; a dump creates
+another one.
 """
 
 from typing import Any
@@ -16,13 +17,13 @@ from include.ledger.schema import ledger_use
 
 _NAME = "ledger"
 RESTORE = (
-    "what has been sent since is missing in it, and would be sent again. Run `python -m include.ledger restored` "
+    "it lacks what was sent since, and would send it again. Run `python -m include.ledger restored` "
     'on it first (docs/operations.md, "Restore").'
 )
 
 
 def is_user(connection: Connection, user: str) -> bool:
-    """Whether the ledger is already used by `user`, here, and by nobody else; looks without writing."""
+    """Tell, without writing, whether only `user` uses the ledger, in this database."""
     row = connection.execute(_READ).first()
     if row is None or (row.used_by, row.retired, row.place) != (user, None, _place(connection)):
         return False
@@ -30,7 +31,7 @@ def is_user(connection: Connection, user: str) -> bool:
 
 
 def enter(connection: Connection, user: str) -> None:
-    """Take an unused ledger for `user`, the Airflow connection it is reached through; pass if it is theirs already.
+    """Register `user`, an Airflow connection, as the user of an unused ledger; accept it if it is the user already.
 
     Raises:
         LedgerRefusedError: it belongs to another connection, has been retired, was brought from elsewhere, or its
@@ -54,7 +55,7 @@ def enter(connection: Connection, user: str) -> None:
 
 
 def look(connection: Connection, user: str) -> None:
-    """Pass if `user` may read the ledger: it is theirs, or nobody's yet. Changes nothing.
+    """Accept `user` if it is the ledger's user, or if there is none yet. Changes nothing.
 
     Raises:
         LedgerRefusedError: it belongs to another connection, has been retired, or was brought from elsewhere.
@@ -65,23 +66,23 @@ def look(connection: Connection, user: str) -> None:
 
 
 def retire(connection: Connection, why: str) -> None:
-    """Let nobody use this ledger any more."""
+    """Forbid every further use of this ledger."""
     _write(connection, {"retired": why})
 
 
 def admit(connection: Connection) -> None:
-    """Let its user use this ledger again, wherever it is."""
+    """Allow its user to use this ledger again, in whichever database it is."""
     _write(connection, {"retired": None, "place": None})
     timeline.forget(connection)
 
 
 def _refuse(row: Row[Any, Any, Any], used_by: str, user: str, place: str | None) -> None:
     if row.retired is not None:
-        raise LedgerRefusedError(f"The ledger of connection {user!r} is not used any more: {row.retired}")
+        raise LedgerRefusedError(f"The ledger of connection {user!r} must not be used any more: {row.retired}")
     if used_by != user:
         raise LedgerRefusedError(
-            f"Connection {user!r} leads to the ledger of connection {used_by!r}. Each organisation has a "
-            f"ledger of its own: let {user!r} lead to another database or file."
+            f"Connection {user!r} leads to the ledger of connection {used_by!r}. Each organisation needs "
+            f"its own ledger: point {user!r} to another database or file."
         )
     if row.place is not None and place is not None and row.place != place:
         raise LedgerRefusedError(
@@ -96,11 +97,11 @@ def _write(connection: Connection, values: dict[str, str | None]) -> None:
 
 
 def _place(connection: Connection) -> str | None:
-    """The numbers of server, database and table, of which a dump brings back none; None where nobody tells them."""
+    """Return the ids of server, database and table, which a dump does not keep; None if they cannot be read."""
     if connection.dialect.name != "postgresql":
         return None
     if not connection.execute(text("SELECT has_function_privilege('pg_control_system()', 'EXECUTE')")).scalar():
-        return None  # a hoster's choice; everybody may by default
+        return None  # a provider may forbid it; by default every user may
     return str(connection.execute(text(_PLACE)).scalar_one())
 
 
