@@ -82,6 +82,12 @@ def has_any(customer: Customer) -> bool:
     return any((entry.email or "").strip() for entry in customer.emails)
 
 
+def are_all_masked(customer: Customer) -> bool:
+    """Whether Kustomer hides every address that the customer has."""
+    given = [entry.email for entry in customer.emails if (entry.email or "").strip()]
+    return bool(given) and all(is_masked(address) for address in given if address)
+
+
 @lru_cache(maxsize=16384)
 def same_address(address: str) -> str:
     """The form in which two systems' addresses are compared: trimmed, NFC, case-folded, the domain in ASCII.

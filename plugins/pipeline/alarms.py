@@ -13,6 +13,7 @@ from airflow.sdk import Context
 from include.ledger import Ledger
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN
+from plugins.pipeline.masking import masked_addresses
 from plugins.pipeline.messages import Alarm, end_alarms, raise_alarm
 from plugins.runtime.metrics import level
 from plugins.runtime.organisations import Organisation
@@ -46,6 +47,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
     alarms = [
         *_overdue(backlog, grace, organisation),
         *_masked(ledger, organisation),
+        *masked_addresses(ledger, organisation),
         *_afterwards(ledger, now, organisation),
     ]
     standing = [alarm.name for alarm in alarms]
@@ -90,7 +92,7 @@ def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
     ]
 
 
-NAMES = ("overdue", "opt_out_masked", "unknown", "not_shown", "shown_twice", "refused")
+NAMES = ("overdue", "opt_out_masked", "masked_addresses", "unknown", "not_shown", "shown_twice", "refused")
 
 
 def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisation) -> list[Alarm]:

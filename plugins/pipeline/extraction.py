@@ -18,6 +18,7 @@ from include.ledger.extraction import ExtractionStore
 from plugins.kustomer.hook import KustomerHook, id_of
 from plugins.kustomer.search import ClosingsSearch, SearchWindow
 from plugins.pipeline.kustomer_people import KustomerPeople
+from plugins.pipeline.masking import MaskingCheck
 from plugins.pipeline.read_ahead import read_ahead
 
 MILLISECOND = timedelta(milliseconds=1)
@@ -81,6 +82,7 @@ class Extraction:
         self.by = by
         self.planner = planner or SurveyPlanner(settings)
         self.people = KustomerPeople(kustomer, self.planner.names.lists.get("tag", {}))
+        self.masking = MaskingCheck()
         self._counts: Counter[str] = Counter()
         self._skipped: Counter[str] = Counter()
 
@@ -159,6 +161,7 @@ class Extraction:
         if conversations:
             self._counts["unknown_tags"] += self.people.read_users_and_tags(conversations)
             customers = self.people.read_customers(conversations, found)
+            self.masking.check(customers.values())
         interactions = []
         for record in closings:
             customer_id = record.customer_id if isinstance(record, Conversation) else None

@@ -14,6 +14,7 @@ from include.ledger import Ledger, utc_now
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.deferred_readings import describe_incomplete, read_again, read_span
 from plugins.pipeline.extraction import Extraction
+from plugins.pipeline.masking import note_readable_addresses, report_masking
 from plugins.pipeline.release import Release
 from plugins.pipeline.surveying import make_planner
 from plugins.runtime.failures import fail_for_good
@@ -49,13 +50,15 @@ class ExtractClosedConversationsOperator(BaseOperator):
 
         Raises:
             AirflowFailException: a setting, connection or key is wrong.
-            AirflowException: this is a backfill or a manual run, and the search did not return all closings.
+            AirflowException: Kustomer masks every address, or this is a backfill or a manual run and the search did
+                not return all closings.
             VendorApiError: Kustomer is down. What was read is recorded; the next try or run covers the span again.
         """
         settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
         span, is_scheduled, began_at = self._find_span(context, settings, ledger), _is_scheduled(context), utc_now()
         with (
             fail_for_good(),
+            report_masking(ledger, self.organisation),
             KustomerHook(
                 self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
             ) as kustomer,
@@ -75,6 +78,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
                     if read_until > span.closed_from:
                         ledger.extraction.advance_watermark(span.closed_from, read_until)
                     read_again(extraction, ledger.extraction, began_at)
+                if extraction.masking.has_seen_address:
+                    note_readable_addresses(ledger)
             finally:
                 facts = extraction.facts()
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}

@@ -14,7 +14,7 @@ from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports.overview import OVERDUE
-from plugins.pipeline import messages
+from plugins.pipeline import masking, messages
 from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.pipeline.feedback import GRACE
 from plugins.runtime.organisations import DEFAULT
@@ -120,6 +120,14 @@ def test_an_opt_out_that_is_masked_is_an_alarm(at: Any) -> None:
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["opt_out_masked"]
 
 
+def test_masked_addresses_are_an_alarm_until_some_can_be_read(at: Any) -> None:
+    at().set_fact(masking.FACT, "40")
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["masked_addresses"]
+
+    masking.note_readable_addresses(at())
+    assert raise_alarms(run(), DEFAULT)["alarms"] == []
+
+
 def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
     at().releasing.settle(posted(at(), 1), State.SENT, 201)
     one = {"conversation_id": closing(1).conversation_id, "closed_at": NOW - timedelta(days=1, hours=1)}
@@ -186,6 +194,7 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     due(at(), 3, timedelta(days=1))
     at().extraction.record_closings([replace(closing(5), do_not_send=None)], "extraction")
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
+    at().set_fact(masking.FACT, "40")
 
     assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice"}
     assert not [text for text in told if "@" in text or "customer" in text.lower()]
