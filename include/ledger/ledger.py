@@ -111,6 +111,11 @@ class Ledger:
         with self._reader.begin() as connection:
             return queries.unread_opt_outs(connection)
 
+    def unmapped(self, closed_since: datetime) -> int:
+        """Count closings since then that were skipped because the settings' mapping had no entry for them."""
+        with self._reader.begin() as connection:
+            return queries.unmapped(connection, closed_since)
+
     def history(self, conversation_id: str) -> list[Event]:
         """List every event of the conversation's closings, in order."""
         with self._reader.begin() as connection:

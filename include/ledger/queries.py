@@ -90,6 +90,13 @@ def unread_opt_outs(connection: Connection) -> int:
     return connection.execute(select(func.count()).where(unread)).scalar_one()
 
 
+def unmapped(connection: Connection, closed_since: datetime) -> int:
+    """Count closings that the settings' mapping had no entry for."""
+    reasons = [Reason.UNMAPPED_CHANNEL, Reason.UNMAPPED_BRAND, Reason.UNMAPPED_LANGUAGE, Reason.UNMAPPED_COUNTRY]
+    skipped = interaction.c.reason.in_(reasons) & (interaction.c.closed_at >= closed_since)
+    return connection.execute(select(func.count()).where(skipped)).scalar_one()
+
+
 def history(connection: Connection, conversation_id: str) -> list[Event]:
     """List every event of the conversation's closings, closing by closing."""
     rows = connection.execute(

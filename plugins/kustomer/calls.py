@@ -39,6 +39,8 @@ TOKEN = Call("GET", "/v1/auth/tokens/current")
 
 LISTS = {"brand": BRANDS, "queue": QUEUES, "team": TEAMS, "sub_status": SUB_STATUSES, "tag": TAGS}
 """The lists of names, by what they name."""
+FOR_NAMES = (BRANDS, QUEUES, TEAMS, SUB_STATUSES, SCHEDULES)
+"""Calls that only settings with names or a schedule make."""
 NEEDED = (SEARCH, CONVERSATIONS, CUSTOMER, USERS, TAGS)
 """The calls that need a role of the key."""
 

@@ -17,6 +17,7 @@ from plugins.kustomer.by_id import Record, RecordsById, read_by_id
 from plugins.kustomer.calls import (
     CONVERSATIONS,
     CUSTOMER,
+    FOR_NAMES,
     LISTS,
     NEEDED,
     SCHEDULE,
@@ -238,7 +239,10 @@ class KustomerHook(VendorApiHook):
                 f"Kustomer accepts the key, but it lacks {len(lacking)} of the {len(NEEDED)} roles needed: {needs}"
                 f". {_NEW_KEY}"
             )
-        return True, f"Kustomer accepts the key and it has all roles needed. Links will lead to {web_url}."
+        further = calls_without_role(roles, FOR_NAMES)
+        names = "".join(f" {call.roles[0]}" for call in further)
+        hint = f" Settings with names or a schedule can also need:{names}. {_NEW_KEY}" if further else ""
+        return True, f"Kustomer accepts the key and it has all roles needed. Links will lead to {web_url}.{hint}"
 
     def _read_by_id(self, call: Call, ids: Sequence[str]) -> RecordsById:
         def read_list(some: Sequence[str], attempts: int) -> dict[str, Record]:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LOOKED_FOR = timedelta(minutes=15)
 """After its grace an unknown outcome is looked for once more, by the reading that runs beside this."""
 REFUSALS_SPAN = timedelta(hours=1)
+UNMAPPED_SPAN = timedelta(days=1)
+"""By the closing; older ones were told of while they were new."""
 
 
 def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
         *_overdue(backlog, grace, organisation),
         *_masked(ledger, organisation),
         *masked_addresses(ledger, organisation),
+        *_unmapped(ledger, now, organisation),
         *_afterwards(ledger, now, organisation),
     ]
     standing = [alarm.name for alarm in alarms]
@@ -92,7 +95,16 @@ def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
     ]
 
 
-NAMES = ("overdue", "opt_out_masked", "masked_addresses", "unknown", "not_shown", "shown_twice", "refused")
+NAMES = (
+    "overdue",
+    "opt_out_masked",
+    "masked_addresses",
+    "unmapped",
+    "unknown",
+    "not_shown",
+    "shown_twice",
+    "refused",
+)
 
 
 def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisation) -> list[Alarm]:
@@ -118,6 +130,19 @@ def _masked(ledger: Ledger, organisation: Organisation) -> list[Alarm]:
             f"{number} planned interactions have a do-not-send attribute that Kustomer masks: it may say “do "
             f"not send”. They wait until their expiry. Put a key that may read sensitive values (“Read "
             f"Sensitive”) into the connection {organisation.kustomer_connection}.",
+        )
+    ]
+
+
+def _unmapped(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
+    if not (number := ledger.unmapped(now - UNMAPPED_SPAN)):
+        return []
+    return [
+        Alarm(
+            "unmapped",
+            f"{number} interactions of the last day were skipped because the settings channel, brand, language or "
+            f"country have no entry for them. The tab Interactions names the values (reasons unmapped_…). Add the "
+            f"entries or a default, then plan again in the DAG {organisation.admin_dag_id}.",
         )
     ]
 

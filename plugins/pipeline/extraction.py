@@ -20,6 +20,7 @@ from plugins.kustomer.search import ClosingsSearch, SearchWindow
 from plugins.pipeline.kustomer_people import KustomerPeople
 from plugins.pipeline.masking import MaskingCheck
 from plugins.pipeline.read_ahead import read_ahead
+from plugins.pipeline.surveying import make_planner
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -65,7 +66,7 @@ class Extraction:
         settings: of the run.
         store: where to record.
         by: who acts, for the ledger's events.
-        planner: what the settings make of an eligible closing; None if the settings mention no names.
+        planner: what the settings make of an eligible closing; None: it is made, with the names that it needs.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Extraction:
         self.settings = settings
         self.store = store
         self.by = by
-        self.planner = planner or SurveyPlanner(settings)
+        self.planner = planner or make_planner(kustomer, settings)
         self.people = KustomerPeople(kustomer, self.planner.names.lists.get("tag", {}))
         self.masking = MaskingCheck()
         self._counts: Counter[str] = Counter()

@@ -16,7 +16,6 @@ from plugins.pipeline.deferred_readings import describe_incomplete, read_again, 
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.masking import note_readable_addresses, report_masking
 from plugins.pipeline.release import Release
-from plugins.pipeline.surveying import make_planner
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count_interactions
 from plugins.runtime.organisations import Organisation
@@ -68,7 +67,6 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 settings,
                 ledger.extraction,
                 by=actor_of(context),
-                planner=make_planner(kustomer, settings),
             )
             try:
                 incomplete = read_span(extraction, ledger.extraction, span, around_broken=is_scheduled)

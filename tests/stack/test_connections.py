@@ -62,6 +62,7 @@ def test_the_test_button_says_yes_to_good_connections(
     works, message = pressed(installation, kustomer)
     assert works
     assert "all roles needed" in message
+    assert "can also need: org.permission.brand.read" in message
     works, message = pressed(installation, stella_connect)
     assert works
     assert "accepts the key and the secret" in message

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
@@ -128,6 +129,12 @@ def test_masked_addresses_are_an_alarm_until_some_can_be_read(at: Any) -> None:
     assert raise_alarms(run(), DEFAULT)["alarms"] == []
 
 
+def test_what_has_no_entry_in_the_mapping_is_an_alarm_for_a_day(at: Any) -> None:
+    unmapped = replace(closing(1, skip=Reason.UNMAPPED_BRAND), closed_at=NOW - timedelta(hours=23))
+    at().extraction.record_closings([unmapped, closing(2, skip=Reason.RULE)], "extraction")
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["unmapped"]
+
+
 def test_what_is_shown_twice_is_an_alarm(at: Any) -> None:
     at().releasing.settle(posted(at(), 1), State.SENT, 201)
     one = {"conversation_id": closing(1).conversation_id, "closed_at": NOW - timedelta(days=1, hours=1)}
@@ -192,7 +199,8 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     then.releasing.settle(posted(then, 1), State.UNKNOWN, None, "read timeout")
     then.releasing.settle(posted(then, 2), State.SENT, 201)
     due(at(), 3, timedelta(days=1))
-    at().extraction.record_closings([replace(closing(5), do_not_send=None)], "extraction")
+    unmapped = replace(closing(6, skip=Reason.UNMAPPED_BRAND), closed_at=NOW - timedelta(hours=2))
+    at().extraction.record_closings([replace(closing(5), do_not_send=None), unmapped], "extraction")
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
     at().set_fact(masking.FACT, "40")
 
