@@ -1,1 +1,1 @@
-"""What people and tests start: Airflow's parts, the demo, measurements."""
+"""Programs for people and tests: the demo, a local Airflow, measurements."""

@@ -1,7 +1,7 @@
-"""`make audit`: the pinned packages against the known vulnerabilities, as the package index tells them.
+"""`make audit`: look up known vulnerabilities of the pinned packages in the package index.
 
-Status 0: looked at every one, nothing known. 1: vulnerabilities. 2: not looked at, wholly or in part; with
-`--unchecked-is-ok` (machines without the index) that is said and passes.
+Status 0: all packages checked, none vulnerable. 1: vulnerabilities found. 2: some packages not checked. With
+`--unchecked-is-ok` (machines without the index) unchecked packages are reported and pass.
 """
 
 import argparse
@@ -17,7 +17,7 @@ VULNERABLE, UNCHECKED = 1, 2
 
 
 def verdict(dependencies: Sequence[Mapping[str, Any]], *, unchecked_is_ok: bool = False) -> tuple[int, str]:
-    """The status and what to say. pip-audit itself passes when it could look at nothing at all."""
+    """Return the status and the message. pip-audit itself passes even if it could check nothing."""
     lines = [
         f"{one['name']} {one['version']}: {flaw['id']}, fixed in {', '.join(flaw['fix_versions']) or 'no release'}"
         for one in dependencies
@@ -26,18 +26,18 @@ def verdict(dependencies: Sequence[Mapping[str, Any]], *, unchecked_is_ok: bool 
     unchecked = sum("skip_reason" in one for one in dependencies)
     if unchecked or not dependencies:
         lines.append(
-            f"NOT CHECKED: {unchecked} of {len(dependencies)} packages. The package index that this machine can "
-            f"reach says nothing of their vulnerabilities."
+            f"NOT CHECKED: {unchecked} of {len(dependencies)} packages. The package index that this machine "
+            f"can reach says nothing about their vulnerabilities."
         )
     if any(one.get("vulns") for one in dependencies):
         return VULNERABLE, "\n".join(lines)
     if lines:
         return (0 if unchecked_is_ok else UNCHECKED), "\n".join(lines)
-    return 0, f"{len(dependencies)} packages looked at: no known vulnerability."
+    return 0, f"{len(dependencies)} packages checked: no known vulnerability."
 
 
 def main() -> int:
-    """Ask, tell, and return the status."""
+    """Run pip-audit, print the result, and return the status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--unchecked-is-ok", action="store_true")
     given = parser.parse_args()

@@ -1,6 +1,6 @@
-"""`make demo`: Airflow with simulators of both vendors, and one run to watch from beginning to end.
+"""`make demo`: Airflow with simulators of both vendors, and one run to watch.
 
-Stays up until Ctrl-C. With DEMO_EXIT=1 it ends by itself, with status 0 only if the simulator of Stella Connect
+It runs until Ctrl-C. With DEMO_EXIT=1 it stops after the run, with status 0 only if the simulator of Stella Connect
 received exactly what it should have.
 Other ports: DEMO_PORT (8080), DEMO_KUSTOMER_PORT (8101), DEMO_STELLA_PORT (8102).
 
@@ -34,15 +34,15 @@ from scripts.stack.stack import ROOT, SETTINGS_VARIABLE, Stack
 
 CONVERSATIONS = 200
 CLOSINGS_SPREAD = timedelta(seconds=75)
-"""The conversations were closed within this span before the demo began, so they fall due within such a span."""
+"""The conversations were closed within this span before the demo, so they fall due within the same span."""
 FIRST_DUE = timedelta(seconds=40)
-"""After the trigger: what extraction and planning take on a small machine, with reserve."""
+"""After the trigger: time for extraction and planning on a small machine, with reserve."""
 WINDOW_SECONDS = 15
 MAX_RUN = timedelta(seconds=240)
 
 
 def chosen_port(variable: str, default: int, purpose: str) -> int:
-    """Return the port that the environment or else `default` says, once it is known to be free."""
+    """Return the port from the environment, else `default`, after a check that it is free."""
     port = int(os.environ.get(variable) or default)
     require_free(port, purpose, f"{variable}={port + 1000} make demo")
     return port
@@ -67,7 +67,7 @@ class Ports:
 
 
 def follow(stack: Stack, ledger: Ledger, run_id: str, view: View) -> str:
-    """Show the run's progress to its end and return its state; "unfinished" if it takes too long."""
+    """Show the run's progress and return its final state; "unfinished" if it takes too long."""
     deadline = time.monotonic() + MAX_RUN.total_seconds()
     while time.monotonic() < deadline:
         state = stack.api.run_state(DAG_ID, run_id)
@@ -130,29 +130,29 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
             result = Result.read(engine, sandbox.stella_url, follow(stack, ledger, run_id, View(console)))
             console.print(results_table(result))
             console.print(f"Grid               [link]{stack.url}/dags/{DAG_ID}[/link]")
-            console.print(f"What has arrived   [link]{sandbox.stella_url}/[/link]")
+            console.print(f"Received surveys   [link]{sandbox.stella_url}/[/link]")
             if exit_at_end:
                 return 1 if result.faults() else 0
-            console.print("Everything stays up until Ctrl-C.")
+            console.print("Press Ctrl-C to stop everything.")
             signal.pause()
     return 0
 
 
 def live(console: Console, links: Connections) -> int:
-    """Run Airflow for the real vendors; what it sends is for the person to decide."""
+    """Run Airflow for the real vendors, with its DAG paused."""
     port = chosen_port("DEMO_PORT", 8080, "Airflow's UI")
-    # Kept between starts, unlike the demo's: without its ledger the pipeline would not know what it has sent.
+    # Kept between starts, unlike the demo's files: without its ledger the pipeline would not know what it has sent.
     with Stack(LIVE / "airflow", links, api_port=port) as stack:
         stack.api.wait_for_dag(DAG_ID)
         stack.api.set_paused(DAG_ID, paused=True)
         console.print(
-            f"\n.env names real credentials, so nothing is sent by itself: the DAG {DAG_ID} is paused.\n\n"
+            f"\n.env holds real credentials, so the DAG {DAG_ID} is paused and nothing is sent yet.\n\n"
             f"1. Log in at [link]{stack.url}[/link] (admin/admin).\n"
             f"2. Turn off the official Kustomer app for Stella Connect, or customers get two surveys.\n"
-            f"3. Admin > Variables: create {SETTINGS_VARIABLE} for settings other than the defaults (README).\n"
-            f"4. Unpause the DAG: from then on every hour's closed conversations get their survey.\n\n"
+            f"3. To change settings: Admin > Variables, create {SETTINGS_VARIABLE} (README).\n"
+            f"4. Unpause the DAG. From then on each hour's closed conversations get their survey.\n\n"
             f"The ledger of what has been sent is in {LIVE.relative_to(ROOT)}: keep it.\n"
-            f"Airflow stays up until Ctrl-C."
+            f"Press Ctrl-C to stop Airflow."
         )
         signal.pause()
     return 0
@@ -167,7 +167,7 @@ def main() -> int:
             links = real_connections(ROOT / ".env")
             return demo(console, exit_at_end=exit_at_end) if links is None else live(console, links)
     except processes.Interrupted:
-        console.print("\nStopped; nothing is left running.")
+        console.print("\nStopped. Nothing is running any more.")
         return 130 if exit_at_end else 0
     except (CredentialsError, PortTakenError, RuntimeError, TimeoutError, requests.RequestException) as error:
         console.print(str(error), style="red", markup=False)

@@ -29,7 +29,7 @@ def real_connections(env_file: Path) -> Connections | None:
     if missing:
         raise CredentialsError(
             f"{env_file.name} names real credentials but lacks {', '.join(missing)}. "
-            f"Fill in all of them, or none: then the demo runs with stand-ins for both vendors."
+            f"Fill in all of them, or none to use simulators of both vendors."
         )
     return connections(
         kustomer=(

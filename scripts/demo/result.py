@@ -1,4 +1,4 @@
-"""What the demo came to: what Stella Connect's stand-in received beside what it should have."""
+"""The demo's result: what the simulator of Stella Connect received, compared with what it should have."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ _DIFFERENCES = {
     "duplicates": "arrived more than once",
     "wrong_content": "arrived with a wrong agent, customer or do-not-send mark",
 }
-"""What the sandbox calls them, and people."""
+"""The sandbox's name of each difference, and its words for people."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """Only the due times and our own skip reasons come from our code, all else from the sandbox."""
+    """The comparison. Only the due times and our skip reasons come from our code, all else from the sandbox."""
 
     run_state: str
     expected: int
@@ -53,7 +53,7 @@ class Result:
         return cls(
             run_state=run_state,
             expected=len(expected["sent"]),
-            # The sandbox also knows conversations that never were a closing; the ledger never hears of those.
+            # The sandbox also holds conversations that never were a closing; the ledger does not know them.
             expected_skips=Counter(
                 {reason: number for reason, number in expected["reasons"].items() if reason in list(Reason)}
             ),

@@ -1,4 +1,4 @@
-"""What the demo prints while it runs and at its end."""
+"""The demo's output while it runs and at its end."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Progress:
         if self.next_due:
             clock = f"{self.next_due.astimezone():%H:%M:%S}"
             waits = self.next_due > datetime.now(UTC)
-            parts.append(f"waiting until {clock}" if waits else f"due since {clock}, leaves with its window")
+            parts.append(f"waiting until {clock}" if waits else f"due since {clock}, sent with its window")
         return " · ".join(parts)
 
 
@@ -68,7 +68,7 @@ class View:
 
 
 def results_table(result: Result) -> Table:
-    """Return the table at the end: what happened beside what should have."""
+    """Return the final table: what happened, and what should have happened."""
     table = Table("", "happened", "expected", title="Result", title_justify="left")
     table.add_row("run", result.run_state, "success")
     table.add_row("sent", str(len(result.received)), str(result.expected))

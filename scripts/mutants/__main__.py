@@ -1,7 +1,7 @@
-"""`make mutants`: break the promise on purpose, one breach at a time, and see the tests turn red.
+"""`make mutants`: break the promise on purpose, one breach at a time, and check that a test fails.
 
-A test that stays green whatever the code does proves nothing. Each breach is made in a copy of the tree, by exact
-replacement of text, so that a breach that no longer fits the code is an error and not a silent success.
+A test that passes whatever the code does proves nothing. Each breach is an exact replacement of text in a copy of
+the tree. A breach that no longer matches the code is an error, not a silent success.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from scripts.mutants.breaches import BREACHES, Breach
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("dags", "include", "plugins", "scripts", "tests", "pyproject.toml")
-# A breach may also show as a test that never ends.
+# A breach can also make a test run forever.
 OPTIONS = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "--timeout=120")
 MAX_SECONDS = 600
 """For all tests of one breach, and for all without a breach."""
@@ -30,7 +30,7 @@ MAX_SECONDS = 600
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which test saw the breach; None: none did."""
+    """The test that found the breach; None if none did."""
 
     seen_by: str | None
     seconds: float
@@ -39,7 +39,7 @@ class Verdict:
 def main() -> int:
     """Try every breach; status 0 when the unbroken tree is green and every breach turned it red."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("words", nargs="*", help="only breaches whose name holds one of these; none: all")
+    parser.add_argument("words", nargs="*", help="only breaches whose name contains one of these; default: all")
     words = parser.parse_args().words
     chosen = [one for one in BREACHES if not words or any(word in one.name for word in words)]
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
@@ -58,8 +58,8 @@ def main() -> int:
         for breach in chosen:
             verdict = _break_and_try(copy, breach)
             survivors += verdict.seen_by is None
-            console.print(f"{breach.name}: {verdict.seen_by or 'NOBODY'} ({verdict.seconds:.0f} s)")
-            table.add_row(breach.name, verdict.seen_by or "[red]nobody: it survives", f"{verdict.seconds:.0f}")
+            console.print(f"{breach.name}: {verdict.seen_by or 'NO TEST'} ({verdict.seconds:.0f} s)")
+            table.add_row(breach.name, verdict.seen_by or "[red]no test: it survives", f"{verdict.seconds:.0f}")
     console.print(table)
     console.print(f"{len(chosen)} breaches, {survivors} survive.")
     return 1 if survivors or not chosen else 0

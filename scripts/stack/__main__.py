@@ -12,7 +12,7 @@ from scripts.stack.stack import ROOT, Stack
 
 
 def main() -> int:
-    """Run a stack until somebody ends it."""
+    """Run a stack until Ctrl-C or SIGTERM."""
     arguments = argparse.ArgumentParser(prog="python -m scripts.stack", description=__doc__)
     arguments.add_argument("--home", type=Path, default=ROOT / ".run" / "stack", help="keeps everything")
     arguments.add_argument("--port", type=int, default=8080, help="of the API server; 0 takes any free one")
@@ -28,7 +28,10 @@ def main() -> int:
                 chosen.home.resolve(), {}, api_port=chosen.port, dags=chosen.dags.resolve(), extra=outside
             ) as stack,
         ):
-            print(f"Airflow runs at {stack.url} (admin/admin), logs in {stack.logs}. Ctrl-C ends it.", flush=True)
+            print(
+                f"Airflow runs at {stack.url} (admin/admin), logs in {stack.logs}. Press Ctrl-C to stop it.",
+                flush=True,
+            )
             signal.pause()
     except processes.Interrupted:
         return 0

@@ -1,4 +1,4 @@
-"""The few questions that demo, measurements and tests ask Airflow's REST API."""
+"""A small client of Airflow's REST API for the demo, measurements and tests."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,14 @@ Json = dict[str, Any]
 FINAL_STATES = frozenset({"success", "failed"})
 READ_SECONDS = 60
 ASKED_AGAIN = Retry(total=2, connect=0, allowed_methods=["GET"], backoff_factor=0.5)
-"""A machine with too much to do may keep a question waiting for half a minute (seen once, in CI). That nobody
-listens is an answer, and told at once."""
+"""A busy machine may answer only after half a minute (seen once, in CI). A refused connection fails at once."""
 
 
 class AirflowApi:
-    """A session with one API server; logs in by itself, again when the token has run out.
+    """A session with one API server. It logs in when needed, and again after the token has expired.
 
-    Every call raises requests.HTTPError (its text includes Airflow's answer) or another requests.RequestException:
-    nobody listens, or no answer came, for questions (GET) after three tries.
+    Each call raises requests.HTTPError (its text includes Airflow's answer) or another requests.RequestException
+    if the server refuses the connection or does not answer; a GET only after three attempts.
     """
 
     def __init__(self, url: str, user: str = "admin", password: str = "admin") -> None:  # noqa: S107  the demo's login on loopback
@@ -79,7 +78,7 @@ class AirflowApi:
         return errors
 
     def wait_for_dag(self, dag_id: str, seconds: float = 120) -> None:
-        """Wait until the DAG is there; a broken DAG file ends the wait at once."""
+        """Wait until the DAG exists; a broken DAG file ends the wait at once."""
 
         def there() -> bool:
             if self.has_dag(dag_id):

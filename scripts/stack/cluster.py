@@ -168,7 +168,7 @@ class Cluster(processes.Running):
 
     @property
     def code(self) -> Path:
-        """What the containers have as /opt/airflow, AIRFLOW_HOME too."""
+        """The folder that stands for /opt/airflow in the containers, also AIRFLOW_HOME."""
         return self.home / "airflow"
 
     def _temporary(self, name: str) -> Path:
@@ -244,7 +244,7 @@ class Cluster(processes.Running):
             raise RuntimeError(f"`{' '.join(command)[:200]}` failed:\n{(done.stdout + done.stderr)[-3000:]}")
 
     def start(self, service_name: str) -> Member:
-        """Start one more of a service; `wait_healthy` tells when it works."""
+        """Start one more member of a service; call `wait_healthy` afterwards."""
         service = self.services[service_name]
         name = f"{service_name}-{next(self._numbers[service_name])}"
         self._temporary(name).mkdir(parents=True)
@@ -261,17 +261,17 @@ class Cluster(processes.Running):
         return [member for member in self.members.values() if member.service.name == service_name]
 
     def kill(self, name: str) -> None:
-        """End a member with all its processes in the same moment, as a machine that loses power."""
+        """Kill a member with all its processes at once, like a machine that loses power."""
         member = self.members.pop(name)
         processes.kill(member.process)
 
     def end(self, name: str) -> None:
-        """End a member as `docker compose stop` does: asked, and killed when its time is up."""
+        """Stop a member like `docker compose stop`: ask it to end, and kill it after its grace period."""
         member = self.members.pop(name)
         processes.end([member.process], grace_seconds=member.service.stop_seconds)
 
     def revive(self) -> list[str]:
-        """Start one anew for each that ended by itself, as `restart: unless-stopped` does; returns the old ones."""
+        """Restart each member that ended, like `restart: unless-stopped`; return the old ones."""
         ended = [member for member in self.members.values() if not member.alive]
         for member in ended:
             del self.members[member.name]
@@ -280,7 +280,7 @@ class Cluster(processes.Running):
         return [member.name for member in ended]
 
     def stop(self) -> None:
-        """End everything that was ever started here."""
+        """End everything that was started here."""
         self.api.close()
         super().stop()
         self.members.clear()
@@ -299,7 +299,7 @@ class Cluster(processes.Running):
             for member in waiting:
                 if not member.alive:
                     end = member.log.read_text(errors="replace")[-3000:]
-                    raise RuntimeError(f"{member.name} ended by itself:\n{end}")
+                    raise RuntimeError(f"{member.name} ended unexpectedly:\n{end}")
             waiting[:] = [member for member in waiting if not self._is_healthy(member)]
             return not waiting
 
@@ -344,14 +344,14 @@ class Cluster(processes.Running):
 
 
 def new_env_file(folder: Path) -> Path:
-    """Write an environment file with secrets of its own, as `make secrets` does."""
+    """Write an environment file with fresh secrets, as `make secrets` does."""
     file = folder / ".env"
     subprocess.run([ROOT / "scripts" / "make-env", file], check=True, stdout=subprocess.DEVNULL)
     return file
 
 
 def main() -> int:
-    """Run a cluster until somebody ends it."""
+    """Run a cluster until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
     parser.add_argument("--home", type=Path, default=ROOT / ".run" / "cluster", help="keeps logs until the next")
     parser.add_argument("--port", type=int, default=8080, help="of Airflow's UI; 0 takes any free one")

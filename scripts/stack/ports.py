@@ -1,4 +1,4 @@
-"""Loopback: a free port, a clear word about a taken one, and calls that no proxy sees."""
+"""Loopback ports: find a free one, report a taken one, and call without a proxy."""
 
 import socket
 
@@ -13,7 +13,7 @@ class PortTakenError(Exception):
 
 
 def free_port() -> int:
-    """Return a port nobody listens on now (it is not reserved: use it soon)."""
+    """Return a free port. It is not reserved, so use it soon."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 def require_free(port: int, purpose: str, way_out: str) -> None:
-    """Raise PortTakenError if anybody listens on `port`.
+    """Raise PortTakenError if a program listens on `port`.
 
     Args:
         port: on loopback.

@@ -103,7 +103,7 @@ class PostgresServer:
         self._end(signal.SIGINT)
 
     def kill(self) -> None:
-        """Crash: the next start goes through recovery."""
+        """Crash: the next start runs a recovery."""
         self._end(signal.SIGQUIT)
 
     @property
@@ -127,7 +127,7 @@ class PostgresServer:
 
 @contextmanager
 def running(password: str | None = None, *, durable: bool = False) -> Iterator[PostgresServer]:
-    """Run a server that is gone, with its files, afterwards."""
+    """Run a server; delete it with its files afterwards."""
     # Not pytest's own directory: only the user who runs the tests may enter that one.
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))
     if user := _user():
@@ -138,7 +138,7 @@ def running(password: str | None = None, *, durable: bool = False) -> Iterator[P
         try:
             yield server
         finally:
-            server.kill()  # nobody needs its files any more
+            server.kill()  # its files are not needed any more
     finally:
         shutil.rmtree(directory)
 

@@ -120,13 +120,13 @@ class Running(ABC):
         return [process.pid for process in session_members({child.pid for child in self._everyone})]
 
     def stop(self) -> None:
-        """End everything that was ever started here."""
+        """End everything that was started here."""
         end(self._everyone)
         self._everyone.clear()
 
 
 class Interrupted(BaseException):
-    """Somebody asked this program to end; like KeyboardInterrupt no error, and not to be caught as one."""
+    """A signal asked this program to end. Like KeyboardInterrupt it is not an error."""
 
 
 @contextmanager

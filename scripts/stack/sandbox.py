@@ -1,4 +1,4 @@
-"""The stand-ins for both vendors in a process of their own."""
+"""The simulators of both vendors in a separate process."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ GENERATING_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class RunningSandbox:
-    """Where the stand-ins answer."""
+    """The simulators' addresses."""
 
     kustomer_url: str
     stella_url: str
@@ -38,10 +38,10 @@ class RunningSandbox:
 def running_sandbox(
     log: Path, *, kustomer_port: int = 0, stella_port: int = 0, **options: object
 ) -> Iterator[RunningSandbox]:
-    """Run both stand-ins while the block lasts; `options` are those of `python -m include.sandbox`.
+    """Run both simulators while the block lasts; `options` are those of `python -m include.sandbox`.
 
     Raises:
-        RuntimeError: they ended by themselves; with the end of their log.
+        RuntimeError: they ended unexpectedly; with the end of their log.
     """
     kustomer_port, stella_port = kustomer_port or free_port(), stella_port or free_port()
     options |= {"kustomer_port": kustomer_port, "stella_port": stella_port}
@@ -52,7 +52,7 @@ def running_sandbox(
 
     def answers() -> bool:
         if child.poll() is not None:
-            raise RuntimeError(f"The sandbox ended by itself:\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"The sandbox ended unexpectedly:\n{log.read_text()[-3000:]}")
         try:
             return bool(sandbox.ask("health"))
         except requests.RequestException:

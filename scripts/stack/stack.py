@@ -162,7 +162,7 @@ class Stack(processes.Running):
         return done.stdout
 
     def start(self, *parts: str) -> None:
-        """Start parts, all at once; `wait_healthy` tells when they work."""
+        """Start parts together; call `wait_healthy` afterwards."""
         for part in parts:
             if self.alive(part):
                 raise ValueError(f"{part} is already running")
@@ -194,7 +194,7 @@ class Stack(processes.Running):
         for part in self._running:
             if not self.alive(part):
                 log = (self.logs / f"{part}.log").read_text(errors="replace")
-                raise RuntimeError(f"airflow {part} ended by itself:\n{log[-3000:]}")
+                raise RuntimeError(f"airflow {part} ended unexpectedly:\n{log[-3000:]}")
         try:
             health = self.api.health()
         except requests.RequestException:
@@ -219,7 +219,7 @@ class Stack(processes.Running):
         processes.end([self._running.pop(part)])
 
     def stop(self) -> None:
-        """End everything that was ever started here."""
+        """End everything that was started here."""
         self.api.close()
         super().stop()
         self._running.clear()

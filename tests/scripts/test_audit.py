@@ -12,7 +12,7 @@ BROKEN = {"name": "c", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions
 @pytest.mark.parametrize(
     ("found", "passes", "status", "says"),
     [
-        ([CLEAN], False, 0, "1 packages looked at: no known vulnerability"),
+        ([CLEAN], False, 0, "1 packages checked: no known vulnerability"),
         ([CLEAN, SKIPPED], False, UNCHECKED, "NOT CHECKED: 1 of 2"),
         ([CLEAN, SKIPPED], True, 0, "NOT CHECKED: 1 of 2"),
         ([], False, UNCHECKED, "NOT CHECKED"),
