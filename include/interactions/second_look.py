@@ -1,5 +1,6 @@
 """The second look, right before the send: does what was planned still hold?"""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -7,6 +8,7 @@ from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Malformed
 from include.interactions.settings import Settings
+from include.interactions.states import REPLACING, State
 
 
 class Veto(NamedTuple):
@@ -17,11 +19,14 @@ class Veto(NamedTuple):
 
 
 Verdict = Veto | Literal["go", "unreadable"]
-"""`unreadable`: Kustomer answered something that decides nothing; treated like no answer at all."""
+"""`unreadable`: what Kustomer answered decides nothing yet; treated like no answer at all."""
 
 
 def second_look(
-    interaction: Interaction, conversation: Conversation | Malformed | None, settings: Settings
+    interaction: Interaction,
+    conversation: Conversation | Malformed | None,
+    settings: Settings,
+    read_state: Callable[[str, datetime], State | None] = lambda _conversation_id, _closed_at: None,
 ) -> Verdict:
     """Whether an interaction may go out, given its conversation as Kustomer shows it now.
 
@@ -29,6 +34,7 @@ def second_look(
         interaction: as planned.
         conversation: as read again; None when Kustomer no longer has it.
         settings: of this run; `on_reopen` decides about reopened conversations.
+        read_state: the state of another closing of the conversation in the ledger; None: it is not recorded.
     """
     if conversation is None:
         return Veto(Reason.DELETED, "no longer in Kustomer")
@@ -46,10 +52,14 @@ def second_look(
         return "go"
     if settings.on_reopen == "cancel":
         return Veto(Reason.REOPENED)
-    if conversation.status == "done" and (conversation.closed_at or interaction.closed_at) > interaction.closed_at:
-        # Kept surveys follow the conversation to its last closing: that one is extracted as its own interaction.
-        return Veto(Reason.SUPERSEDED)
-    return "go"
+    closed_at = conversation.closed_at or interaction.closed_at
+    if closed_at <= interaction.closed_at:
+        return "go"
+    # A later closing replaces this one only if it gets a survey itself.
+    later = read_state(conversation.id, closed_at)
+    if later is None:
+        return "unreadable"  # extraction has not judged it yet
+    return Veto(Reason.SUPERSEDED) if later in REPLACING else "go"
 
 
 def _same_closing(now: datetime | None, planned: datetime) -> bool:

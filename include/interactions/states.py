@@ -51,5 +51,8 @@ TRANSITIONS: frozenset[tuple[State | None, State]] = frozenset(
 )
 """Every legal (from, to); the ledger's schema refuses all others. `None` is the insert."""
 
+REPLACING: frozenset[State] = frozenset({State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN})
+"""In these states a later closing takes the place of an earlier one: it will be, or was, sent."""
+
 NOTED: frozenset[State] = frozenset({State.SENT, State.REJECTED, State.UNKNOWN, State.CANCELLED, State.SKIPPED})
 """States in which the history may tell of an act that moves nothing, such as an erasure: (state, state)."""

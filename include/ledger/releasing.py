@@ -50,6 +50,15 @@ class ReleasingStore(Store):
         with self._reader.begin() as connection:
             return list(connection.execute(due_times).scalars())
 
+    def read_state(self, conversation_id: str, closed_at: datetime) -> State | None:
+        """Return the state of that closing; None if it is not recorded."""
+        state = select(interaction.c.state).where(
+            interaction.c.conversation_id == conversation_id, interaction.c.closed_at == closed_at
+        )
+        with self._reader.begin() as connection:
+            row = connection.execute(state).first()
+        return None if row is None else State(row.state)
+
     def recover(self, by: str) -> Recovered:
         """Take back what is held past its lease: claimed → planned, sending → unknown.
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
 )
 
-from include.interactions.states import NOTED, TRANSITIONS, State
+from include.interactions.states import NOTED, REPLACING, TRANSITIONS, State
 from include.ledger.columns import Instant, StorableText, TagNames, TextMapping
 
 metadata = MetaData(
@@ -247,7 +247,7 @@ def has_later_closing() -> ColumnElement[bool]:
         select(later.c.id).where(
             later.c.conversation_id == interaction.c.conversation_id,
             later.c.closed_at > interaction.c.closed_at,
-            state_is(State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN, row=later),
+            state_is(*(state for state in State if state in REPLACING), row=later),
         )
     )
 

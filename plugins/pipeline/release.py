@@ -207,7 +207,11 @@ class Release:
             record = records.get(one.interaction.conversation_id)
             conversation = read_conversation(record) if record is not None else None
             unreadable = record is not None and conversation is None
-            verdict = "unreadable" if unreadable else second_look(one.interaction, conversation, self.settings)
+            verdict = (
+                "unreadable"
+                if unreadable
+                else second_look(one.interaction, conversation, self.settings, self.ledger.releasing.read_state)
+            )
             if isinstance(verdict, Veto):
                 self._veto(one, State.CANCELLED, verdict.reason, verdict.detail)
             elif verdict == "go" and isinstance(conversation, Conversation):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from include.sandbox.changes import change_customer, change_employee
+from plugins.pipeline.release import ReleaseInterrupted
 from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of
 
@@ -74,6 +75,45 @@ def test_a_later_closing_replaces_the_planned_one(pipeline, planned, close, hour
     events = pipeline.query("SELECT state, reason FROM interaction ORDER BY closed_at")
     assert [tuple(row) for row in events] == [("cancelled", "superseded"), ("sent", None)]
     assert pipeline.sent() == [planned]
+
+
+class TestOnReopenKeep:
+    @pytest.fixture(autouse=True)
+    def _keep(self, pipeline, settings):
+        settings(seconds_until_send=60, on_reopen="keep")
+
+    def test_a_conversation_reopened_before_the_hourly_read_is_recorded_from_its_last_closing(
+        self, pipeline, close, hour
+    ):
+        conversation = close()
+        close(id=conversation, status="open")
+
+        pipeline.run(run_of(hour))
+
+        assert pipeline.sent() == [conversation]
+
+    def test_a_later_closing_without_a_survey_replaces_nothing(self, pipeline, close, hour):
+        conversation = close()
+        pipeline.extract(run_of(hour))
+        close(id=conversation, closed_at=hour + 1.5 * HOUR, closing_users=[], assigned_users=[])
+
+        pipeline.run(run_of(hour + HOUR))
+
+        rows = pipeline.query("SELECT state, reason FROM interaction ORDER BY closed_at")
+        assert [tuple(row) for row in rows] == [("sent", None), ("skipped", "no_agent_assigned")]
+        assert pipeline.sent() == [conversation]
+
+    def test_a_later_closing_is_judged_first(self, pipeline, close, hour):
+        conversation = close()
+        pipeline.extract(run_of(hour))
+        close(id=conversation, closed_at=hour + 1.5 * HOUR)
+        with pytest.raises(ReleaseInterrupted, match="1 interactions are held"):
+            pipeline.release_due(run_of(hour))
+
+        pipeline.run(run_of(hour + HOUR))
+
+        rows = pipeline.query("SELECT state, reason FROM interaction ORDER BY closed_at")
+        assert [tuple(row) for row in rows] == [("cancelled", "superseded"), ("sent", None)]
 
 
 def test_a_second_closing_after_the_send_is_a_new_interaction(pipeline, planned, close, hour):

@@ -18,7 +18,7 @@ import time_machine
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
-from include.interactions.states import State
+from include.interactions.states import REPLACING, State
 from include.ledger import Ledger
 from plugins.kustomer.by_id import RecordsById
 from plugins.kustomer.hook import SearchPage
@@ -30,8 +30,6 @@ Key = tuple[str, datetime]
 TAKEN = {"201", "500 but taken", "reset but taken", "timeout but taken"}
 UNANSWERED = {"500 but taken", "reset but taken", "timeout but taken", "500", "reset", "timeout"}
 FAULTS = sorted((TAKEN | UNANSWERED | {"429", "connection refused", "400", "403"}) - {"201"})
-
-WILL_BE_OR_WAS_SENT = {State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN}
 
 
 class Killed(BaseException):
@@ -251,7 +249,9 @@ class StellaConnect:
             assert seen is not None, "a conversation that is gone was surveyed"
             assert seen.removed is None, "a conversation that is gone was surveyed"
             assert seen.closed_at is not None
-            kept = settings.on_reopen == "keep" and (seen.status != "done" or seen.closed_at <= key[1])
+            later = self.world.rows().get((key[0], seen.closed_at))
+            no_survey = later is not None and State(later.state) not in REPLACING
+            kept = settings.on_reopen == "keep" and (seen.status != "done" or seen.closed_at <= key[1] or no_survey)
             assert seen.stands(key) or kept, "a reopened conversation was surveyed"
         else:
             assert settings.on_recheck_failure == "send", "sent without a second look"
@@ -309,7 +309,7 @@ class ReleasingOfProcess(StoreOfProcess):
             later = [
                 other
                 for other in rows
-                if other[0] == key[0] and other[1] > key[1] and rows[other].state in WILL_BE_OR_WAS_SENT
+                if other[0] == key[0] and other[1] > key[1] and rows[other].state in REPLACING
             ]  # fmt: skip - one condition
             assert not later, "claimed although a later closing takes its place"
         self._stella.interruption.step()

@@ -7,6 +7,7 @@ from include.interactions.reasons import Reason
 from include.interactions.records import Malformed
 from include.interactions.second_look import second_look
 from include.interactions.settings import Settings
+from include.interactions.states import State
 from tests.include.interactions.conftest import CLOSED_AT
 
 INTERACTION = Interaction("c", CLOSED_AT, CLOSED_AT)
@@ -47,7 +48,9 @@ def test_a_conversation_closed_again_is_another_closing(conversation):
     closed_again = conversation(last_done={"createdAt": "2026-01-05T12:00:00.000Z"})
 
     assert second_look(INTERACTION, closed_again, CANCEL).reason is Reason.REOPENED
-    assert second_look(INTERACTION, closed_again, KEEP).reason is Reason.SUPERSEDED
+    assert second_look(INTERACTION, closed_again, KEEP) == "unreadable"
+    assert second_look(INTERACTION, closed_again, KEEP, lambda *_: State.PLANNED).reason is Reason.SUPERSEDED
+    assert second_look(INTERACTION, closed_again, KEEP, lambda *_: State.SKIPPED) == "go"
 
 
 def test_reassignment_after_the_closing_changes_nothing(conversation):
