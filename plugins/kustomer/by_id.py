@@ -20,13 +20,13 @@ from plugins.vendor_api.hook import READ_ATTEMPTS
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
-"""One JSON:API object: type, id, attributes, relationships. Everything in it is optional and nullable."""
+"""One JSON:API object: type, id, attributes, relationships. Every part is optional and nullable."""
 
 MAX_IDS_PER_CALL = 100  # section 5: the maximum is unknown; this keeps a URL below 3,000 characters
 ATTEMPTS_APART = 2
-"""A part of a list that failed is tried this often."""
+"""Attempts for a part of a list that failed."""
 MAX_SILENT_LEVELS = 2
-"""If a list, its halves and its quarters all fail, Kustomer is down; it is not a matter of single records."""
+"""If a list, its halves and its quarters all fail, Kustomer is down; single records are not the cause."""
 
 ReadList = Callable[[Sequence[str], int], dict[str, Record]]
 """One call for a list of ids, with its number of attempts; returns the records that came, by id."""
@@ -34,11 +34,11 @@ ReadList = Callable[[Sequence[str], int], dict[str, Record]]
 
 @dataclass(slots=True)
 class RecordsById:
-    """What came of reading records by id. An id in neither of the two does not exist (any more)."""
+    """The result of reading by id. An id in neither part does not exist (any more)."""
 
     found: dict[str, Record] = field(default_factory=dict)
     unreadable: dict[str, VendorApiError] = field(default_factory=dict)
-    """Ids at which the call fails although it works for others."""
+    """Ids for which the call fails although it works for others."""
     missing: set[str] = field(default_factory=set)
 
     @property
@@ -50,11 +50,11 @@ class RecordsById:
 def read_by_id(read_list: ReadList, ids: Iterable[str]) -> RecordsById:
     """Read the records, up to 100 a call.
 
-    How Kustomer answers a list with an unknown id is not documented, so ids that did not come are asked for alone.
-    A list that fails is halved until the broken records stand alone.
+    It is not documented how Kustomer answers a list with an unknown id, so missing ids are read alone. A list that
+    fails is halved until the broken records are alone.
 
     Raises:
-        VendorApiError: Kustomer answers for none of the ids, the key is unknown (401), or we are told to wait.
+        VendorApiError: Kustomer answers for none of the ids, the key is unknown (401), or the answer is 429.
     """
     wanted, result = list(dict.fromkeys(ids)), RecordsById()
     for start in range(0, len(wanted), MAX_IDS_PER_CALL):
@@ -63,14 +63,14 @@ def read_by_id(read_list: ReadList, ids: Iterable[str]) -> RecordsById:
 
 
 def may_concern_one_record(error: VendorApiError) -> bool:
-    """Whether the failure of a read may be the fault of the record asked for, not of Kustomer or the key."""
+    """Tell whether a failed read may be the fault of the record, not of Kustomer or the key."""
     if isinstance(error, KeyFault):
         return error.status != 401
     return isinstance(error, Refused | OutcomeUnknown | BrokenAnswer)
 
 
 def _read_lists(read_list: ReadList, wanted: Sequence[str], result: RecordsById) -> None:
-    """Read one list, then level by level what of it failed (in halves) or did not come (alone)."""
+    """Read a list, then level by level its failed parts (in halves) and its missing ids (alone)."""
     lists, attempts = [wanted], READ_ATTEMPTS
     for level in range(len(wanted) + 1):
         failed: list[tuple[Sequence[str], VendorApiError]] = []
@@ -104,7 +104,7 @@ def _halve(ids: Sequence[str], error: VendorApiError, result: RecordsById) -> li
 
 
 def _read_list(read_list: ReadList, ids: Sequence[str], attempts: int, result: RecordsById) -> list[str]:
-    """One call; returns the ids of a list that did not come and must be asked for alone."""
+    """Make one call; return the missing ids, which must be read alone."""
     try:
         found = read_list(ids, attempts)
     except NotFound:

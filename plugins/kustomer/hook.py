@@ -1,6 +1,6 @@
-"""Speaks Kustomer: one method for each call.
+"""The hook for Kustomer: one method per call.
 
-Section numbers refer to the Kustomer fact sheet. How a whole span is searched says `search.py`.
+Section numbers refer to the Kustomer fact sheet. `search.py` searches a whole span.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Schedule:
 
 
 class KustomerHook(VendorApiHook):
-    """Reads Kustomer; writes nothing.
+    """Reads from Kustomer; writes nothing.
 
-    All calls together stay below `requests_per_minute` (the budget is shared with every other integration of
-    the organisation), searches also below `searches_per_minute` (documented limit of a key: 100).
+    All calls stay below `requests_per_minute`, because every integration of the organisation shares the budget.
+    Searches also stay below `searches_per_minute` (documented limit of a key: 100).
 
     Args:
         kustomer_conn_id: a connection of type `kustomer`: host, password = API key, extra `web_url`.
@@ -93,10 +93,10 @@ class KustomerHook(VendorApiHook):
 
     @property
     def web_url(self) -> str:
-        """The organisation's Kustomer address, for links people click; no trailing slash.
+        """Return the organisation's Kustomer address for links, without trailing slash.
 
         Raises:
-            ConfigurationError: if it is missing or no address.
+            ConfigurationError: it is missing or not an address.
         """
         return checked_url(self.conn_id, '"web_url" of the extra', str(self.settings.extra["web_url"]).strip())
 
@@ -109,7 +109,7 @@ class KustomerHook(VendorApiHook):
         any_status: bool = False,
         attempts: int = READ_ATTEMPTS,
     ) -> Iterator[SearchPage]:
-        """Pages of the search for closings in [`closed_from`, `closed_to`), at most `MAX_PAGES` of them.
+        """Yield the pages of the search for closings in [`closed_from`, `closed_to`), at most `MAX_PAGES`.
 
         Context `customer` gives the customers of these conversations, and possibly others: whether all criteria
         must hold for the same conversation is unknown (section 5).
@@ -118,11 +118,11 @@ class KustomerHook(VendorApiHook):
             context: what to find.
             closed_from: the first instant of the last closing.
             closed_to: the first instant after it.
-            any_status: also find conversations that are not done any more.
-            attempts: how often each page is tried.
+            any_status: also find conversations that are no longer done.
+            attempts: attempts per page.
 
         Raises:
-            BrokenAnswer: no `data`, no total, or next-page links in circles.
+            BrokenAnswer: no `data`, no total, or repeated next-page links.
         """
         done = [] if any_status else [{"conversation_status": {"equals": "done"}}]
         body = {
@@ -139,17 +139,17 @@ class KustomerHook(VendorApiHook):
             meta = answer.get("meta")
             total = meta.get("total") if isinstance(meta, dict) else None
             if not isinstance(total, int):
-                raise self.search_error("gave no meta.total, so nothing can be called complete")
+                raise self.search_error("gave no meta.total, so completeness cannot be checked")
             yield SearchPage(_rows(answer), total)
 
     def search_error(self, problem: str) -> VendorApiError:
-        """The exception for a search whose answer cannot be used."""
+        """Return the exception for a search whose answer cannot be used."""
         return self._error(BrokenAnswer, SEARCH, problem)
 
     def read_conversations(self, ids: Sequence[str]) -> dict[str, Record]:
-        """The conversations by id, 100 a call; those that do not exist (any more) are missing.
+        """Return conversations by id, 100 per call, without those that do not exist (any more).
 
-        One that cannot be read, which does not tell whether it exists, is an empty record.
+        A conversation that cannot be read is an empty record: whether it exists is unknown.
 
         Raises:
             VendorApiError: none of them can be read.
@@ -158,7 +158,7 @@ class KustomerHook(VendorApiHook):
         return result.found | {id_: {} for id_ in result.unreadable}
 
     def read_users(self, ids: Sequence[str]) -> RecordsById:
-        """Users by id, 100 a call.
+        """Return users by id, 100 per call.
 
         Raises:
             VendorApiError: none of them can be read.
@@ -166,21 +166,21 @@ class KustomerHook(VendorApiHook):
         return self._read_by_id(USERS_BY_ID, ids)
 
     def read_customer(self, customer_id: str, *, attempts: int = READ_ATTEMPTS) -> Record | None:
-        """One customer; None if there is none of this id."""
+        """Return one customer; None if the id does not exist."""
         try:
             answer = self._get(CUSTOMER, CUSTOMER.path.format(id=quote(customer_id, safe="")), attempts=attempts)
         except NotFound:
             return None
         record = next(iter(_rows(answer)), {})
         if id_of(record) is None:
-            raise self._error(BrokenAnswer, CUSTOMER, "answered without the record asked for")
+            raise self._error(BrokenAnswer, CUSTOMER, "answered without the requested record")
         return record
 
     def list_users(self) -> list[Record]:
-        """All users, each once: those of the default list and the deleted ones.
+        """Return all users, each once: the default list and the deleted users.
 
-        Whether the default list holds deactivated users is not documented (section 5); an agent who has left
-        since still closed the conversation.
+        It is not documented whether the default list holds deactivated users (section 5). An agent who has left
+        still closed the conversation.
         """
         users = {}
         for deleted in ({}, {"deleted": "true"}):
@@ -189,19 +189,19 @@ class KustomerHook(VendorApiHook):
         return list(users.values())
 
     def list_tags(self) -> dict[str, str]:
-        """Tag names by id (conversations carry ids, section 4.1)."""
+        """Return tag names by id (conversations hold ids, section 4.1)."""
         return self._names_by_id(TAGS)
 
     def list_names(self, kind: str) -> dict[str, str]:
-        """Names by id of all brands, queues, teams, sub-statuses or tags (section 8.1)."""
+        """Return names by id of all brands, queues, teams, sub-statuses or tags (section 8.1)."""
         return self._names_by_id(LISTS[kind])
 
     def list_schedules(self) -> dict[str, str]:
-        """Names of the business schedules by id (section 8.1)."""
+        """Return names of the business schedules by id (section 8.1)."""
         return self._names_by_id(SCHEDULES)
 
     def read_schedule(self, schedule_id: str) -> Schedule:
-        """One business schedule with its holidays; the id "default" is the default schedule (section 8.1)."""
+        """Return a business schedule with its holidays; "default" is the default schedule (section 8.1)."""
         path = SCHEDULE.path.format(id=quote(schedule_id, safe=""))
         answer = self._get(SCHEDULE, path, params={"include": "holidays"})
         included = answer.get("included")
@@ -222,7 +222,7 @@ class KustomerHook(VendorApiHook):
         return names
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the key works and has the roles the pipeline needs; the text is for people (section 1)."""
+        """Check the key and its roles; the text is for people (section 1)."""
         try:
             web_url = self.web_url
             answer = self._get(TOKEN, attempts=1)
@@ -242,7 +242,7 @@ class KustomerHook(VendorApiHook):
         further = calls_without_role(roles, FOR_NAMES)
         names = "".join(f" {call.roles[0]}" for call in further)
         hint = f" Settings with names or a schedule can also need:{names}. {_NEW_KEY}" if further else ""
-        return True, f"Kustomer accepts the key and it has all roles needed. Links will lead to {web_url}.{hint}"
+        return True, f"Kustomer accepts the key, and it has all needed roles. Links will lead to {web_url}.{hint}"
 
     def _read_by_id(self, call: Call, ids: Sequence[str]) -> RecordsById:
         def read_list(some: Sequence[str], attempts: int) -> dict[str, Record]:
@@ -251,7 +251,7 @@ class KustomerHook(VendorApiHook):
             rows = _rows(self._get(call, path, attempts=attempts))
             found = {id_: row for row in rows if (id_ := id_of(row)) in wanted and id_ is not None}
             if len(wanted) == 1 and not found:
-                raise self._error(BrokenAnswer, call, "answered without the record asked for")
+                raise self._error(BrokenAnswer, call, "answered without the requested record")
             return found
 
         return read_by_id(read_list, ids)
@@ -259,10 +259,10 @@ class KustomerHook(VendorApiHook):
     def _pages(
         self, call: Call, params: Params, page_size: int, body: object = None, attempts: int = READ_ATTEMPTS
     ) -> Iterator[dict[str, Any]]:
-        """Answers of a paged call, until `links.next` is empty or `MAX_PAGES` were read.
+        """Yield the answers of a paged call until `links.next` is empty or `MAX_PAGES` were read.
 
         Raises:
-            BrokenAnswer: `links.next` is no text, or was given before (no progress).
+            BrokenAnswer: `links.next` is not text, or repeats (no progress).
         """
         query: dict[str, str | int] = {**params, "page": 1, "pageSize": page_size}
         seen: set[object] = set()
@@ -288,7 +288,7 @@ class KustomerHook(VendorApiHook):
         body: object = None,
         attempts: int = READ_ATTEMPTS,
     ) -> dict[str, Any]:
-        """The answer of a call, throttled and retried; it is an object with `data`, or an exception."""
+        """Return the answer of a throttled and retried call: an object with `data`."""
 
         def wait_for_turn() -> None:
             if call is SEARCH:
@@ -319,7 +319,7 @@ class KustomerHook(VendorApiHook):
         if status == 401:
             return (
                 "The key is unknown, expired, or from another region than the host "
-                "(https://<org>.api.kustomerapp.com always finds the right one). Put a valid key into the "
+                "(https://<org>.api.kustomerapp.com works in every region). Put a valid key into the "
                 f"password of connection {self.conn_id!r}."
             )
         needs = " or ".join(call.roles) or "a valid key"
@@ -327,13 +327,13 @@ class KustomerHook(VendorApiHook):
 
 
 _NEW_KEY = (
-    "Roles of a Kustomer key cannot be changed: make a new key with all of them under Settings > Security > "
+    "Kustomer cannot change the roles of a key: create a new key with all of them under Settings > Security > "
     "API Keys and put it into the connection's password."
 )
 
 
 def id_of(record: Record) -> str | None:
-    """The record's id, if it has one."""
+    """Return the record's id, or None."""
     value = record.get("id")
     return value if isinstance(value, str) else None
 
@@ -349,6 +349,6 @@ def _lacks_data(answer: object) -> str | None:
 
 
 def _rows(answer: dict[str, Any]) -> list[Record]:
-    """The records of an answer: `data` is a list, or one record when a single id was asked for."""
+    """Return the records of an answer: `data` is a list, or one record for a single id."""
     data = answer["data"]
     return [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]

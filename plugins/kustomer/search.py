@@ -1,4 +1,4 @@
-"""Finds every closing of a span: divides it into windows, reads their pages, and says what did not come.
+"""Find every closing of a span: divide it into windows, read their pages, and report what is missing.
 
 Section numbers refer to the Kustomer fact sheet.
 """
@@ -28,19 +28,19 @@ CustomerT = TypeVar("CustomerT")
 
 SPLIT_ABOVE = 5_000
 MAX_PARTS = 1_000
-"""Parts of one window at once, should Kustomer count nonsense."""
+"""Limit of the parts of one window, in case Kustomer's count is wrong."""
 MAX_READINGS = 4
-"""A window of one page whose rows fall short of their total is read this often."""
+"""Readings of a one-page window that returns fewer rows than its total."""
 READS_PER_SEARCH = 3  # section 6: 100 searches, and by default 300 calls of ours in all, a minute
 MAX_SINGLE_READS = 20
 """Up to this many customers are read by id if the search for them fails."""
 
 ATTEMPTS_APART = 2
-"""A part of a window that failed is tried this often."""
+"""Attempts for a part of a window that failed."""
 MAX_FAILED_SEARCHES = 64
-"""Two broken milliseconds of a day can be told apart with these; whatever else fails stays unread as it is."""
+"""Enough to separate two broken milliseconds of a day; other failed parts stay unread."""
 MAX_SECONDS_APART = 120.0
-"""The same in time, if Kustomer fails by silence: what is due must not wait for extraction."""
+"""The same limit in time, if Kustomer does not answer: due interactions must not wait for extraction."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -91,7 +91,7 @@ class _Piece:
 class ClosingsSearch(Generic[ConversationT, CustomerT]):
     """Reads the closings of a span in windows of bounded size, one search at a time.
 
-    At 100 searches a minute (section 6) several at once would only wait for one another.
+    At 100 searches a minute (section 6) parallel searches would only wait for each other.
 
     Args:
         kustomer: where to search.
@@ -99,8 +99,8 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
             window is read again.
         read_customer: the same for customers.
         any_status: also find conversations that are open now, by their last closing.
-        split_above: a window with more closings is divided before its second page is read: deep pages are where
-            searches get slow and end (section 2.3).
+        split_above: a window with more closings is divided before its second page is read, because searches get
+            slow and end on deep pages (section 2.3).
     """
 
     def __init__(
@@ -123,10 +123,10 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
     def windows(
         self, closed_from: datetime, closed_to: datetime
     ) -> Iterator[SearchWindow[ConversationT, CustomerT]]:
-        """Everything closed in [`closed_from`, `closed_to`), in windows of bounded size, in order of time.
+        """Yield everything closed in [`closed_from`, `closed_to`), in windows of bounded size, in order of time.
 
         Memory depends on one window, not on the span. A window counts as read if all its pages state the same
-        total and all rows came. Else it is read again in parts of one page each: one page cannot contradict itself.
+        total and all rows came. Otherwise it is read again in parts of one page, which cannot contradict itself.
 
         If a window fails, Kustomer is asked for an empty one. If that fails too, it is an outage. Else the window
         is halved until only the broken millisecond is left, which comes with its `fault`. Such parts come last.
@@ -155,7 +155,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
     def _halve(
         self, piece: _Piece, error: VendorApiError, began: float
     ) -> list[_Piece] | SearchWindow[ConversationT, CustomerT]:
-        """The halves of a piece that failed, or the window that cannot be read."""
+        """Return the halves of a piece that failed, or the window that cannot be read."""
         if not piece.is_apart:
             self._check_that_search_works(error)
         self._failed_searches += 1
@@ -167,7 +167,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
         return piece.parts(2, is_apart=True)
 
     def _check_that_search_works(self, error: VendorApiError) -> None:
-        """Raise `error` if a search for nothing fails too."""
+        """Raise `error` if a search of an empty window fails too."""
         start = from_milliseconds(0)
         try:
             pages = list(islice(self._pages(start, start + _MILLISECOND, ATTEMPTS_APART), 3))
@@ -187,7 +187,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
                     f"than the {PAGE_SIZE * MAX_PAGES} that a search returns"
                 )
         elif first.total > self.split_above:
-            # Somewhat smaller than allowed: closings are not spread evenly, and each further division costs.
+            # Smaller than allowed, because closings are not spread evenly and each further division costs a search.
             return piece.parts(math.ceil(first.total / (self.split_above * 0.8)))
         window = self._read(piece, chain([first], pages), attempts)
         if window.short_by and first.total > PAGE_SIZE and not piece.is_one_millisecond:
@@ -198,7 +198,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
     def _read(
         self, piece: _Piece, pages: Iterable[SearchPage], attempts: int
     ) -> SearchWindow[ConversationT, CustomerT]:
-        """One window, of which `pages` are the first reading."""
+        """Return one window; `pages` are its first reading."""
         found: dict[str, ConversationT] = {}
         customer_ids: set[str] = set()
         nameless: list[ConversationT] = []
@@ -228,10 +228,10 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
         return SearchWindow(*piece.bounds, [*found.values(), *nameless], customers, short_by)
 
     def _search_customers(self, piece: _Piece, wanted: set[str], attempts: int) -> list[CustomerT]:
-        """Those of the `wanted` customers that the search returns, as long as single reads would cost more.
+        """Return the `wanted` customers by a search, unless single reads cost less.
 
-        It may return everybody with one closing after the start and another before the end: for an old window
-        most customers there are.
+        The search may return each customer with one closing after the start and another before the end. For an old
+        window that can be most customers.
         """
         found: dict[str, CustomerT] = {}
         if not wanted:
@@ -261,16 +261,16 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
 
 
 def describe_fault(error: VendorApiError) -> str:
-    """A few words on why a read failed, without personal data."""
+    """Say briefly why a read failed, without personal data."""
     if error.status is not None:
         return f"HTTP {error.status}"
     return "unusable answer" if isinstance(error, BrokenAnswer) else "no answer"
 
 
 def _read_pages(pages: Iterable[SearchPage]) -> tuple[list[Record], int, int]:
-    """Rows of one reading, each id once; the highest total stated; by how many rows it falls short.
+    """Return the rows of one reading (each id once), the highest total, and the number of missing rows.
 
-    Pages that state different totals were not read from the same index: rows may have moved from one to another.
+    If pages state different totals, rows may have moved from one page to another.
     """
     rows: dict[object, Record] = {}
     totals: set[int] = set()

@@ -1,4 +1,4 @@
-"""Deferred readings: what earlier runs could not read is read again."""
+"""Deferred readings: read again what earlier runs could not read."""
 
 import logging
 import time
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 MAX_CLOSINGS = 1_000
 MAX_SPANS = 20
 MAX_SECONDS = 180.0
-"""In one run: what is due must not wait for what is in doubt."""
+"""Limit per run: due interactions must not wait for deferred readings."""
 
 
 def read_again(extraction: Extraction, store: ExtractionStore, began_at: datetime) -> None:
-    """Read what earlier runs deferred, the longest untried first.
+    """Read what earlier runs deferred, starting with the oldest attempt.
 
-    An outage ends it and settles nothing; it does not fail the run, which has read its own span.
+    An outage ends it, settles nothing, and does not fail the run, which has read its own span.
     """
     until = time.monotonic() + MAX_SECONDS
     try:
@@ -33,23 +33,23 @@ def read_again(extraction: Extraction, store: ExtractionStore, began_at: datetim
                 break
             _read_span_again(extraction, store, reading, began_at)
     except VendorApiError as error:
-        log.warning("%s Deferred readings are tried again by the next run.", error)
+        log.warning("%s The next run tries the deferred readings again.", error)
 
 
 def read_span(
     extraction: Extraction, store: ExtractionStore, span: Span, *, around_broken: bool
 ) -> list[DeferredReading]:
-    """Read a span and defer what does not come whole.
+    """Read a span and defer the parts that are incomplete.
 
     Args:
         extraction: reads.
-        store: keeps what is deferred.
+        store: records deferred readings.
         span: what to read.
-        around_broken: leave out the milliseconds that are known to break the search. They are read again alone;
-            to find them anew each time would cost some fifty searches.
+        around_broken: leave out milliseconds that are known to break the search. They are read alone; finding them
+            again each time would cost about fifty searches.
 
     Returns:
-        The parts that did not come whole this time.
+        The incomplete parts of this reading.
     """
     closed_from, closed_to = span.closed_from, span.closed_to
     edges = [closed_from]

@@ -1,6 +1,6 @@
-"""What became of our interactions at Stella Connect: survey responses, and an end for unknown outcomes.
+"""Read Stella Connect's reports: survey responses, and settling of unknown outcomes.
 
-Only looks and records. The one thing that leads to another request is the setting `on_absent` = "resend".
+It only reads and records. Only the setting `on_absent` = "resend" can lead to another request.
 """
 
 import logging
@@ -21,17 +21,17 @@ from plugins.stella_connect.hook import StellaConnectHook
 log = logging.getLogger(__name__)
 
 GRACE = timedelta(hours=6)
-"""Until then Stella Connect may still come to show a request that it took. How long that takes is unknown; the
-fact sheet says "some hours" (stella-connect.md, 4.5)."""
+"""Until then Stella Connect may still show a request that it took. The exact time is unknown; the fact sheet says
+"some hours" (stella-connect.md, 4.5)."""
 REREAD_EVERY = timedelta(days=1)
 REREAD_SPAN = timedelta(days=3)
-"""Read again by time of creation: late answers and disputes need not bring a new number (4.1, 4.2)."""
+"""Read again by time of creation, because late answers and disputes may keep their number (4.1, 4.2)."""
 LONGEST_REREAD = timedelta(days=30)
-"""By then Stella Connect may have expunged what it held (4.5)."""
+"""After this time Stella Connect may have deleted its records (4.5)."""
 
 
 def survey_responses_read(organisation: Organisation) -> Asset:
-    """Emitted once a run, with the run's counts."""
+    """Return the asset for the event that each run emits with its counts."""
     return Asset(
         name=organisation.name_for("survey_responses_read"),
         uri=f"x-kustomer-stella-connect://{organisation.name_for('survey-responses')}/read",
@@ -39,11 +39,11 @@ def survey_responses_read(organisation: Organisation) -> Asset:
 
 
 def record_feedback(context: Context, organisation: Organisation) -> dict[str, Any]:
-    """Read what is new, settle what can be settled, and tell in one log line, metrics and an asset event.
+    """Read new records, settle unknown outcomes, and report in one log line, metrics and an asset event.
 
     Raises:
         AirflowFailException: a setting, connection or key is wrong.
-        VendorApiError: Stella Connect did not answer. What was read is kept; the next try continues there.
+        VendorApiError: Stella Connect did not answer. What was read is kept; the next attempt continues there.
     """
     settings, ledger = settings_of(context, organisation), open_ledger(organisation)
     with fail_for_good(), StellaConnectHook(organisation.stella_connect_connection) as stella_connect:
@@ -58,7 +58,7 @@ def record_feedback(context: Context, organisation: Organisation) -> dict[str, A
 
 
 class Feedback:
-    """One reading of Data Return. Whatever it repeats after a crash changes nothing a second time."""
+    """One reading of Data Return. Repeating it after a crash changes nothing."""
 
     def __init__(
         self, ledger: Ledger, stella_connect: StellaConnectHook, on_absent: Literal["ask", "resend"], by: str
@@ -70,8 +70,8 @@ class Feedback:
         self._counts: Counter[str] = Counter()
 
     def read(self, now: datetime) -> dict[str, Any]:
-        """Bring the ledger up to date; returns counts, never personal data."""
-        self.ledger.releasing.recover(self.by)  # what a dead release was sending is looked for, too
+        """Bring the ledger up to date; return counts without personal data."""
+        self.ledger.releasing.recover(self.by)  # also look for what a dead release was sending
         self._read_data_return(now)
         unknown = [one for one in self.ledger.feedback.list_unknown_outcomes() if not self._settled(one)]
         late = [one for one in unknown if _past_grace(one, now)]
@@ -89,9 +89,9 @@ class Feedback:
     def _read_data_return(self, now: datetime) -> None:
         cursor = self.ledger.feedback.read_cursor()
         if cursor.sequence_id is None:
-            # Without a cursor the oldest records of the account would come first, perhaps years of them.
+            # Without a cursor the account's oldest records would come first, perhaps years of them.
             began = self.ledger.feedback.find_first_attempt()
-            if began is not None:  # else there is nothing that Stella Connect could tell
+            if began is not None:  # otherwise Stella Connect has nothing to report
                 self._reread(began - CLOCK_SLACK, now, moves_cursor=True)
             return
         self._pages(after=cursor.sequence_id, created_from=None, moves_cursor=True)
@@ -99,7 +99,7 @@ class Feedback:
         if _reread_is_due(cursor, absent, now):
             oldest = min((one.earliest_at - CLOCK_SLACK for one in absent), default=now)
             created_from = max(now - LONGEST_REREAD, min(now - REREAD_SPAN, oldest))
-            # The numbers in between, of what was created earlier, are not in it: the cursor stays.
+            # Records created earlier are not in it, so the cursor stays.
             self._reread(created_from, now, moves_cursor=False)
 
     def _reread(self, created_from: datetime, now: datetime, *, moves_cursor: bool) -> None:
@@ -108,7 +108,7 @@ class Feedback:
             self.ledger.feedback.note_reread(created_from, now)
 
     def _pages(self, *, after: int | None, created_from: datetime | None, moves_cursor: bool) -> bool:
-        """Record page after page, each for good; False if records may be missing.
+        """Record page after page, each in its own commit; return False if records may be missing.
 
         Each page starts after the highest number of the one before. That skips records where numbers come out of
         order, so such a reading proves no absence.
@@ -126,7 +126,7 @@ class Feedback:
                 not_ours=learnt.not_ours,
             )
             if highest is None or (after is not None and highest <= after):
-                log.warning("Data Return gave a page after %s that ends at %s: reading stops here.", after, highest)
+                log.warning("Data Return gave a page after %s that ends at %s. Reading stops here.", after, highest)
                 return False
             numbers = [one.sequence_id for one in responses]
             if numbers != sorted(numbers) or (after is not None and numbers[0] <= after):
@@ -144,7 +144,7 @@ class Feedback:
         return True
 
     def _resend(self, late: list[UnknownOutcome]) -> int:
-        """Plan those again whose absence has been seen: by time of creation, and after the grace."""
+        """Plan again what a reading by time of creation, begun after the grace, did not show."""
         cursor = self.ledger.feedback.read_cursor()
         if cursor.reread_at is None or cursor.reread_from is None:
             return 0
@@ -161,7 +161,7 @@ def _past_grace(one: UnknownOutcome, at: datetime) -> bool:
 
 
 def _reread_is_due(cursor: Cursor, absent: list[UnknownOutcome], now: datetime) -> bool:
-    """Once a day, and whenever an unknown outcome has come past the grace since the last time."""
+    """Tell whether to read again: once a day, and when an unknown outcome has passed its grace since."""
     last = cursor.reread_at
     if last is None or now - last >= REREAD_EVERY:
         return True

@@ -1,7 +1,7 @@
-"""Who closed a conversation and for whom: users, tags and customers, read from Kustomer once a run.
+"""The users, tags and customers of conversations, read from Kustomer once a run.
 
-A person who cannot be read costs only their own closings. If Kustomer fails at a person who is known to exist as
-well, it is an outage: it ends the try and says nothing about anybody.
+A person who cannot be read delays only their own closings. If Kustomer also fails for a person who is known to
+exist, it is an outage: the attempt ends, and nothing follows for anyone.
 """
 
 import logging
@@ -21,11 +21,11 @@ from plugins.vendor_api.errors import BrokenAnswer, VendorApiError
 log = logging.getLogger(__name__)
 
 NOBODY = "0" * 24
-"""An id that no customer has: Kustomer's 404 for it shows that customers can be read."""
+"""An id that no customer has. Kustomer's 404 for it shows that customers can be read."""
 ATTEMPTS = 2
-"""A person is tried this often a run: later runs read again, and what is due must not wait."""
+"""Attempts per person and run: later runs read again, and due interactions must not wait."""
 MAX_SECONDS_OF_FAILURES = 120.0
-"""After so much time lost on people who cannot be read, the rest is left to the next run."""
+"""After this time spent on unreadable people, the next run reads the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Fault:
 
 
 class KustomerPeople:
-    """Users, tags and customers as far as this run has needed them.
+    """The users, tags and customers that this run has needed so far.
 
     Attributes:
-        users: by id; one whom Kustomer does not know is a user without an address.
+        users: by id; a user unknown to Kustomer has no address.
         tag_names: by id.
     """
 
@@ -55,7 +55,7 @@ class KustomerPeople:
         self._seconds_of_failures = 0.0
 
     def read_users_and_tags(self, conversations: Sequence[Conversation]) -> int:
-        """Read whom and what these conversations name; returns how many tags Kustomer does not know."""
+        """Read the users and tags of these conversations; return how many tags Kustomer does not know."""
         if not self.users:
             self.users = _readable_users(self.kustomer.list_users())
         named = {user_id for record in conversations for user_id in people_at_closing(record)}
@@ -69,9 +69,9 @@ class KustomerPeople:
     def read_customers(
         self, conversations: Iterable[Conversation], found: Collection[Customer | None]
     ) -> dict[str, Customer | None]:
-        """The customers of these conversations by id, None if Kustomer has none; unreadable ones are missing.
+        """Return the customers of these conversations by id: None if unknown to Kustomer, missing if unreadable.
 
-        Those whom the search did not return are read one by one, if anything depends on them.
+        Customers that the search did not return are read one by one, if a closing depends on them.
         """
         customers: dict[str, Customer | None] = {customer.id: customer for customer in found if customer}
         self._known_customer = next(iter(customers), self._known_customer)
@@ -84,7 +84,7 @@ class KustomerPeople:
         return customers
 
     def find_fault(self, record: Conversation, customers: Mapping[str, Customer | None]) -> Fault | None:
-        """What could not be read although this closing depends on it; None if it can be judged."""
+        """Return why this closing cannot be judged yet; None if it can."""
         if record.merged_away:
             return None
         agent = agent_of(record, self.users)
@@ -127,18 +127,18 @@ class KustomerPeople:
         customers[customer_id] = None if record is None else read_customer(record)
 
     def _check_that_customers_can_be_read(self, error: VendorApiError) -> None:
-        """Raise `error` if Kustomer fails at another customer, too."""
+        """Raise `error` if Kustomer also fails for another customer."""
         try:
             self.kustomer.read_customer(self._known_customer or NOBODY, attempts=ATTEMPTS)
         except VendorApiError:
             raise error from None
 
     def _check_that_absence_is_credible(self) -> None:
-        """Raise if Kustomer denies a customer whom its own search has just returned."""
+        """Raise if Kustomer answers 404 for a customer that its own search has just returned."""
         self._has_checked_absence = True
         if self._known_customer and self.kustomer.read_customer(self._known_customer) is None:
             raise BrokenAnswer(
-                f"{self.kustomer.conn_id}: GET /v1/customers/{{id}} answers 404 for a customer whom the search "
+                f"{self.kustomer.conn_id}: GET /v1/customers/{{id}} answers 404 for a customer that the search "
                 f"returned. Nothing follows from it; check the connection's host."
             )
 

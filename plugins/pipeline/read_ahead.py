@@ -1,4 +1,4 @@
-"""Reading on while what has been read is worked on."""
+"""Fetch the next item while the caller works on the one before."""
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +10,10 @@ _END: Any = object()
 
 
 def read_ahead(items: Iterator[T]) -> Generator[T]:
-    """The same items; the next one is fetched, by a thread, while the caller works on the one before.
+    """Yield the same items; a thread fetches the next one while the caller works on the one before.
 
-    Whatever fetching raises is raised where the item would have come. A caller who stops early closes the
-    generator, and waits for the item that is being fetched, however long the vendor takes: no call is left behind
-    that nobody looks after.
+    An exception of the fetch is raised in place of the item. A caller that stops early closes the generator and
+    waits for the item being fetched, so no call is left running.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as fetcher:
         coming = fetcher.submit(next, items, _END)

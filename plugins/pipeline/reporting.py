@@ -21,7 +21,7 @@ FAILED = ("failed", "upstream_failed")
 
 
 def interactions_released(organisation: Organisation) -> Asset:
-    """Emitted once a run, with the run's counts."""
+    """Return the asset for the event that each run emits with its counts."""
     return Asset(
         name=organisation.name_for("interactions_released"),
         uri=f"x-kustomer-stella-connect://{organisation.name_for('interactions')}/released",
@@ -29,7 +29,7 @@ def interactions_released(organisation: Organisation) -> Asset:
 
 
 def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
-    """Sum up the run in one log line, metrics and an asset event; fail it if anything before failed.
+    """Sum up the run in one log line, metrics and an asset event; fail it if a task failed.
 
     Raises:
         AirflowFailException: a task of the run failed. The counts are written before.
@@ -62,8 +62,8 @@ def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
     failed = task.get_ti_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(FAILED))
     if failed:
         msg = (
-            f"{failed} task instances of this run failed or never ran. What they left unsent stays planned, and "
-            f"the next run releases it; hours that were not extracted are read by the next scheduled run."
+            f"{failed} task instances of this run failed or never ran. Unsent interactions stay planned, and the "
+            f"next run releases them. The next scheduled run reads hours that were not extracted."
         )
         raise AirflowFailException(msg)
     return facts
@@ -83,14 +83,14 @@ def _sum(releases: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
 
 
 def _warn_if_late(context: Context, finished_at: str | None, handover_seconds: int) -> None:
-    """The next run takes over at its interval's end plus the handover; extraction must be done by then."""
+    """Warn if extraction ended after the handover, when the next run takes over."""
     if finished_at is None or origin_of(context) != "schedule":
         return
     took_over = own_interval_of(context)[1] + timedelta(seconds=handover_seconds)
     if datetime.fromisoformat(finished_at).astimezone(UTC) > took_over:
         log.warning(
             "Extraction finished at %s, after the handover ended at %s: interactions that fell due in between "
-            "went out late. Raise handover_seconds, or find out what held extraction up.",
+            "were sent late. Raise handover_seconds, or find out why extraction was slow.",
             finished_at,
             took_over.isoformat(),
         )

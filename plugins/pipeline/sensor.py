@@ -1,4 +1,4 @@
-"""The send delay: hold a release window until its last interaction is due."""
+"""The send delay: wait until a window's last interaction is due."""
 
 import time
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ GRACE = timedelta(minutes=2)
 class SendDelaySensor(BaseSensorOperator):
     """Succeeds once the release window's `due_until` has passed.
 
-    Returns at once when it has, waits in the worker when little is left, else defers. Being resumed is no proof
-    that the time has come (a trigger can fire early, twice, or with an old event), so the clock decides again.
+    It returns at once after that time, waits in the worker for short times, and otherwise defers. A trigger can
+    fire early, twice, or with an old event, so the sensor checks the clock again when it resumes.
 
     Args:
         window: a release window as `plan_release_windows` gives it; only `due_until` is used.
@@ -35,7 +35,7 @@ class SendDelaySensor(BaseSensorOperator):
         self.window = window
 
     def execute(self, context: Context) -> None:
-        """Wait, by whichever of the three ways fits what is left."""
+        """Return, wait or defer, depending on the time left."""
         due_until = datetime.fromisoformat(self.window["due_until"])
         left = due_until - datetime.now(UTC)
         if left > SHORT_WAIT:
@@ -48,11 +48,11 @@ class SendDelaySensor(BaseSensorOperator):
         )
 
     def execute_complete(self, context: Context, event: Any = None) -> None:
-        """Continue after the deferral; the event is not trusted with anything."""
+        """Continue after the deferral; the event is ignored."""
         self.execute(context)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Continue as well where no trigger fired in time: a triggerer that hangs only delays."""
+        """Continue also if no trigger fired in time: a hanging triggerer only delays."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:

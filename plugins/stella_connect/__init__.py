@@ -1,1 +1,1 @@
-"""Speaks Stella Connect: profiles, the wait until an interaction is due, and its release."""
+"""The hook for Stella Connect."""

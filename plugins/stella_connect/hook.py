@@ -1,4 +1,4 @@
-"""Speaks Stella Connect (Medallia Agent Connect): approved agents, releases, Data Return.
+"""The hook for Stella Connect (Medallia Agent Connect): approved agents, requests, Data Return.
 
 Section numbers refer to the Stella Connect fact sheet.
 """
@@ -30,19 +30,19 @@ EMPLOYEES_PER_PAGE = 500
 MOST_EMPLOYEE_PAGES = 200  # 100,000 agents: a list that names a next page even then never ends
 DATA_CALLS_PER_MINUTE = 96  # section 2.7: 100 per key
 
-# The vendor, not we, chooses the secret's length; a warning of PyJWT's at every call helps nobody.
+# The vendor chooses the secret's length, so PyJWT's warning at every call is useless.
 warnings.filterwarnings("ignore", message="The HMAC key is")
 
 
 class StellaConnectHook(VendorApiHook):
-    """Asks Stella Connect for approved agents and survey results, and sends feedback requests.
+    """Reads approved agents and survey results, and sends feedback requests.
 
-    Every call carries the API key; those under /v2 in addition a token signed for that very call (section 1).
-    `send` may be used by several threads at once.
+    Each call carries the API key; calls under /v2 also carry a token signed for that call (section 1). Several
+    threads may call `send` at once.
 
     Args:
         stella_connect_conn_id: a connection of type `stella_connect`: host, password = API key, extra
-            `api_secret`, and `jwt_prefix` if the token must not stand alone in its header.
+            `api_secret`, and `jwt_prefix` if the token needs a prefix in its header.
     """
 
     conn_name_attr = "stella_connect_conn_id"
@@ -57,14 +57,14 @@ class StellaConnectHook(VendorApiHook):
         self._data_calls = Throttle(DATA_CALLS_PER_MINUTE)
 
     def active_employees(self) -> list[str]:
-        """E-mail addresses, as Stella Connect spells them, of the agents with an approved profile.
+        """Return the addresses, as Stella Connect spells them, of the agents with an approved profile.
 
-        Membership in the list filtered by `status=active` is the only way to learn it: no answer holds the
-        status (section 3.2). The example of `meta.next_page` names another host and lacks the filter, so only
-        its query is taken, and our own parameters win: otherwise unapproved agents would pass from page 2 on.
+        Only the list filtered by `status=active` shows it; no answer holds the status (section 3.2). The example
+        of `meta.next_page` names another host and lacks the filter. Therefore only its query is used, and our
+        parameters win; otherwise unapproved agents would pass from page 2 on.
 
         Raises:
-            VendorApiError: whenever the list is not known to be whole. Never an empty or a cut list for a failure.
+            VendorApiError: the list may be incomplete. A failure never gives an empty or cut list.
         """
         own: dict[str, str | int] = {"status": "active", "number_of_employees": EMPLOYEES_PER_PAGE}
         emails: list[str] = []
@@ -76,24 +76,25 @@ class StellaConnectHook(VendorApiHook):
             meta = answer.get("meta")
             link = meta.get("next_page") if isinstance(meta, dict) else None
             following = self._query_of_next(EMPLOYEES, link)
-            if following is None or link in seen:  # null, missing, empty or given before: the end
+            if following is None or link in seen:  # null, missing, empty or repeated: the end
                 return emails
             seen.add(link)
             cursor = following
         raise self._error(BrokenAnswer, EMPLOYEES, f"names a next page after {MOST_EMPLOYEE_PAGES} pages")
 
     def send(self, feedback_request: Mapping[str, Any]) -> int:
-        """POST one feedback request, once; the 2xx status it was answered with.
+        """POST a feedback request once and return the 2xx status of the answer.
 
-        Any 2xx means taken, whatever its body (section 2.2: it echoes the customer's data and holds no id, so it
-        is neither parsed nor logged). Never repeated here, whatever happens: Stella Connect counts every POST.
+        Any 2xx means taken, whatever its body. The body repeats the customer's data and holds no id (section
+        2.2), so it is neither parsed nor logged. This method never repeats the POST: Stella Connect counts each
+        one.
 
         Raises:
-            Refused: definitely not taken, and never will be; `status` and `code` say why.
+            Refused: not taken, and never will be; `status` and `code` say why.
             RateLimited: not taken; `retry_after` may say when to try again.
             KeyFault: not taken; the key is wrong.
-            NeverSent: not a byte left this machine.
-            OutcomeUnknown: perhaps taken. Look it up in `data`, never send it again.
+            NeverSent: no byte left this machine.
+            OutcomeUnknown: may have been taken. Look it up in `data`, never send it again.
         """
         private = [
             str(value)
@@ -105,12 +106,12 @@ class StellaConnectHook(VendorApiHook):
     def data(
         self, *, after: int | None = None, created_at_gte: datetime | None = None, limit: int = 1000
     ) -> list[Record]:
-        """One page of Data Return: interactions and what became of them, oldest first (section 4).
+        """Return one page of Data Return: reports on interactions, oldest first (section 4).
 
         Args:
-            after: give only records with a higher `sequence_id`. Pass the highest one seen to turn the page.
-            created_at_gte: give only interactions that Stella Connect got at or after this instant.
-            limit: records a page; the last page holds fewer.
+            after: only records with a higher `sequence_id`. Pass the highest one seen for the next page.
+            created_at_gte: only interactions that Stella Connect received at or after this instant.
+            limit: records per page; the last page holds fewer.
         """
         params: dict[str, str | int] = {"limit": limit}
         if after is not None:
@@ -121,15 +122,15 @@ class StellaConnectHook(VendorApiHook):
         return _listed(answer)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether key and secret are accepted; the text is for people."""
+        """Check whether key and secret are accepted; the text is for people."""
         params: dict[str, str | int] = {"status": "active", "number_of_employees": 1}
         try:
             self._read(EMPLOYEES, params=params, complete=_lacks_employees, attempts=1)
         except (ConfigurationError, VendorApiError) as error:
             return False, self._for_the_form(error)
         return True, (
-            "Stella Connect accepts the key and the secret. Whether it is the test or the production key cannot "
-            "be seen from here: with the test key every survey goes to the test address."
+            "Stella Connect accepts the key and the secret. It does not say whether they belong to the test or the "
+            "production account; with the test key every survey goes to the test address."
         )
 
     @cached_property
@@ -145,7 +146,7 @@ class StellaConnectHook(VendorApiHook):
         def sign(request: PreparedRequest) -> PreparedRequest:
             request.headers["x-api-key"] = key
             if path.startswith("/v2/"):
-                import jwt  # here, because parsing a DAG file imports this module and signs nothing
+                import jwt  # imported here, because parsing a DAG file imports this module but signs nothing
 
                 # Section 1: HS256 over an `iat` in whole seconds; how long a token lives is unknown, so each
                 # call gets its own.
@@ -168,7 +169,7 @@ class StellaConnectHook(VendorApiHook):
 
 
 def _listed(rows: object) -> list[Record]:
-    """The spec draws one object where a list is meant (sections 3.2 and 4.1): both are read."""
+    """Read a list, or the single object that the spec shows in its place (sections 3.2 and 4.1)."""
     return [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, dict)]
 
 

@@ -10,10 +10,10 @@
     ├── OutcomeUnknown    sent, no definite answer                  → a write must be looked up, never repeated
     └── BrokenAnswer      2xx, but not the JSON we need (reads)     → may be read again
 
-A task that meets one of the two for a person should end with ``AirflowFailException``: retries cannot help.
+If a person must act, the task should end with ``AirflowFailException``: retries cannot help.
 
-The text of each is one line for people: connection, call, status, the vendor's code, what to do. It never
-holds a key, nor a vendor's body (bodies quote customers).
+Each text is one line for people: connection, call, status, the vendor's code, what to do. It never holds a key or a
+vendor's body, because bodies quote customers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from __future__ import annotations
 class ConfigurationError(Exception):
     """The Airflow connection is missing, incomplete or unsafe; no call was made.
 
-    Not a `VendorApiError`: code that goes on when a vendor fails must not go on here.
+    Not a `VendorApiError`: code that continues after a vendor's failure must not continue after this.
     """
 
 
@@ -33,10 +33,10 @@ class VendorApiError(Exception):
         connection_id: the Airflow connection that was used.
         call: method and path template, e.g. ``GET /v1/users``.
         status: HTTP status, or None without an answer.
-        code: the vendor's own error code, if there was one.
-        text: the vendor's words, short and without personal data, if there were any.
-        retry_after: seconds after which the vendor wants to be asked again, if it said so.
-        outcome_known: whether it is certain that the vendor did, or did not, take the request.
+        code: the vendor's error code, or None.
+        text: the vendor's words, short and without personal data, or None.
+        retry_after: seconds that the vendor asks to wait, or None.
+        outcome_known: whether it is certain that the vendor took, or did not take, the request.
     """
 
     outcome_known: bool = True
@@ -61,7 +61,7 @@ class VendorApiError(Exception):
         self.retry_after = retry_after
 
 
-# The names below say what happened, as the operators read them; the suffix "Error" would add nothing.
+# The names say what happened; the suffix "Error" would add nothing.
 
 
 class KeyFault(VendorApiError):  # noqa: N818 - see above
@@ -69,19 +69,19 @@ class KeyFault(VendorApiError):  # noqa: N818 - see above
 
 
 class Refused(VendorApiError):  # noqa: N818 - see above
-    """A definite 4xx: this request will not be taken, however often it is sent."""
+    """A definite 4xx: the vendor will never take this request."""
 
 
 class NotFound(Refused):
-    """404, or 410: there is no such record (or no such path)."""
+    """404 or 410: the record (or the path) does not exist."""
 
 
 class RateLimited(VendorApiError):  # noqa: N818 - see above
-    """429: not taken; `retry_after` says when to come back, if the vendor did."""
+    """429: not taken; `retry_after` says when to try again, if the vendor said so."""
 
 
 class NeverSent(VendorApiError):  # noqa: N818 - see above
-    """No connection came about (DNS, refused, connect timeout, TLS, proxy): not a byte of the request left."""
+    """The connection failed (DNS, refused, connect timeout, TLS, proxy): no byte of the request left."""
 
 
 class OutcomeUnknown(VendorApiError):  # noqa: N818 - see above
@@ -91,6 +91,6 @@ class OutcomeUnknown(VendorApiError):  # noqa: N818 - see above
 
 
 class BrokenAnswer(VendorApiError):  # noqa: N818 - see above
-    """A 2xx to a read that is not JSON, lacks what it must hold, or pages in circles."""
+    """A 2xx answer to a read that is not JSON, lacks required content, or repeats pages."""
 
     outcome_known = False

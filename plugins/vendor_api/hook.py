@@ -1,4 +1,4 @@
-"""The base of both vendors' hooks: one session, one way to judge an answer, retries for reads only."""
+"""The base of both vendors' hooks: one session, one way to judge answers, retries only for reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from plugins.vendor_api.transport import ConnectFailed, new_session
 from plugins.vendor_api.waiting import before_next_read, pause, requested_wait
 
 READ_ATTEMPTS = 5
-"""A read is tried this often. With the waits' cap a read ends, one way or the other, within some ten minutes."""
+"""Attempts per read. With the limit of the waits a read ends within about ten minutes."""
 
 Params = Mapping[str, str | int]
 Signer = Callable[[requests.PreparedRequest], requests.PreparedRequest]
@@ -41,7 +41,7 @@ Signer = Callable[[requests.PreparedRequest], requests.PreparedRequest]
 
 @dataclass(frozen=True)
 class Call:
-    """One kind of call: method, path template, and the key's roles of which it needs any one."""
+    """One kind of call: method, path template, and the roles of which the key needs one."""
 
     method: str
     path: str
@@ -52,16 +52,16 @@ class Call:
 
 
 class VendorApiHook(BaseHook):
-    """What Kustomer's and Stella Connect's hooks have in common.
+    """The common part of the hooks for Kustomer and Stella Connect.
 
-    The connection is looked up once, at the first call, and one `requests.Session` serves the hook's whole
-    life, so a page costs one round trip. `settings.py` says how a connection is read, `errors.py` what is raised.
+    The connection is looked up once, at the first call. One `requests.Session` serves all calls, so a page costs
+    one round trip. `settings.py` reads the connection; `errors.py` defines the exceptions.
 
     Subclasses set `default_host` and `required_extras`, sign requests in `_signer` and explain a 401 or 403 in
     `_key_advice`.
 
     Attributes:
-        asked_at: when the first reading was asked, by the vendor's clock; None if its answers do not say.
+        asked_at: time of the first read by the vendor's clock; None if its answers do not say.
     """
 
     default_host: ClassVar[str]
@@ -76,15 +76,15 @@ class VendorApiHook(BaseHook):
         self.asked_at: datetime | None = None
 
     def _signer(self, path: str) -> Signer:
-        """What puts the credentials into the headers of a call to `path`."""
+        """Return the function that puts the credentials into the headers of a call to `path`."""
         raise NotImplementedError
 
     def _key_advice(self, call: Call, status: int) -> str:
-        """What a person should do about a 401 or 403."""
+        """Say what a person should do about a 401 or 403."""
         raise NotImplementedError
 
     def _secrets(self) -> list[str]:
-        """Values that must not come back in any message."""
+        """Return values that no message may contain."""
         return [self.settings.key]
 
     def __enter__(self) -> Self:
@@ -94,7 +94,7 @@ class VendorApiHook(BaseHook):
         self.close()
 
     def close(self) -> None:
-        """Give the connections back; the hook may be used again afterwards."""
+        """Close the connections; the hook may be used again afterwards."""
         with self._lock:
             if self._session:
                 self._session.close()
@@ -102,7 +102,7 @@ class VendorApiHook(BaseHook):
 
     @property
     def settings(self) -> HttpSettings:
-        """The connection, read and checked once.
+        """Read and check the connection once.
 
         Raises:
             ConfigurationError: if it is missing, incomplete or unsafe.
@@ -119,7 +119,7 @@ class VendorApiHook(BaseHook):
             return self._settings
 
     def get_conn(self) -> requests.Session:
-        """The session, made at first use; shared by threads."""
+        """Return the session, created at first use and shared by threads."""
         with self._lock:
             if self._session is None:
                 self._session = new_session()
@@ -137,22 +137,22 @@ class VendorApiHook(BaseHook):
         complete: Callable[[object], str | None] = lambda _: None,
         attempts: int = READ_ATTEMPTS,
     ) -> Any:
-        """Parsed JSON of a call that changes nothing, tried up to `attempts` times.
+        """Make a call that changes nothing and return its parsed JSON, with up to `attempts` attempts.
 
-        Tried again: no connection, timeout, reset, cut body, 5xx, 3xx, 408, 429, an answer that is not JSON.
-        Waits as `waiting.before_next_read` says.
+        Retried: no connection, timeout, reset, cut body, 5xx, 3xx, 408, 429, an answer that is not JSON. The
+        waits are those of `waiting.before_next_read`.
 
         Args:
             call: the kind of call, for messages.
-            path: the path itself where the template has a gap.
-            params: the query.
+            path: the path, if the template has a gap.
+            params: query parameters.
             body: JSON to post, for searches.
             before: called before each attempt, e.g. a throttle's `wait`.
             complete: says what the answer lacks ("answered without data"), None if it is complete.
-            attempts: 1 where a person waits for the answer.
+            attempts: 1 if a person waits for the answer.
 
         Raises:
-            VendorApiError: after the last attempt, or at once if another could not help.
+            VendorApiError: after the last attempt, or at once if a retry cannot help.
         """
 
         def attempt() -> Any:
@@ -166,7 +166,7 @@ class VendorApiHook(BaseHook):
             try:
                 answer = _parsed(response.content)
             except (ValueError, RecursionError):  # the second: nested without end
-                # `from None`: the parser's exception carries the whole body.
+                # `from None`, because the parser's exception holds the whole body.
                 raise self._error(BrokenAnswer, call, "answered something that is not JSON") from None
             if lack := complete(answer):
                 raise self._error(BrokenAnswer, call, lack)
@@ -191,10 +191,10 @@ class VendorApiHook(BaseHook):
         body: object = None,
         private: Iterable[str] = (),
     ) -> requests.Response:
-        """One request, sent at most once; its 2xx answer, whole.
+        """Send a request at most once and return its complete 2xx answer.
 
         Raises:
-            VendorApiError: the subclass says what is known about the request's fate.
+            VendorApiError: the subclass says whether the request may have been taken.
         """
         settings, session = self.settings, self.get_conn()
         path = path or call.path
@@ -210,19 +210,19 @@ class VendorApiHook(BaseHook):
             response = session.send(request, timeout=settings.timeout, allow_redirects=False, **options)
         except ConnectFailed as failed:
             raise self._error(
-                NeverSent, call, f"never left: no connection to {settings.base_url} ({_reason(failed)})"
+                NeverSent, call, f"was not sent: no connection to {settings.base_url} ({_reason(failed)})"
             ) from failed
-        except requests.exceptions.InvalidURL as invalid:  # raised before connecting: a malformed host or proxy
-            raise fault(self.conn_id, "has a host or proxy that is not an address") from invalid
+        except requests.exceptions.InvalidURL as invalid:  # raised before connecting, for a malformed host or proxy
+            raise fault(self.conn_id, "has a host or proxy that is not a valid address") from invalid
         except Exception as broken:
-            # Whatever happens once a connection exists: the vendor may have the request.
+            # Once a connection exists, the vendor may have the request.
             raise self._error(
                 OutcomeUnknown, call, f"was sent, but no complete answer came back ({_kind(broken)})"
             ) from broken
         return self._judge(call, response, private)
 
     def _judge(self, call: Call, response: requests.Response, private: Iterable[str]) -> requests.Response:
-        """`response` if it is a 2xx, else the exception that its status stands for."""
+        """Return `response` if it is a 2xx, else raise the exception for its status."""
         status = response.status_code
         if 200 <= status < 300:
             return response

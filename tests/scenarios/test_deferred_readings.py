@@ -217,7 +217,7 @@ class TestCustomersWhileKustomerIsDown:
         close(minute=40)  # whose customer the search returns
         broken(Fault("404", "/v1/customers/", method="GET"))
 
-        with pytest.raises(VendorApiError, match="404 for a customer whom the search returned"):
+        with pytest.raises(VendorApiError, match="404 for a customer that the search returned"):
             pipeline.extract(run_of(hour))
 
         assert pipeline.states() == {}

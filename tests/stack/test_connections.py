@@ -61,7 +61,7 @@ def test_the_test_button_says_yes_to_good_connections(
 ) -> None:
     works, message = pressed(installation, kustomer)
     assert works
-    assert "all roles needed" in message
+    assert "all needed roles" in message
     assert "can also need: org.permission.brand.read" in message
     works, message = pressed(installation, stella_connect)
     assert works

@@ -74,8 +74,8 @@ def test_several_stand_beside_each_other_and_share_no_name(monkeypatch: pytest.M
     [
         ("acme", "is not JSON"),
         ('{"acme": {}, "acme": {}}', "occurs twice"),
-        ("[]", "not an object"),
-        ("{}", "not an object"),
+        ("[]", "not a JSON object"),
+        ("{}", "not a JSON object"),
         ({"Acme": {}}, "'Acme' cannot be"),
         ({"a__b": {}}, "'a__b' cannot be"),
         ({"alarms": {}}, "'alarms' cannot be"),

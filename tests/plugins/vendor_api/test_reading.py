@@ -74,7 +74,7 @@ def test_a_read_gives_up_after_five_attempts(
 
 def test_a_dead_host_is_given_up_too(connect_kustomer: Any) -> None:
     connect_kustomer("https://nonexistent.invalid")
-    with pytest.raises(NeverSent, match=r"GET /v1/tags never left: no connection to https://nonexistent.invalid"):
+    with pytest.raises(NeverSent, match=r"GET /v1/tags was not sent: no connection to https://nonexistent.invalid"):
         KustomerHook().list_tags()
 
 
