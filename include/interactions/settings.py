@@ -248,6 +248,15 @@ def load_settings(variable: object, params: Mapping[str, object], name: str = VA
         raise SettingsError(msg) from None
 
 
+def read_rules(given: object) -> Rules:
+    """Rules as the setting `rules` has them.
+
+    Raises:
+        SettingsError: naming the rule and the key.
+    """
+    return load_settings({"rules": given}, {}, "rules").rules
+
+
 def allowed(key: str) -> str:
     """What a setting may be, in words: "whole number >= 0"."""
     schema = Settings.model_json_schema()["properties"][key]

@@ -3,6 +3,7 @@
 A message about a field never repeats its value, which may be personal data.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from include.interactions.states import State
 WHICH, HOW = "To which interactions", "How"
 """Sections of the form."""
 MAX_REASON_LENGTH = 200
+MAX_DAYS_BACK = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,22 @@ def _words_without_address(text: str) -> str:
     return text
 
 
+def _rules(text: str) -> list[Any]:
+    try:
+        rules = json.loads(text)
+    except ValueError:
+        msg = "is not JSON"
+        raise ValueError(msg) from None
+    return rules if isinstance(rules, list) else [rules]
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_DAYS_BACK:
+        msg = f"is not a whole number from 1 to {MAX_DAYS_BACK}"
+        raise ValueError(msg)
+    return int(text)
+
+
 _ALL = (
     Field(
         "conversation_id",
@@ -96,6 +114,21 @@ _ALL = (
             str(State.PLANNED): "planned: Stella Connect does not have it, send it again",
             str(State.CANCELLED): "cancelled: Stella Connect does not have it, do not send it",
         },
+    ),
+    Field(
+        "rules",
+        "Rules",
+        "JSON, as in the setting rules. Empty: the rules of the settings.",
+        section=HOW,
+        read=_rules,
+        form={"format": "multiline"},
+    ),
+    Field(
+        "days_back",
+        "Days back",
+        f"Closings of so many days, at most {MAX_DAYS_BACK}. Empty: 7.",
+        section=HOW,
+        read=_days,
     ),
     Field(
         "reason",

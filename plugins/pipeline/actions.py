@@ -14,7 +14,9 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.ledger import Ledger
+from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.action_fields import FIELDS, Field
+from plugins.pipeline.simulating import DEFAULT_DAYS, simulate_rules
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import canonical_line, configured_settings
 
@@ -117,12 +119,28 @@ def _erase_customer(order: Order) -> Mapping[str, Any]:
 
 
 def _apply_retention(order: Order) -> Mapping[str, Any]:
-    days = configured_settings(order.organisation).personal_data_retention_days
+    settings = configured_settings(order.organisation)
+    days, cap = settings.personal_data_retention_days, settings.cap
     why = order.values.get("reason") or f"retention of {days} days"
     return {
         "days": days,
-        "erased": order.ledger.admin.retain(timedelta(days=days), order.by, why, dry_run=order.dry_run),
+        "erased": order.ledger.admin.retain(
+            timedelta(days=days),
+            order.by,
+            why,
+            keep_keys=cap.span if cap else timedelta(0),
+            dry_run=order.dry_run,
+        ),
     }
+
+
+def _simulate_rules(order: Order) -> Mapping[str, Any]:
+    settings = configured_settings(order.organisation)
+    days = order.values.get("days_back", DEFAULT_DAYS)
+    with KustomerHook(
+        order.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
+    ) as kustomer:
+        return simulate_rules(order.ledger, kustomer, settings, order.values.get("rules"), days)
 
 
 _DOUBTED = "unknown, because it may have left before the ledger was restored"
@@ -211,5 +229,15 @@ _ALL = (
         carry_out=_erase_customer,
     ),
     APPLY_RETENTION,
+    Action(
+        name="simulate_rules",
+        title="Simulate rules",
+        explanation="Judges the closings of the last days by rules that you write, or by those of the settings. "
+        "Counts what would become of them and what would change. Nothing is sent; the page *Rules* shows it.",
+        needs=(),
+        allows=("rules", "days_back"),
+        carry_out=_simulate_rules,
+        changes_something=False,
+    ),
 )
 ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}
