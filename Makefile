@@ -1,7 +1,9 @@
 # `make help` lists the commands. Each target prepares what it needs.
 
-# Interpreters to try: the first with Python 3.11 or later and venv is used. Override with PYTHON=...
-PYTHONS := python3.13 python3.12 python3.11 python3
+# Interpreters to try: the first with Python 3.11 or later and venv is used. PYTHON=3.12 or PYTHON=/path/to/python3
+# chooses one, and replaces a .venv of another version.
+PYTHONS := $(or $(PYTHON),python3.13 python3.12 python3.11 python3)
+export PYTHON PYTHONS
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # Test processes (pytest-xdist). More than cores, because tests with a real Airflow mostly wait for it.
@@ -12,15 +14,17 @@ export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cluster test e2e soak mutants benchmark lint format reference requirements audit sbom secrets clean
+.PHONY: other-python help install demo cluster test e2e soak mutants benchmark lint format reference requirements audit sbom secrets clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## create .venv with the pinned requirements
 
-$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml scripts/install
-	@PYTHONS="$(or $(PYTHON),$(PYTHONS))" scripts/install
+OTHER_PYTHON := $(if $(PYTHON),$(shell PYTHONS="$(PYTHON)" scripts/install --agrees 2>/dev/null || echo other-python))
+
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml scripts/install $(OTHER_PYTHON)
+	@scripts/install
 	@touch $@
 
 demo: $(INSTALLED) ## start Airflow with simulators of both vendors and show a run (Ctrl-C stops it; DEMO_EXIT=1 stops after the run)
