@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from scripts.stack.postgres import PostgresServer, running
-from tests.support import airflow_home
+from tests.support import airflow_home, ended_in_order
 
 if TYPE_CHECKING:
     from tests.support.installation import Installation, Runs  # for few tests, and slow to import
 
 airflow_home.prepare()
+ended_in_order.on_sigterm()
 AIRFLOW = ExitStack()
 """What the fixture `installation` has started."""
 # No timing assertions: a busy machine must not turn a property red.

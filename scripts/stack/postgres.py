@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from scripts.stack import processes
 from scripts.stack.ports import HOST, free_port
 from scripts.stack.waiting import wait_until
 
@@ -45,6 +46,7 @@ class PostgresServer:
         self._durable = durable
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         options = ["--pgdata", str(directory / "data"), "--username", "postgres", "--encoding", "UTF8"]
         options += ["--locale", "C", "--no-sync", "--auth", "scram-sha-256" if password else "trust"]
@@ -85,7 +87,7 @@ class PostgresServer:
             process: subprocess.Popen[bytes] = subprocess.Popen(
                 [program("postgres"), *arguments], cwd=self._directory, stdout=output, stderr=output, **_user()
             )
-        self._process = process
+        self._process, self._watcher = process, processes.watch(process.pid, signal.SIGQUIT)
 
         def answers() -> bool:
             if process.poll() is not None:
@@ -120,6 +122,9 @@ class PostgresServer:
 
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
+            if self._watcher is not None:
+                self._watcher.kill()
+                self._watcher.wait()
             self._process.send_signal(how)
             self._process.wait(START_SECONDS)
             self._process = None

@@ -32,7 +32,7 @@ def start(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, log:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", _EXEC, str(os.getpid()), *command],
+            bind_to_parent(command),
             env=dict(env),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
@@ -40,6 +40,23 @@ def start(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, log:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+
+def bind_to_parent(command: Sequence[str | Path]) -> list[str | Path]:
+    """Return the command that becomes `command` and is asked to end when the thread that starts it ends."""
+    return [sys.executable, "-I", "-S", _EXEC, str(os.getpid()), *command]
+
+
+def watch(pid: int, number: signal.Signals) -> subprocess.Popen[bytes]:
+    """Send a signal to a process when this one ends, however it ends.
+
+    For servers that run as another user, or that any thread may start: `bind_to_parent` is not for those. End the
+    watcher before the process ends: its id may come to belong to another.
+    """
+    order = f"read nothing; kill -{number.value} {pid}"
+    return subprocess.Popen(
+        ["sh", "-c", order], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def session_members(sessions: set[int]) -> list[psutil.Process]:

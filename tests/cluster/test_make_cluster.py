@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scripts.stack.processes import bind_to_parent
 from scripts.stack.stack import ROOT
 from scripts.stack.waiting import wait_until
 
@@ -19,7 +20,7 @@ def test_ctrl_c_leaves_nothing_running(tmp_path: Path) -> None:
     with log.open("w") as output:
         options = ["--port", "0", "--home", str(tmp_path / "cluster")]
         command = [sys.executable, "-m", "scripts.stack.cluster", *options]
-        cluster = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
+        cluster = subprocess.Popen(bind_to_parent(command), cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_until(lambda: "Ctrl-C ends" in log.read_text() or cluster.poll() is not None, "the cluster", 400)
         children = psutil.Process(cluster.pid).children(recursive=True)

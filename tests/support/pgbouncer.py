@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from scripts.stack import processes
 from scripts.stack.ports import HOST, free_port
 from scripts.stack.waiting import wait_until
 
@@ -37,10 +39,13 @@ def pooled(url: str) -> Iterator[str]:
     with subprocess.Popen(
         [PROGRAM, str(settings)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_user()
     ) as process:
+        watcher = processes.watch(process.pid, signal.SIGKILL)
         try:
             wait_until(lambda: _answers(through), "PgBouncer to answer", 30)
             yield through
         finally:
+            watcher.kill()
+            watcher.wait()
             process.kill()
             shutil.rmtree(folder)
 

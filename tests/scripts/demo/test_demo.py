@@ -14,7 +14,7 @@ import pytest
 
 from scripts.demo.credentials import CredentialsError, real_connections
 from scripts.stack.ports import free_port, require_free
-from scripts.stack.processes import session_members
+from scripts.stack.processes import bind_to_parent, session_members
 from scripts.stack.stack import PARTS
 from scripts.stack.waiting import wait_until
 
@@ -31,7 +31,11 @@ def ports() -> dict[str, str]:
 @pytest.mark.timeout(420)
 def test_the_demo_ends_with_status_0_when_everything_arrived_once_and_on_time(ports: dict[str, str]) -> None:
     demo = subprocess.run(
-        COMMAND, env={**os.environ, **ports, "DEMO_EXIT": "1"}, cwd=ROOT, capture_output=True, text=True
+        bind_to_parent(COMMAND),
+        env={**os.environ, **ports, "DEMO_EXIT": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     for port in ports.values():
@@ -52,7 +56,12 @@ def test_a_demo_interrupted_leaves_no_process_and_frees_its_ports(
     }
     with output.open("w") as file:
         demo = subprocess.Popen(
-            COMMAND, env={**os.environ, **ports}, cwd=ROOT, stdout=file, stderr=file, start_new_session=True
+            bind_to_parent(COMMAND),
+            env={**os.environ, **ports},
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     try:
         wait_until(lambda: signs[doing]() or demo.poll() is not None, doing, 180)
@@ -71,7 +80,8 @@ def test_a_demo_interrupted_leaves_no_process_and_frees_its_ports(
 
 def test_a_taken_port_ends_the_demo_with_a_message_and_status_1(ports: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", int(ports["DEMO_STELLA_PORT"]))):
-        demo = subprocess.run(COMMAND, env={**os.environ, **ports}, cwd=ROOT, capture_output=True, text=True)
+        environment = {**os.environ, **ports}
+        demo = subprocess.run(bind_to_parent(COMMAND), env=environment, cwd=ROOT, capture_output=True, text=True)
     assert demo.returncode == 1
     assert f"Port {ports['DEMO_STELLA_PORT']}" in demo.stdout
     assert "DEMO_STELLA_PORT=" in demo.stdout

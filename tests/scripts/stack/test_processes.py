@@ -87,3 +87,33 @@ def test_after_the_block_signals_do_what_they_did_before() -> None:
     with processes.interruptible():
         assert signal.getsignal(signal.SIGINT) is not before
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_tests_that_are_ended_leave_no_server_behind(tmp_path: Path, number: signal.Signals) -> None:
+    file = tmp_path / "test_that_waits.py"
+    file.write_text(
+        "import time; from pathlib import Path\n"
+        "def test_that_waits(postgres_server):\n"
+        f"    Path({str(tmp_path / 'pid')!r}).write_text(str(postgres_server.pid))\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml"]
+    command += ["--rootdir", ROOT, "--confcutdir", ROOT, "-p", "tests.conftest", "--import-mode=importlib", file]
+    with (tmp_path / "output").open("w") as output:
+        tests = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    try:
+        wait_until(
+            lambda: ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) or tests.poll() is not None,
+            "the server of the tests",
+            120,
+        )
+        assert tests.poll() is None, (tmp_path / "output").read_text()
+        server = psutil.Process(int((tmp_path / "pid").read_text()))
+        tests.send_signal(number)
+        tests.wait(120)
+        wait_until(
+            lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, "the server's end", 60
+        )
+    finally:
+        tests.kill()
