@@ -221,6 +221,13 @@ class KustomerHook(VendorApiHook):
                     names[str(row.get("id"))] = name
         return names
 
+    def read_organisation_id(self) -> str | None:
+        """The id of the organisation that the key belongs to (section 8.1); None if the answer does not tell it."""
+        organisation: Any = self._get(TOKEN)
+        for name in ("data", "relationships", "org", "data", "id"):
+            organisation = organisation.get(name) if isinstance(organisation, dict) else None
+        return organisation if isinstance(organisation, str) and organisation else None
+
     def test_connection(self) -> tuple[bool, str]:
         """Check the key and its roles; the text is for people (section 1)."""
         try:

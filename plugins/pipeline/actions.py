@@ -16,7 +16,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.ledger import Ledger
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.action_fields import FIELDS, Field
+from plugins.pipeline.served_organisation import accept_organisation
 from plugins.pipeline.simulating import DEFAULT_DAYS, simulate_rules
+from plugins.runtime.failures import fail_for_good
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import canonical_line, configured_settings
 
@@ -143,6 +145,13 @@ def _simulate_rules(order: Order) -> Mapping[str, Any]:
         return simulate_rules(order.ledger, kustomer, settings, order.values.get("rules"), days)
 
 
+def _accept_organisation(order: Order) -> Mapping[str, Any]:
+    with fail_for_good(), KustomerHook(order.organisation.kustomer_connection) as kustomer:
+        return accept_organisation(
+            order.ledger, kustomer, f"{order.by}: {order.values['reason']}", dry_run=order.dry_run
+        )
+
+
 _DOUBTED = "unknown, because it may have left before the ledger was restored"
 
 APPLY_RETENTION = Action(
@@ -238,6 +247,16 @@ _ALL = (
         allows=("rules", "days_back"),
         carry_out=_simulate_rules,
         changes_something=False,
+    ),
+    Action(
+        name="accept_organisation",
+        title="Accept another Kustomer organisation",
+        explanation="A ledger serves one Kustomer organisation; a key of another one is refused. Use this if the "
+        "organisation itself has changed: the ledger then serves the one whose key the connection has now. The dry "
+        "run shows both ids. What is still planned belongs to the old organisation: cancel it first.",
+        needs=("reason",),
+        outcomes={"accepted": "organisation accepted"},
+        carry_out=_accept_organisation,
     ),
 )
 ACTIONS: Mapping[str, Action] = {action.name: action for action in _ALL}

@@ -16,6 +16,7 @@ from plugins.pipeline.deferred_readings import describe_incomplete, read_again, 
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.masking import note_readable_addresses, report_masking
 from plugins.pipeline.release import Release
+from plugins.pipeline.served_organisation import check_key_before_release, refuse_other_organisation
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count_interactions
 from plugins.runtime.organisations import Organisation
@@ -62,6 +63,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 self.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
             ) as kustomer,
         ):
+            refuse_other_organisation(ledger, kustomer)
             extraction = Extraction(
                 kustomer,
                 settings,
@@ -180,6 +182,7 @@ class ReleaseInteractionsOperator(BaseOperator):
             ) as kustomer,
             StellaConnectHook(self.organisation.stella_connect_connection) as stella_connect,
         ):
+            check_key_before_release(ledger, kustomer, settings)
             release = Release(ledger, kustomer, stella_connect, settings, by=actor_of(context))
             try:
                 release.window(

@@ -29,6 +29,7 @@ METRICS = (
     Metric("interactions.unknown", "counter", "The outcome is unknown."),
     Metric("interactions.not_taken", "counter", "Stella Connect did not take them; they are planned again."),
     Metric("interactions.held", "counter", "Kustomer could not be asked again; they wait for the next run."),
+    Metric("interactions.opt_out_masked", "counter", "Held because Kustomer masks their do-not-send attribute."),
     Metric("interactions.lost", "counter", "The claim ended before the outcome was written."),
     Metric("interactions.skipped.<reason>", "counter", "Skipped, by reason."),
     Metric("interactions.cancelled.<reason>", "counter", "Cancelled, by reason."),

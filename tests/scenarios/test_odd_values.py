@@ -70,7 +70,7 @@ class TestAnOptOut:
     def test_that_stays_masked_past_the_expiry_never_gets_a_survey(
         self, pipeline, sandbox, close, hour, settings, choice, state
     ):
-        settings(seconds_until_send=60, expire_after_seconds=0, on_expired=choice)
+        settings(seconds_until_send=60, expire_after_seconds=120, on_expired=choice)
         masked = close(custom={DO_NOT_SEND: "********"})
 
         pipeline.run(run_of(hour))

@@ -65,7 +65,7 @@ def test_the_story_and_the_export_tell_that_no_survey_was_asked_for(pipeline, op
 
 
 def test_after_a_backfill_one_can_tell_who_got_a_survey(pipeline, sandbox, close, hour, settings, line):
-    settings(seconds_until_send=60, expire_after_seconds=60)
+    settings(seconds_until_send=60, expire_after_seconds=120)
     late = close()
     pipeline.run(run_of(hour, origin="backfill"))
 
