@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import batches
@@ -23,7 +24,7 @@ class AdminStore(ErasingStore):
     """
 
     def cancel(
-        self, conversation_id: str, closed_at: datetime | None, by: str, why: str, *, dry_run: bool
+        self, conversation_id: str, closed_at: datetime | None, by: Actor, why: str, *, dry_run: bool
     ) -> dict[str, int]:
         """Planned → cancelled."""
         with self._by_hand(dry_run) as connection:
@@ -32,7 +33,7 @@ class AdminStore(ErasingStore):
         return {"cancelled": 1}
 
     def release_now(
-        self, conversation_id: str, closed_at: datetime | None, by: str, why: str, *, dry_run: bool
+        self, conversation_id: str, closed_at: datetime | None, by: Actor, why: str, *, dry_run: bool
     ) -> dict[str, int]:
         """Make a planned interaction due now: the next release sends it.
 
@@ -49,7 +50,14 @@ class AdminStore(ErasingStore):
         return {"due_now": 1}
 
     def settle(
-        self, conversation_id: str, closed_at: datetime | None, outcome: State, by: str, why: str, *, dry_run: bool
+        self,
+        conversation_id: str,
+        closed_at: datetime | None,
+        outcome: State,
+        by: Actor,
+        why: str,
+        *,
+        dry_run: bool,
     ) -> dict[str, int]:
         """Unknown → sent, planned (to be sent again) or cancelled.
 
@@ -67,7 +75,7 @@ class AdminStore(ErasingStore):
         return {str(outcome): 1}
 
     def send_again(
-        self, agent_email: str, expire_after: timedelta, by: str, why: str, *, dry_run: bool
+        self, agent_email: str, expire_after: timedelta, by: Actor, why: str, *, dry_run: bool
     ) -> dict[str, int]:
         """Skipped because the profile was not approved → planned, for one agent and within the expiry.
 
@@ -82,7 +90,7 @@ class AdminStore(ErasingStore):
         counts = {"planned": len(ids) - doubted, "left": candidates - len(ids)}
         return counts | ({"unknown": doubted} if doubted else {})
 
-    def mark_restored(self, due_until: datetime, by: str) -> int:
+    def mark_restored(self, due_until: datetime, by: Actor) -> int:
         """Mark the ledger as restored from an older copy: what was due until then is looked up before it is sent.
 
         Call it before anything else uses the copy. Returns how many interactions are unknown now.

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
+from include.interactions.actor import Actor
 from include.interactions.addresses import same_address
 from include.interactions.reasons import Reason
 from include.interactions.states import State
@@ -38,7 +39,7 @@ def move(
     transition: tuple[State, State],
     reason: Reason | None,
     detail: str,
-    by: str,
+    by: Actor,
     **values: Any,
 ) -> None:
     """Move these rows, which the caller has locked."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, null, or_, select, update
 
+from include.interactions.actor import Actor
 from include.interactions.cap import customer_key
 from include.interactions.reasons import Reason
 from include.interactions.states import State
@@ -27,7 +28,7 @@ _HELD = (State.CLAIMED, State.SENDING)
 class ErasingStore(ByHandStore):
     """Erases personal data from the ledger; states and times stay."""
 
-    def erase_customer(self, customer: str, by: str, why: str, *, dry_run: bool) -> dict[str, int]:
+    def erase_customer(self, customer: str, by: Actor, why: str, *, dry_run: bool) -> dict[str, int]:
         """Erase everything that the ledger holds of a customer, by id or e-mail address.
 
         By address: everything of all customers who ever had it. Planned interactions are cancelled; the history
@@ -48,7 +49,7 @@ class ErasingStore(ByHandStore):
     def retain(
         self,
         retention: timedelta,
-        by: str,
+        by: Actor,
         why: str,
         *,
         keep_keys: timedelta = timedelta(0),
@@ -144,7 +145,7 @@ def _drop_keys(connection: Connection, before: datetime) -> None:
     connection.execute(update(interaction).where(*old).values(customer_key=None))
 
 
-def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: str) -> None:
+def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], why: str, by: Actor) -> None:
     """Note the erasure in the history of rows that no step moved."""
     for state in {row.state for row in rows}:
         ids = [row.id for row in rows if row.state == state]

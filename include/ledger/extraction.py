@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from include.interactions.actor import Actor
 from include.interactions.addresses import same_address
 from include.interactions.cap import customer_key
 from include.interactions.interaction import Interaction
@@ -35,12 +36,12 @@ from include.interactions.span import Watermark
 from include.interactions.states import State
 from include.ledger import deferred_readings, queries
 from include.ledger.batches import batches
-from include.ledger.columns import Instant, StorableText, mapping_text, milliseconds, names_text, storable
+from include.ledger.columns import Instant, mapping_text, milliseconds, names_text, storable
 from include.ledger.customer_keys import read_secret
 from include.ledger.deferred_readings import DeferredReadingStore
 from include.ledger.maintenance import restoring
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, watermark
-from include.ledger.transition import Transition
+from include.ledger.transition import BY, BY_COLUMNS, Transition, given_by
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class ExtractionStore(DeferredReadingStore):
 
     _secret: bytes | None = None
 
-    def record_closings(self, interactions: Sequence[Interaction], by: str) -> Recorded:
+    def record_closings(self, interactions: Sequence[Interaction], by: Actor) -> Recorded:
         """Insert the closings that are not known yet, `planned` or `skipped`; one transaction for each batch.
 
         A planned earlier closing of a conversation is cancelled (`superseded`) when a later one is known.
@@ -135,14 +136,14 @@ def insert_closings(
     connection: Connection,
     batch: Collection[Interaction],
     now: datetime,
-    by: str,
+    by: Actor,
     counts: Recorded,
     secret: bytes,
 ) -> None:
     """Insert the closings that are new and add to the counts; `secret` keys the hash of the customer's address."""
     insert_new = _insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql
     # One parameter for all rows: preparing one for each value takes both drivers longer than the inserting.
-    rows = {"rows": json.dumps([_row(closing, secret) for closing in batch]), "at": now, "by": by}
+    rows = {"rows": json.dumps([_row(closing, secret) for closing in batch]), "at": now, **given_by(by)}
     known = len(batch)
     for reason, number in insert_new(connection, rows):
         known -= number
@@ -261,9 +262,8 @@ _NO_ATTEMPTS: ColumnElement[int] = literal_column("0")
 
 def _append_events(new: Any, *where: ColumnElement[bool]) -> Insert:
     """Append the first event of each row of `new`."""
-    event = interaction_event.c
-    row = select(new.c.id, _AT, new.c.state, new.c.reason, new.c.detail, bindparam("by", type_=StorableText))
-    names = [event.interaction_id, event.at, event.to_state, event.reason, event.detail, event.actor]
+    row = select(new.c.id, _AT, new.c.state, new.c.reason, new.c.detail, *BY)
+    names = ["interaction_id", "at", "to_state", "reason", "detail", *BY_COLUMNS]
     return insert(interaction_event).from_select(names, row.where(*where))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, null, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from include.interactions.actor import Actor
 from include.interactions.states import State
 from include.interactions.survey_response import KnownClosing, SurveyResponse, interaction_of
 from include.ledger import queries
@@ -153,13 +154,13 @@ class FeedbackStore(Store):
         with self._reader.begin() as connection:
             return [UnknownOutcome(*row) for row in connection.execute(_UNKNOWN)]
 
-    def settle_found(self, interaction_id: int, sent_at: datetime, by: str) -> bool:
+    def settle_found(self, interaction_id: int, sent_at: datetime, by: Actor) -> bool:
         """Unknown → sent; False if the interaction is no longer unknown."""
         values = {"row": interaction_id, "taken": sent_at}
         with self._engine.begin() as connection:
             return bool(_FOUND.apply(connection, self._now(), values, detail=FOUND, by=by))
 
-    def resend_absent(self, absent: Collection[UnknownOutcome], by: str) -> int:
+    def resend_absent(self, absent: Collection[UnknownOutcome], by: Actor) -> int:
         """Unknown → planned for those that are still as they were seen; returns how many.
 
         Only once per interaction. If it gets lost again, or its customer was erased, a person must settle it.
@@ -310,7 +311,8 @@ _RESEND = Transition(
             interaction_event.c.interaction_id == interaction.c.id,
             interaction_event.c.from_state == State.UNKNOWN,
             interaction_event.c.to_state == State.PLANNED,
-            interaction_event.c.actor.is_not(None),  # not the holder of a claim
+            # The holder of a claim is not named.
+            or_(interaction_event.c.run_id.is_not(None), interaction_event.c.person.is_not(None)),
         )
         .exists(),
     )

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
@@ -39,7 +41,8 @@ class Event:
     to_state: State
     reason: Reason | None
     detail: str | None
-    actor: str | None
+    by: Actor | None
+    """The holder of the claim, if the step named nobody. None once erased."""
 
 
 EXTRACTION = "extraction"
@@ -97,6 +100,13 @@ def unmapped(connection: Connection, closed_since: datetime) -> int:
     return connection.execute(select(func.count()).where(skipped)).scalar_one()
 
 
+def actor_of(row: Any) -> Actor | None:
+    """Return who the event of this row names; None for the holder of the claim, or once erased."""
+    if row.run_id is None and row.person is None:
+        return None
+    return Actor(row.dag_id, row.run_id, row.person)
+
+
 def history(connection: Connection, conversation_id: str) -> list[Event]:
     """List every event of the conversation's closings, closing by closing."""
     rows = connection.execute(
@@ -106,10 +116,10 @@ def history(connection: Connection, conversation_id: str) -> list[Event]:
         .order_by(interaction.c.closed_at, interaction_event.c.id)
     )
     story: list[Event] = []
-    holder: str | None = None
+    holder: Actor | None = None
     for row in rows:
         if row.to_state == State.CLAIMED:
-            holder = row.actor
+            holder = actor_of(row)
         story.append(
             Event(
                 interaction_id=row.interaction_id,
@@ -120,7 +130,7 @@ def history(connection: Connection, conversation_id: str) -> list[Event]:
                 to_state=State(row.to_state),
                 reason=Reason(row.reason) if row.reason else None,
                 detail=row.detail,
-                actor=row.actor or holder,
+                by=actor_of(row) or holder,
             )
         )
     return story

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row, Update, bindparam, case, func, literal_column, null, select, tuple_, update
 
+from include.interactions.actor import Actor
 from include.interactions.cap import Cap, Capped
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.reasons import Reason
@@ -59,7 +60,7 @@ class ReleasingStore(Store):
             row = connection.execute(state).first()
         return None if row is None else State(row.state)
 
-    def recover(self, by: str) -> Recovered:
+    def recover(self, by: Actor) -> Recovered:
         """Take back what is held past its lease: claimed → planned, sending → unknown.
 
         The holder of an unknown interaction may still come back with the outcome.
@@ -71,7 +72,7 @@ class ReleasingStore(Store):
         return Recovered(planned, unknown)
 
     def claim(
-        self, due_from: datetime, due_until: datetime, limit: int, lease: timedelta, by: str
+        self, due_from: datetime, due_until: datetime, limit: int, lease: timedelta, by: Actor
     ) -> list[ClaimedInteraction]:
         """Hold up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
 

@@ -131,8 +131,11 @@ interaction_event = Table(
     Column("to_state", Text, nullable=False),
     Column("reason", Text),
     Column("detail", StorableText),
-    # Who did it: a run, or a person. NULL: the holder of the claim, named at the event of the claim.
-    Column("actor", StorableText),
+    # Who did it: a run, a person, or a person through a run. All NULL: the holder of the claim, who is named at the
+    # event of the claim; or erased.
+    Column("dag_id", StorableText),
+    Column("run_id", StorableText),
+    Column("person", StorableText),
     CheckConstraint(f"(coalesce(from_state, '') || '>' || to_state) IN ({_EVENTS})", name="transition"),
 )
 

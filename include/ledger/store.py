@@ -14,7 +14,7 @@ class Store:
     Each method is one committed transaction, or changes nothing and raises `sqlalchemy.exc.SQLAlchemyError`. All
     changes but a claim are on the disk when the method returns, unless the server is configured otherwise.
     Safe to use from several threads and processes at once.
-    `by` names who acts: a run, or a person.
+    `by` is who acts.
     """
 
     def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:

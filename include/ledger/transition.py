@@ -16,11 +16,27 @@ from sqlalchemy import (
     select,
 )
 
+from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.schema import interaction, interaction_event, state_is
 
 _APPEND = insert(interaction_event)
+BY_COLUMNS = ("dag_id", "run_id", "person")
+"""The columns of an event that say who did it."""
+
+
+def _given(column: str, name: str | None = None) -> BindParameter[Any]:
+    return bindparam(name or column, type_=interaction_event.c[column].type)
+
+
+BY = tuple(_given(column, f"by_{column}") for column in BY_COLUMNS)
+"""The parameters for these columns; `given_by` gives their values."""
+
+
+def given_by(actor: Actor | None) -> dict[str, str | None]:
+    """Return the parameters that name the actor; None for all of them stands for the holder of the claim."""
+    return {f"by_{column}": None if actor is None else getattr(actor, column) for column in BY_COLUMNS}
 
 
 class Transition:
@@ -53,9 +69,9 @@ class Transition:
             moved.c.state,
             moved.c.reason,
             _given("detail", "words_of_event"),
-            _given("actor", "by"),
+            *BY,
         )
-        names = ["interaction_id", "at", "from_state", "to_state", "reason", "detail", "actor"]
+        names = ["interaction_id", "at", "from_state", "to_state", "reason", "detail", *BY_COLUMNS]
         told = insert(interaction_event).from_select(names, row).cte("told")
         self._change_and_tell = select(moved).add_cte(told)
 
@@ -66,7 +82,7 @@ class Transition:
         values: Mapping[str, Any],
         *,
         detail: str | None = None,
-        by: str | None = None,
+        by: Actor | None = None,
     ) -> Sequence[Row[Any]]:
         """Move the matching rows and return them.
 
@@ -78,7 +94,7 @@ class Transition:
             by: who did it; None: the holder of the claim.
         """
         if connection.dialect.name == "postgresql":
-            of_event = {"words_of_event": detail, "by": by}
+            of_event = {"words_of_event": detail, **given_by(by)}
             return connection.execute(self._change_and_tell, {**values, "at": at, **of_event}).all()
         rows = connection.execute(self._change, {**values, "at": at}).all()
         events = [_event(row.id, at, (self._before, row.state), row.reason, detail, by) for row in rows]
@@ -88,7 +104,7 @@ class Transition:
 
 
 def note(
-    connection: Connection, at: datetime, ids: Sequence[int], state: State, reason: Reason, detail: str, by: str
+    connection: Connection, at: datetime, ids: Sequence[int], state: State, reason: Reason, detail: str, by: Actor
 ) -> None:
     """Append to the history what happened to interactions that stay in their state."""
     connection.execute(_APPEND, [_event(one, at, (state, state), reason, detail, by) for one in ids])
@@ -100,7 +116,7 @@ def _event(
     step: tuple[State, State],
     reason: str | None,
     detail: str | None,
-    by: str | None,
+    by: Actor | None,
 ) -> dict[str, Any]:
     before, after = step
     return {
@@ -110,9 +126,5 @@ def _event(
         "to_state": after,
         "reason": reason,
         "detail": detail,
-        "actor": by,
+        **dict(zip(BY_COLUMNS, given_by(by).values(), strict=True)),
     }
-
-
-def _given(column: str, name: str | None = None) -> BindParameter[Any]:
-    return bindparam(name or column, type_=interaction_event.c[column].type)

@@ -154,18 +154,14 @@ class ToldStep:
 
 def told(step: Step, visitor: Visitor) -> ToldStep:
     """The step as the timeline shows it."""
-    title, dags = step_title(step), visitor.organisation
-    person, _, run = (step.actor or "").removesuffix(")").rpartition(" (")
-    if person and run and (step.actor or "").endswith(")"):
-        shown = person if visitor.sees_personal_data else "a person"
-        return ToldStep(step, title, dags.admin_dag_id, run, "by hand", shown)
-    # The ledger names runs, not DAGs. Besides people (above) only the feedback DAG settles what is unknown, and
-    # only its daily retention leaves a note.
-    if step.from_state in (State.UNKNOWN, step.to_state):
-        return ToldStep(step, title, dags.feedback_dag_id, step.actor, "feedback run", None)
-    kind = (step.actor or "").partition("__")[0]
-    words = {"scheduled": "hourly run", "manual": "run started by hand", "backfill": "backfill run"}
-    return ToldStep(step, title, dags.dag_id, step.actor, words.get(kind, "run"), None)
+    title, by, dags = step_title(step), step.by, visitor.organisation
+    if by is None:
+        return ToldStep(step, title, None, None, "", None)
+    kinds = {dags.feedback_dag_id: "feedback run", dags.admin_dag_id: "action"}
+    origins = {"scheduled": "hourly run", "manual": "manual run", "backfill": "backfill run"}
+    words = kinds.get(by.dag_id or "") or origins.get((by.run_id or "").partition("__")[0], "run")
+    person = by.person if by.person is None or visitor.sees_personal_data else "a person"
+    return ToldStep(step, title, by.dag_id, by.run_id, words, person)
 
 
 def _allowed(chosen: Filter, visitor: Visitor) -> Filter:

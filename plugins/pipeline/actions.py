@@ -13,6 +13,7 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.interactions.actor import Actor
 from include.ledger import Ledger
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.action_fields import FIELDS, Field
@@ -32,7 +33,7 @@ class Order:
     ledger: Ledger
     organisation: Organisation
     context: Context
-    by: str
+    by: Actor
     dry_run: bool
     values: Mapping[str, Any]
     """The fields that were filled in. A needed one is there: reading one that is missing raises KeyError."""
@@ -80,7 +81,7 @@ def _show_history(order: Order) -> Mapping[str, Any]:
             "to": event.to_state,
             "reason": event.reason,
             "detail": event.detail,
-            "by": event.actor,
+            "by": event.by and str(event.by),
         }
         for event in order.ledger.history(conversation_id)
     ]

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.interactions.actor import Actor
 from include.ledger import ActRefusedError
 from plugins.pipeline.action_fields import FIELDS, Field
 from plugins.pipeline.actions import ACTIONS, APPLY_RETENTION, Action, Order
@@ -174,10 +176,9 @@ def _needed_fields(action: Action) -> str:
     return f" (needs {', '.join(titles)})" if titles else ""
 
 
-def _person(context: Context) -> str:
+def _person(context: Context) -> Actor:
     """Who acts: the Airflow user who triggered the run, if Airflow knows, and the run."""
-    user = getattr(context["dag_run"], "triggering_user_name", None)
-    return f"{user} ({actor_of(context)})" if user else actor_of(context)
+    return replace(actor_of(context), person=getattr(context["dag_run"], "triggering_user_name", None))
 
 
 _DOCUMENTATION = """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from include.interactions.actor import Actor
 from include.interactions.deferred_reading import DeferredReading, is_exhausted
 from include.interactions.eligibility import doubt_of, is_closing, judge
 from include.interactions.interaction import Interaction
@@ -74,7 +75,7 @@ class Extraction:
         kustomer: KustomerHook,
         settings: Settings,
         store: ExtractionStore,
-        by: str,
+        by: Actor,
         planner: SurveyPlanner | None = None,
     ) -> None:
         self.kustomer = kustomer

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from airflow.sdk import Asset, Context
 
+from include.interactions.actor import Actor
 from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
 from include.ledger import Cursor, Ledger, UnknownOutcome
 from plugins.runtime.failures import fail_for_good
@@ -61,7 +62,7 @@ class Feedback:
     """One reading of Data Return. Repeating it after a crash changes nothing."""
 
     def __init__(
-        self, ledger: Ledger, stella_connect: StellaConnectHook, on_absent: Literal["ask", "resend"], by: str
+        self, ledger: Ledger, stella_connect: StellaConnectHook, on_absent: Literal["ask", "resend"], by: Actor
     ) -> None:
         self.ledger = ledger
         self.stella_connect = stella_connect

@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException
 from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
+from include.interactions.actor import Actor
 from include.interactions.addresses import same_address
 from include.interactions.feedback_request import at_expiry, channel_for, feedback_request, is_expired
 from include.interactions.interaction import ClaimedInteraction, Interaction
@@ -76,7 +77,7 @@ class Release:
         kustomer: KustomerHook,
         stella_connect: StellaConnectHook,
         settings: Settings,
-        by: str,
+        by: Actor,
     ) -> None:
         self.ledger = ledger
         self.kustomer = kustomer

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.interactions.actor import Actor
 from include.interactions.settings import Settings, SettingsError, load_settings
 from include.interactions.span import Origin, own_interval
 from include.ledger import Ledger, LedgerRefusedError, connect
@@ -122,9 +123,10 @@ def own_interval_of(context: Context) -> tuple[datetime, datetime]:
         raise AirflowFailException(str(error)) from None
 
 
-def actor_of(context: Context) -> str:
+def actor_of(context: Context) -> Actor:
     """Who acts, as the ledger's events name it: the run."""
-    return f"{context['dag_run'].run_id}"
+    run = context["dag_run"]
+    return Actor(dag_id=run.dag_id, run_id=run.run_id)
 
 
 def canonical_line(event: str, facts: Mapping[str, Any]) -> str:

@@ -250,22 +250,23 @@ def _statements(
         ORDER BY n
         ON CONFLICT DO NOTHING
     """
-    by_run = "'scheduled__2026-01-01T00:00:00+00:00'"
+    by_run = "'kustomer_stella_connect', 'scheduled__2026-01-01T00:00:00+00:00'"
     tried = "state IN ('sent', 'rejected', 'unknown')"
     at_release = f"({tried} OR reason IN ('agent_profile_not_approved', 'expired'))"
     at_extraction = f"coalesce(reason IN ({_AT_EXTRACTION}), FALSE)"
     yield f"""
-        INSERT INTO interaction_event (interaction_id, at, from_state, to_state, reason, detail, actor)
+        INSERT INTO interaction_event (interaction_id, at, from_state, to_state, reason, detail, dag_id, run_id)
         SELECT id, created_at, CAST(NULL AS TEXT), CASE WHEN {at_extraction} THEN 'skipped' ELSE 'planned' END,
             CASE WHEN {at_extraction} THEN reason END, CAST(NULL AS TEXT), {by_run} FROM interaction
         UNION ALL
         SELECT id, updated_at - 300, 'planned', 'claimed', NULL, NULL, {by_run} FROM interaction WHERE {at_release}
         UNION ALL
-        SELECT id, updated_at - 200, 'claimed', 'sending', NULL, NULL, NULL FROM interaction WHERE {tried}
+        SELECT id, updated_at - 200, 'claimed', 'sending', NULL, NULL, NULL, NULL FROM interaction WHERE {tried}
         UNION ALL
         SELECT id, updated_at, CASE WHEN {tried} THEN 'sending' WHEN {at_release} THEN 'claimed' ELSE 'planned' END,
             state, reason, CASE state WHEN 'rejected' THEN 'POST /v1/requests: status 400, ValidationFailed' END,
-            CASE WHEN {at_release} THEN NULL ELSE {by_run} END
+            CASE WHEN {at_release} THEN NULL ELSE 'kustomer_stella_connect' END,
+            CASE WHEN {at_release} THEN NULL ELSE 'scheduled__2026-01-01T00:00:00+00:00' END
         FROM interaction WHERE state <> 'planned' AND NOT {at_extraction}
         UNION ALL
         SELECT id, closed_at + {until - forgotten_before}, state, state, 'erased', 'retention of 30 days', {by_run}

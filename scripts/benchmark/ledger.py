@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, text
 
+from include.interactions.actor import Actor
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
 from include.ledger import Ledger, connect
@@ -77,7 +78,11 @@ def _windows(engine: Engine, now: datetime) -> list[float]:
         due_times = ledger.releasing.list_due_times(clock, limit=WINDOW)
         (window,) = release_windows(due_times, clock, Settings().release_window_seconds)
         claimed = [
-            len(ledger.releasing.claim(window.due_from, window.due_until, limit=BATCH, lease=LEASE, by="benchmark"))
+            len(
+                ledger.releasing.claim(
+                    window.due_from, window.due_until, limit=BATCH, lease=LEASE, by=Actor(run_id="benchmark")
+                )
+            )
             for _ in range(WINDOW // BATCH)
         ]
         taken.append((time.perf_counter() - began) * 1000)

@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 from airflow.sdk import Context
 
+from include.interactions.actor import Actor
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
 from plugins.kustomer.hook import KustomerHook
@@ -48,7 +49,7 @@ def extract(
     began, cpu_began = time.perf_counter(), time.process_time()
     hook = KustomerHook() if throttled else KustomerHook(requests_per_minute=0, searches_per_minute=0)
     with hook as kustomer:
-        extraction = Extraction(kustomer, settings, ledger.extraction, by="benchmark")
+        extraction = Extraction(kustomer, settings, ledger.extraction, by=Actor(run_id="benchmark"))
         extraction.read_span(start, end)
     return {
         **extraction.facts(),

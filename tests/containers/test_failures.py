@@ -109,9 +109,11 @@ class Case:
 RECOVER = """
 import os
 from datetime import UTC, datetime, timedelta
+from include.interactions.actor import Actor
 from include.ledger import Ledger, connect
 url = os.environ["AIRFLOW_CONN_INTERACTION_LEDGER"].replace("postgres://", "postgresql+psycopg://")
-Ledger(connect(url), lambda: datetime.now(UTC) + timedelta(minutes=6)).releasing.recover(by="the next hour")
+late = lambda: datetime.now(UTC) + timedelta(minutes=6)
+Ledger(connect(url), late).releasing.recover(by=Actor(run_id="the next hour"))
 """
 
 

@@ -16,6 +16,7 @@ from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.release import LEASE, SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -88,7 +89,7 @@ def test_set_during_a_release_and_set_right_again(
     ledger = Ledger(pipeline.engine)
     ledger.releasing = releasing(pipeline.engine, utc_now)
     with kustomer(requests_per_minute=0) as kustomer_hook, stella_connect() as stella_hook:
-        task = release.Release(ledger, kustomer_hook, stella_hook, Settings(), by="run")
+        task = release.Release(ledger, kustomer_hook, stella_hook, Settings(), by=by_run("run"))
         task.window(hour, hour + 2 * HOUR)
     clock.shift(-step)
     pipeline.release_due(run_of(hour))

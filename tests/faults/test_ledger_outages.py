@@ -10,6 +10,7 @@ from include.ledger import Ledger
 from plugins.pipeline.release import LEASE, SENDING_LEASE
 from scripts.stack.postgres import running
 from scripts.stack.waiting import wait_until
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
 AIRFLOWS_TRIES = 4
@@ -65,7 +66,9 @@ class TestPostgresThatRestarts:
                 assert tries_left
             else:
                 break
-        Ledger(pipeline.engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(by="next run")
+        Ledger(pipeline.engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(
+            by=by_run("next run")
+        )
         pipeline.release_due(run_of(hour))
 
         assert len(restarts) == self.NUMBER / self.EVERY

@@ -14,6 +14,7 @@ from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from tests.support import release_process as work
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 from tests.support.release_process import POINTS, DiskFull, Hit, context, is_stopped, started
 
@@ -49,7 +50,7 @@ def time_passes(pipeline):
     """A function that lets every lease end and takes back what it held, as each run does first."""
 
     def pass_by(duration: timedelta = LEASE + SENDING_LEASE) -> None:
-        Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).releasing.recover(by="later")
+        Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).releasing.recover(by=by_run("later"))
 
     return pass_by
 
@@ -205,7 +206,7 @@ class TestAFrozenWorker:
             assert row.state == "sending"
             stopped_at = datetime.now(UTC)
             until(lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE)
-            assert pipeline.ledger.releasing.recover(by="others").unknown == 1
+            assert pipeline.ledger.releasing.recover(by=by_run("others")).unknown == 1
             pipeline.release_due(run_of(hour))
             assert pipeline.sent() == []
             os.kill(process.pid, signal.SIGCONT)

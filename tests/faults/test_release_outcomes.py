@@ -18,6 +18,7 @@ from plugins.stella_connect.hook import StellaConnectHook
 from tests.support import bad_server
 from tests.support.bad_server import answer, http, not_accepting, serving
 from tests.support.certificates import loopback_certificate
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -65,7 +66,9 @@ def release_elsewhere(pipeline, connect, hour):
     def release(host: str, **extra: object) -> None:
         connect(ELSEWHERE, host, **{"timeout": [0.5, SILENCE_SECONDS], **extra})
         with KustomerHook(requests_per_minute=0) as kustomer, PostsElsewhere() as stella_connect:
-            Release(pipeline.ledger, kustomer, stella_connect, Settings(), by="run").window(hour, hour + 2 * HOUR)
+            Release(pipeline.ledger, kustomer, stella_connect, Settings(), by=by_run("run")).window(
+                hour, hour + 2 * HOUR
+            )
 
     return release
 
@@ -78,7 +81,7 @@ def afterwards(pipeline, sandbox, hour):
         sandbox.state.faults.replace([])
         much_later = Ledger(pipeline.engine, lambda: datetime.now(UTC) + timedelta(days=1))
         pipeline.release_due(run_of(hour))  # the task's retry
-        much_later.releasing.recover(by="test")
+        much_later.releasing.recover(by=by_run("test"))
         pipeline.run(run_of(hour))  # cleared
         pipeline.run(run_of(hour, origin="backfill"))
         pipeline.run(run_of(hour, origin="manual"))

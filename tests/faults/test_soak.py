@@ -31,6 +31,7 @@ from plugins.stella_connect.hook import StellaConnectHook
 from scripts.stack.postgres import running
 from tests.support import bad_server
 from tests.support.bad_server import not_accepting, serving
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 from tests.support.release_process import (
     POINTS,
@@ -167,7 +168,7 @@ class Chaos:
     def _end_leases_early(self) -> None:
         with suppress(OperationalError):
             recovered = Ledger(self.engine, lambda: datetime.now(UTC) + ALL_LEASES).releasing.recover(
-                by="a clock ahead"
+                by=by_run("a clock ahead")
             )
             self.figures["every lease ended by a clock that is ahead"] += bool(
                 recovered.planned + recovered.unknown
@@ -236,11 +237,11 @@ def test_everything_at_random_loses_nothing_and_doubles_nothing(
     accepted_meanwhile = len(sandbox.state.received)
 
     monkeypatch.setattr("plugins.vendor_api.waiting.factor", 0)
-    Ledger(pipeline.engine, lambda: datetime.now(UTC) + timedelta(days=1)).releasing.recover(by="next run")
+    Ledger(pipeline.engine, lambda: datetime.now(UTC) + timedelta(days=1)).releasing.recover(by=by_run("next run"))
     pipeline.release_due(run_of(hour))
     back = Counter(row.state for row in rows(pipeline))
     with StellaConnectHook() as hook:
-        feedback = Feedback(pipeline.ledger, hook, "resend", by="feedback")
+        feedback = Feedback(pipeline.ledger, hook, "resend", by=by_run("feedback"))
         told = feedback.read(datetime.now(UTC) + 2 * GRACE)
     pipeline.release_due(run_of(hour))
 

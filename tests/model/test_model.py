@@ -38,7 +38,7 @@ from include.ledger.schema import interaction_event
 from plugins.pipeline import release
 from plugins.pipeline.extraction import Extraction
 from plugins.vendor_api.errors import VendorApiError
-from tests.support.ledger import NOON
+from tests.support.ledger import NOON, by_run
 from tests.support.model_world import (
     FAULTS,
     Interruption,
@@ -181,8 +181,8 @@ class Pipeline(RuleBasedStateMachine):
             if now() < outcome.attempted_at + GRACE:
                 continue
             if closing.accepted:
-                assert self.ledger.feedback.settle_found(outcome.interaction_id, now(), by="feedback")
-            elif not closing.refused and self.ledger.feedback.resend_absent([outcome], by="feedback"):
+                assert self.ledger.feedback.settle_found(outcome.interaction_id, now(), by=by_run("feedback"))
+            elif not closing.refused and self.ledger.feedback.resend_absent([outcome], by=by_run("feedback")):
                 closing.may_be_posted = True
 
     # --- what must hold
@@ -259,7 +259,7 @@ class Pipeline(RuleBasedStateMachine):
                 if event.to_state == State.UNKNOWN:
                     yield "unknown"
                 elif event.from_state == State.UNKNOWN:
-                    yield f"unknown: {event.detail if event.actor == 'feedback' else 'its holder came back'}"
+                    yield f"unknown: {event.detail if str(event.by) == 'feedback' else 'its holder came back'}"
 
     # --- how it is done
 
@@ -302,7 +302,7 @@ class Pipeline(RuleBasedStateMachine):
             if in_span and is_closed and one.removed in {None, "mergedInto"}:
                 expected[one.id, one.closed_at] = one
         try:
-            extraction = Extraction(kustomer, self.world.settings, ledger.extraction, by=by)
+            extraction = Extraction(kustomer, self.world.settings, ledger.extraction, by=by_run(by))
             extraction.read_span(span.closed_from, span.closed_to)
             if not by.startswith("backfill"):
                 ledger.extraction.advance_watermark(span.closed_from, span.closed_to)
@@ -327,12 +327,12 @@ class Pipeline(RuleBasedStateMachine):
         self.touched = True
         ledger, kustomer, stella = self._process(interruption)
         try:
-            ledger.releasing.recover(by="plan")
+            ledger.releasing.recover(by=by_run("plan"))
             due_times = ledger.releasing.list_due_times(now() + HOUR)
             for window in list(release_windows(due_times, now(), 60)) * (2 if again else 1):
                 if early or window.due_until <= now():
                     # each window is a task of its own, that knows nothing of the others
-                    run = release.Release(ledger, kustomer, stella, self.world.settings, by="release")
+                    run = release.Release(ledger, kustomer, stella, self.world.settings, by=by_run("release"))
                     run.window(window.due_from, window.due_until, limit)
         except Killed:
             self.figures["kills"] += 1

@@ -10,6 +10,7 @@ from include.ledger import Ledger, connect
 from include.ledger.maintenance.command_line import main
 from plugins.pipeline.feedback import GRACE, Feedback
 from plugins.stella_connect.hook import StellaConnectHook
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -22,9 +23,9 @@ def feedback(pipeline):
     def read(later):
         now = datetime.now(UTC) + later
         with StellaConnectHook() as hook:
-            return Feedback(Ledger(connect(pipeline.ledger_url), lambda: now), hook, "resend", by="feedback").read(
-                now
-            )
+            return Feedback(
+                Ledger(connect(pipeline.ledger_url), lambda: now), hook, "resend", by=by_run("feedback")
+            ).read(now)
 
     return read
 
@@ -55,7 +56,9 @@ def test_an_older_ledger_sends_nothing_twice_and_forgets_nothing(
         part.unlink()
     shutil.copy(backup, file)
     restored_at = datetime.now(UTC) + found_out
-    Ledger(connect(pipeline.ledger_url), lambda: restored_at).admin.mark_restored(restored_at, by="a person")
+    Ledger(connect(pipeline.ledger_url), lambda: restored_at).admin.mark_restored(
+        restored_at, by=by_run("a person")
+    )
     closed_again = close(20, status="done", id=never_sent)
 
     # The restored ledger knows one of them as planned and the other not at all; both are due.

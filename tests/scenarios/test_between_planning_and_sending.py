@@ -186,4 +186,4 @@ def test_every_step_is_in_the_history(pipeline, planned, hour):
     history = pipeline.ledger.history(planned)
     assert [event.to_state for event in history] == ["planned", "claimed", "sending", "sent"]
     assert all(event.at <= datetime.now(UTC) for event in history)
-    assert {event.actor for event in history} == {"scheduled__run"}
+    assert {str(event.by) for event in history} == {"scheduled__run"}

@@ -14,6 +14,7 @@ from plugins.pipeline.feedback import GRACE, LONGEST_REREAD, Feedback, record_fe
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import VendorApiError
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -37,7 +38,7 @@ def feedback(pipeline):
 
     def run(later=timedelta(), on_absent="ask", connection="stella_connect_default"):
         with StellaConnectHook(connection) as hook:
-            return Feedback(pipeline.ledger, hook, on_absent, by="feedback").read(datetime.now(UTC) + later)
+            return Feedback(pipeline.ledger, hook, on_absent, by=by_run("feedback")).read(datetime.now(UTC) + later)
 
     return run
 
@@ -61,7 +62,8 @@ def closed(pipeline, close, hour):
 
 
 def events(pipeline, conversation):
-    return [(one.from_state, one.to_state, one.detail, one.actor) for one in pipeline.ledger.history(conversation)]
+    history = pipeline.ledger.history(conversation)
+    return [(one.from_state, one.to_state, one.detail, str(one.by)) for one in history]
 
 
 # --- unknown outcomes

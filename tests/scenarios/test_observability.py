@@ -75,7 +75,7 @@ def context(pipeline, hour) -> dict[str, Any]:
 
 def form(**fields: Any) -> dict[str, Any]:
     params = {name: param.value for name, param in admin_params().items()} | fields
-    return {"dag_run": SimpleNamespace(run_id="manual__1"), "params": params}
+    return {"dag_run": SimpleNamespace(dag_id="interaction_ledger_admin", run_id="manual__1"), "params": params}
 
 
 def test_each_task_of_each_dag_logs_one_line_of_counts(pipeline, context, close, caplog):

@@ -11,6 +11,7 @@ from plugins.pipeline import release
 from plugins.pipeline.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
 from plugins.vendor_api.errors import VendorApiError
 from tests.scenarios.conftest import HOUR
+from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -283,5 +284,5 @@ def test_a_fault_of_our_own_during_the_post_is_an_unknown_outcome_once_its_lease
     assert pipeline.states() == {conversation: "sending"}
 
     later = Ledger(pipeline.engine, lambda: datetime.now(UTC) + release.SENDING_LEASE)
-    assert later.releasing.recover(by="next run").unknown == 1
+    assert later.releasing.recover(by=by_run("next run")).unknown == 1
     assert pipeline.states() == {conversation: "unknown"}

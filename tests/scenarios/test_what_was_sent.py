@@ -13,6 +13,7 @@ from plugins.interactions_view import interactions as view
 from plugins.interactions_view.source import Source
 from plugins.interactions_view.words import answer
 from tests.scenarios.conftest import HOUR
+from tests.support.ledger import by_run
 from tests.support.pipeline import WEB_URL, run_of
 
 
@@ -77,7 +78,7 @@ def test_an_erasure_leaves_the_verdict_and_nothing_of_the_person(pipeline, sandb
     customer = line(opted_out_late).customer
     agent = sandbox.state.received[0].request["employee"]["email"]
 
-    pipeline.ledger.admin.erase_customer(customer.email, "ada", "ticket 12", dry_run=False)
+    pipeline.ledger.admin.erase_customer(customer.email, by_run("ada"), "ticket 12", dry_run=False)
 
     left = line(opted_out_late)
     assert (left.sent_do_not_send, left.sent_channel, left.sent_request) == (True, "email", None)
@@ -87,5 +88,5 @@ def test_an_erasure_leaves_the_verdict_and_nothing_of_the_person(pipeline, sandb
 
 
 def test_the_retention_blanks_it_too(pipeline, opted_out_late, line):
-    pipeline.ledger.admin.retain(timedelta(seconds=-1), "clock", "retention")
+    pipeline.ledger.admin.retain(timedelta(seconds=-1), by_run("clock"), "retention")
     assert line(opted_out_late).sent_request is None

@@ -10,7 +10,7 @@ from include.ledger import Ledger, connect
 from plugins.runtime.webhook import CONNECTION
 from scripts.stack.waiting import wait_until
 from tests.support.installation import HOUR, SEARCH_ROLE, Installation, Runs
-from tests.support.ledger import closing
+from tests.support.ledger import by_run, closing
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
@@ -51,12 +51,12 @@ def test_an_alarm_is_one_message_however_often_it_is_found(installation: Install
     api.wait_for_run(FEEDBACK, api.runs(FEEDBACK)[0]["dag_run_id"])
     webhook.clear_log()
     ledger, forgotten = Ledger(connect(url)), closing(1, closed_at=datetime.now(UTC) - timedelta(hours=9))
-    ledger.extraction.record_closings([forgotten], "test")
+    ledger.extraction.record_closings([forgotten], by_run("test"))
     try:
         for _ in range(2):
             assert api.wait_for_run(FEEDBACK, api.trigger_run(FEEDBACK)) == "success"
     finally:
-        ledger.admin.cancel(forgotten.conversation_id, None, "test", "the end of the test", dry_run=False)
+        ledger.admin.cancel(forgotten.conversation_id, None, by_run("test"), "the end of the test", dry_run=False)
         api.set_paused(FEEDBACK, paused=True)
 
     (text,) = texts(webhook)

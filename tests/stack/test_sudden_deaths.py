@@ -22,6 +22,7 @@ from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID
 from scripts.stack.waiting import wait_until
 from tests.support.installation import Installation
+from tests.support.ledger import by_run
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -123,7 +124,9 @@ def story(installation: Installation) -> Story:
     wait_until(lambda: state_of(run_id, RELEASE, OVERDUE_WINDOW) in FINAL_STATES, "the release to end", 180)
 
     engine = connect(f"sqlite:///{stack.home}/ledger.db")
-    Ledger(engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(by="time, as it passes")
+    Ledger(engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(
+        by=by_run("time, as it passes")
+    )
     for each in (run_id, run()):
         installation.wait(each)
     with engine.connect() as connection:

@@ -18,6 +18,7 @@ from scripts.stack.cluster import Cluster, Vendors
 from scripts.stack.connections import DAG_ID
 from scripts.stack.stack import ROOT, SETTINGS_VARIABLE
 from scripts.stack.waiting import wait_until
+from tests.support.ledger import by_run
 
 SETTINGS = {
     "release_window_seconds": 10,
@@ -119,7 +120,7 @@ class Trial:
 
     def clean_up(self) -> str:
         """Do what the next hour's run would do, minutes later, when every lease is over; returns its state."""
-        self.ledger(AFTER_EVERY_LEASE).releasing.recover(by="the next hour")
+        self.ledger(AFTER_EVERY_LEASE).releasing.recover(by=by_run("the next hour"))
         run_id = self.api.trigger_run(
             DAG_ID, {"start": self.closed_from.isoformat(), "end": self.closed_to.isoformat()}
         )

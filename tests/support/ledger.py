@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
+from include.interactions.actor import Actor
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.ledger import Ledger, connect
@@ -44,6 +45,11 @@ def closing(
     )
 
 
+def by_run(run_id: str) -> Actor:
+    """Who acts in a test: a run of this name."""
+    return Actor(dag_id="a_dag", run_id=run_id)
+
+
 @dataclass
 class Clock:
     """A clock that stands until it is told otherwise."""
@@ -80,13 +86,17 @@ def migrate(url: str) -> None:
 
 def record(url: str, numbers: list[int]) -> int:
     """Record these conversations' closings; returns how many were new."""
-    return Ledger(connect(url)).extraction.record_closings([closing(number) for number in numbers], "race").planned
+    return (
+        Ledger(connect(url))
+        .extraction.record_closings([closing(number) for number in numbers], by_run("race"))
+        .planned
+    )
 
 
 def claim_all(url: str, now: datetime, limit: int) -> list[int]:
     """Claim until nothing is left; returns the row ids."""
     ledger = Ledger(connect(url), lambda: now)
     claimed: list[int] = []
-    while batch := ledger.releasing.claim(NOON, now, limit, LEASE, "race"):
+    while batch := ledger.releasing.claim(NOON, now, limit, LEASE, by_run("race")):
         claimed += [one.id for one in batch]
     return claimed

@@ -24,7 +24,7 @@ from include.ledger.columns import EPOCH, MILLISECOND
 from include.ledger.feedback import UnknownOutcome
 from plugins.pipeline.feedback import GRACE
 from plugins.pipeline.release import LEASE, SENDING_LEASE
-from tests.support.ledger import NOON, REQUEST, closing
+from tests.support.ledger import NOON, REQUEST, by_run, closing
 
 LONG_AGO = NOON - timedelta(hours=1)
 LEASES_OVER = max(LEASE, SENDING_LEASE) + timedelta(minutes=1)
@@ -114,8 +114,8 @@ class SmallWorld:
     def explore(self, processes: tuple[Process, ...], *, faults: int, moves: int) -> None:
         """Visit every state that can be reached from two planned interactions, the second due 6 minutes later."""
         self._now = LONG_AGO + timedelta(minutes=6)
-        self.ledger.extraction.record_closings([closing(1, closed_at=LONG_AGO)], "setup")
-        self.ledger.extraction.record_closings([closing(2, closed_at=self._now)], "setup")
+        self.ledger.extraction.record_closings([closing(1, closed_at=LONG_AGO)], by_run("setup"))
+        self.ledger.extraction.record_closings([closing(2, closed_at=self._now)], by_run("setup"))
         self._now = NOON
         self._visit(Outside(NOON, processes, faults, moves))
 
@@ -199,7 +199,7 @@ class SmallWorld:
     def _check_the_end(self, outside: Outside) -> None:
         """Long after everybody has ended or died, one recovery leaves nothing behind."""
         self._now = outside.now + LEASES_OVER
-        self.ledger.releasing.recover("the next run")
+        self.ledger.releasing.recover(by_run("the next run"))
         rows = self.rows()
         self._check(outside, rows)
         promise({row["state"] for row in rows.values()} <= ENDS, "held for ever", self.path)
@@ -222,7 +222,9 @@ class SmallWorld:
 
     def _claim(self, process: Process) -> Iterator[Step]:
         def claim(outside: Outside, process: Process) -> Result:
-            held = self.ledger.releasing.claim(LONG_AGO, outside.now + timedelta(days=1), 2, LEASE, "release")
+            held = self.ledger.releasing.claim(
+                LONG_AGO, outside.now + timedelta(days=1), 2, LEASE, by_run("release")
+            )
             promise(all(one.interaction.due_at <= outside.now for one in held), "claimed early", self.path)
             latest = max(self.rows())
             superseded = latest == 3 and any(one.id == 1 for one in held)
@@ -285,7 +287,7 @@ class SmallWorld:
     def _recover(self, process: Process) -> Iterator[Step]:
         def recover(outside: Outside, process: Process) -> Result:
             before = self.rows()
-            self.ledger.releasing.recover("recovery")
+            self.ledger.releasing.recover(by_run("recovery"))
             for id_, row in self.rows().items():
                 over = (
                     before[id_]["lease_until"] is not None and _instant(before[id_]["lease_until"]) <= outside.now
@@ -300,7 +302,7 @@ class SmallWorld:
     def _record(self, process: Process) -> Iterator[Step]:
         def record(outside: Outside, process: Process) -> Result:
             later = closing(1, closed_at=LONG_AGO + timedelta(minutes=30))
-            self.ledger.extraction.record_closings([later], "extraction")
+            self.ledger.extraction.record_closings([later], by_run("extraction"))
             return outside, process.then("end")
 
         yield "records a later closing", record, False
@@ -320,9 +322,9 @@ class SmallWorld:
             one, read_at = process.seen[0], process.read_at
             assert read_at is not None
             if one.interaction_id in process.shown:
-                self.ledger.feedback.settle_found(one.interaction_id, read_at, "feedback")
+                self.ledger.feedback.settle_found(one.interaction_id, read_at, by_run("feedback"))
             elif one.attempted_at + GRACE <= read_at:
-                self.ledger.feedback.resend_absent([one], "feedback")
+                self.ledger.feedback.resend_absent([one], by_run("feedback"))
             return outside, process.then("conclude" if process.seen[1:] else "end", seen=process.seen[1:])
 
         yield "concludes", conclude, False
@@ -339,13 +341,13 @@ class SmallWorld:
             return outside, process.then("end")
 
         def cancel() -> None:
-            admin.cancel(*which, "person", "because", dry_run=False)
+            admin.cancel(*which, by_run("person"), by_run("because"), dry_run=False)
 
         def release() -> None:
-            admin.release_now(*which, "person", "because", dry_run=False)
+            admin.release_now(*which, by_run("person"), by_run("because"), dry_run=False)
 
         def settle() -> None:
-            admin.settle(*which, State.CANCELLED, "person", "because", dry_run=False)
+            admin.settle(*which, State.CANCELLED, by_run("person"), "because", dry_run=False)
 
         yield "cancels", partial(act, what=cancel, claims=False), False
         yield "releases", partial(act, what=release, claims=False), False

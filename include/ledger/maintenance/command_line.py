@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from include.interactions.actor import Actor
 from include.ledger import Ledger, connect
 from include.ledger.engine import Address
 from include.ledger.maintenance.backup import BackupFailedError, back_up
@@ -67,7 +68,7 @@ def _restored(given: argparse.Namespace, find: Find) -> str:
     ledger, now = Ledger(_existing(find(given.ledger))), datetime.now(UTC)
     until = given.due_until or now
     ledger.migrate()
-    doubtful = ledger.admin.mark_restored(until, by=f"restore by {getpass.getuser()}")
+    doubtful = ledger.admin.mark_restored(until, by=Actor(person=f"restore by {getpass.getuser()}"))
     return (
         f"{doubtful} interactions due by {until.isoformat(timespec='seconds')} may have been sent by the ledger "
         f"that was lost: they are unknown now, and Data Return is asked before anything else happens to them. The "

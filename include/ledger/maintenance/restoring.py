@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, insert, select, true, update
 
+from include.interactions.actor import Actor
 from include.interactions.states import State
 from include.ledger.maintenance.use import admit
 from include.ledger.schema import interaction, ledger_restore
@@ -25,22 +26,22 @@ IS_DOUBTFUL = and_(interaction.c.due_at <= _DUE_UNTIL, interaction.c.attempts > 
 _STEPS = ((State.PLANNED, State.CLAIMED), (State.CLAIMED, State.SENDING), (State.SENDING, State.UNKNOWN))
 
 
-def restored(connection: Connection, now: datetime, due_until: datetime, by: str) -> int:
+def restored(connection: Connection, now: datetime, due_until: datetime, by: Actor) -> int:
     """Make everything unknown that the lost ledger may have sent; return how many interactions are unknown now.
 
     Call it while no other process uses the ledger: no process holds its claimed or sending rows.
     """
-    connection.execute(insert(ledger_restore).values(restored_at=now, due_until=due_until, actor=by))
+    connection.execute(insert(ledger_restore).values(restored_at=now, due_until=due_until, actor=str(by)))
     admit(connection)
     return _doubt(connection, now, by, planned=true(), held=true())
 
 
-def doubt_new(connection: Connection, now: datetime, by: str) -> int:
+def doubt_new(connection: Connection, now: datetime, by: Actor) -> int:
     """Do the same for closings that were just recorded, in the same transaction."""
     return _doubt_planned(connection, now, by, interaction.c.attempts == 0)
 
 
-def doubt(connection: Connection, now: datetime, by: str, ids: Any) -> int:
+def doubt(connection: Connection, now: datetime, by: Actor, ids: Any) -> int:
     """Do the same for interactions that a person just planned again, in the same transaction."""
     return _doubt_planned(connection, now, by, interaction.c.id.in_(ids))
 
@@ -53,7 +54,7 @@ def since_closing(attempt: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((IS_DOUBTFUL, interaction.c.closed_at), else_=attempt)
 
 
-def _doubt_planned(connection: Connection, now: datetime, by: str, which: ColumnElement[bool]) -> int:
+def _doubt_planned(connection: Connection, now: datetime, by: Actor, which: ColumnElement[bool]) -> int:
     if connection.execute(select(_DUE_UNTIL)).scalar() is None:
         return 0
     return _doubt(connection, now, by, planned=which, held=None)
@@ -62,7 +63,7 @@ def _doubt_planned(connection: Connection, now: datetime, by: str, which: Column
 def _doubt(
     connection: Connection,
     now: datetime,
-    by: str,
+    by: Actor,
     *,
     planned: ColumnElement[bool],
     held: ColumnElement[bool] | None,

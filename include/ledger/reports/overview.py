@@ -98,8 +98,6 @@ class Activity:
     last_learnt_at: datetime | None
     """When Stella Connect last reported something new."""
     last_event_at: datetime | None
-    last_actor: str | None
-    """Who last moved an interaction: a run's id, or a person (personal data)."""
 
 
 OVERDUE = timedelta(minutes=10)
@@ -237,7 +235,6 @@ def activity(connection: Connection) -> Activity:
         last_sent_at=latest(select(func.max(interaction.c.sent_at)).where(interaction.c.sent_at.is_not(None))),
         last_learnt_at=latest(select(func.max(survey_response.c.read_at))),
         last_event_at=latest(select(event.at).order_by(event.id.desc())),
-        last_actor=latest(select(event.actor).where(event.actor.is_not(None)).order_by(event.id.desc())),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import queries
@@ -23,8 +24,8 @@ class Step:
     to_state: State
     reason: Reason | None
     detail: str | None
-    actor: str | None
-    """A run's id, or a person (personal data); None once erased."""
+    by: Actor | None
+    """None once erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def story(connection: Connection, interaction_id: int) -> Story | None:
         line.id: Closing(
             line=line,
             steps=tuple(
-                Step(one.at, one.from_state, one.to_state, one.reason, one.detail, one.actor)
+                Step(one.at, one.from_state, one.to_state, one.reason, one.detail, one.by)
                 for one in events
                 if one.interaction_id == line.id
             ),

@@ -5,17 +5,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
+from include.interactions.actor import Actor
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import ActRefusedError, Ledger, erasure
 from include.ledger.schema import interaction, survey_response
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 ONE = closing(1).conversation_id
-WHO = ("ada (manual__1)", "ticket 12")
+WHO = (Actor("interaction_ledger_admin", "manual__1", "ada"), "ticket 12")
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def unknown(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
 
 
 def sending(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
-    ledger.extraction.record_closings([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], by_run("extraction"))
     clock.time = NOON + HOUR
-    (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
+    (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run"))
     ledger.releasing.start_sending(one, LEASE, REQUEST)
     return one
 
@@ -49,7 +50,7 @@ def row(engine: Engine, number: int = 1) -> Any:
 
 def last(ledger: Ledger, number: int = 1) -> tuple[Any, ...]:
     event = ledger.history(closing(number).conversation_id)[-1]
-    return event.from_state, event.to_state, event.reason, event.detail, event.actor
+    return event.from_state, event.to_state, event.reason, event.detail, str(event.by)
 
 
 def everything(engine: Engine) -> str:
@@ -65,7 +66,7 @@ def everything(engine: Engine) -> str:
 
 
 def test_a_planned_interaction_is_cancelled_by_hand_with_who_and_why(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing(1), closing(2)], "extraction")
+    ledger.extraction.record_closings([closing(1), closing(2)], by_run("extraction"))
     assert ledger.admin.cancel(ONE, None, *WHO, dry_run=False) == {"cancelled": 1}
     assert last(ledger) == (State.PLANNED, State.CANCELLED, Reason.BY_HAND, "ticket 12", "ada (manual__1)")
     assert ledger.counts() == {(State.CANCELLED, Reason.BY_HAND): 1, (State.PLANNED, None): 1}
@@ -74,7 +75,7 @@ def test_a_planned_interaction_is_cancelled_by_hand_with_who_and_why(ledger: Led
 def test_an_interaction_released_now_is_claimed_at_once_and_leaves_events(
     ledger: Ledger, engine: Engine, clock: Clock
 ) -> None:
-    ledger.extraction.record_closings([closing(1, delay=DAY)], "extraction")
+    ledger.extraction.record_closings([closing(1, delay=DAY)], by_run("extraction"))
     clock.forward(minutes=5)
     assert ledger.admin.release_now(ONE, None, *WHO, dry_run=False) == {"due_now": 1}
     events = ledger.history(ONE)[1:]
@@ -82,17 +83,17 @@ def test_an_interaction_released_now_is_claimed_at_once_and_leaves_events(
         (State.PLANNED, State.CLAIMED),
         (State.CLAIMED, State.PLANNED),
     ]
-    assert {(event.actor, event.detail) for event in events} == {WHO}
+    assert {(event.by, event.detail) for event in events} == {WHO}
     assert row(engine).due_at == clock()
-    assert len(ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")) == 1
+    assert len(ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run"))) == 1
 
 
 def test_of_two_closings_the_person_says_which(ledger: Ledger, clock: Clock) -> None:
     later = closing(1, closed_at=NOON + 2 * HOUR)
     ledger.releasing.settle(sending(ledger, clock), State.UNKNOWN, None, "read timeout")
-    ledger.extraction.record_closings([later], "extraction")
+    ledger.extraction.record_closings([later], by_run("extraction"))
     clock.time = later.due_at
-    (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
+    (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run"))
     ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     with pytest.raises(ActRefusedError, match=r"has 2 unknown .*12:00:00\.000Z.*14:00:00\.000Z.*say which"):
@@ -132,7 +133,7 @@ def test_an_unknown_outcome_is_settled_by_hand(
     assert last(ledger) == (State.UNKNOWN, outcome, reason, "ticket 12", "ada (manual__1)")
     assert row(engine).sent_at == (NOON + HOUR if outcome is State.SENT else None), "when its request left"
     assert not ledger.releasing.settle(unknown, State.SENT, 201), "its holder comes too late"
-    assert len(ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")) == (outcome is State.PLANNED)
+    assert len(ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run"))) == (outcome is State.PLANNED)
 
 
 def test_what_stella_connect_shows_is_not_sent_again(
@@ -176,18 +177,18 @@ def test_an_approved_agents_interactions_are_sent_again_within_their_expiry(ledg
             skip(3, agent_email="other@example.com"),
             closing(4, skip=Reason.MERGED, agent_email="ágnes@example.com"),
         ],
-        "extraction",
+        by_run("extraction"),
     )
     assert ledger.admin.send_again("ÁGNES@example.com", WEEK, *WHO, dry_run=False) == {"planned": 1, "left": 1}
     assert last(ledger) == (State.SKIPPED, State.PLANNED, None, "ticket 12", "ada (manual__1)")
     clock.forward(hours=1)
-    assert [one.interaction.conversation_id for one in ledger.releasing.claim(NOON, clock(), 9, LEASE, "run")] == [
-        ONE
-    ]
+    assert [
+        one.interaction.conversation_id for one in ledger.releasing.claim(NOON, clock(), 9, LEASE, by_run("run"))
+    ] == [ONE]
 
 
 def test_the_expiry_ends_at_its_millisecond(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([skip(1, delay=timedelta(0), closed_at=NOON - WEEK)], "extraction")
+    ledger.extraction.record_closings([skip(1, delay=timedelta(0), closed_at=NOON - WEEK)], by_run("extraction"))
     with pytest.raises(ActRefusedError, match="past their expiry"):
         ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     tick = timedelta(milliseconds=1)
@@ -195,13 +196,13 @@ def test_the_expiry_ends_at_its_millisecond(ledger: Ledger) -> None:
 
 
 def test_one_with_a_later_closing_is_not_sent_again(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([skip(1), closing(1, closed_at=NOON + HOUR)], "extraction")
+    ledger.extraction.record_closings([skip(1), closing(1, closed_at=NOON + HOUR)], by_run("extraction"))
     with pytest.raises(ActRefusedError, match="1 interactions of this agent"):
         ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
 
 
 def test_a_second_approval_is_refused_and_names_nobody(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([skip(1)], "extraction")
+    ledger.extraction.record_closings([skip(1)], by_run("extraction"))
     ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     before = ledger.history(ONE)
     with pytest.raises(ActRefusedError, match="sent again already") as refusal:
@@ -219,7 +220,7 @@ def test_a_customer_is_erased_everywhere_and_the_counts_stay(
 ) -> None:
     ledger.releasing.settle(sending(ledger, clock), State.SENT, 201, "thanks to Customer 1")
     shown(ledger, comment="I am Customer 1", rating=4, request_created_at=clock())
-    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR), closing(2)], "extraction")
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR), closing(2)], by_run("extraction"))
     assert ledger.admin.erase_customer(named, *WHO, dry_run=False) == {"erased": 2, "cancelled": 1, "comments": 1}
     left = everything(engine)
     for trace in ("customer-1", "Customer 1", "customer1@"):
@@ -237,26 +238,26 @@ def test_a_customer_is_erased_everywhere_and_the_counts_stay(
         (State.SENT, State.SENT),
         (State.PLANNED, State.CANCELLED),
     ]
-    assert {(event.actor, event.detail, event.at) for event in told} == {(*WHO, NOON + HOUR)}
+    assert {(event.by, event.detail, event.at) for event in told} == {(*WHO, NOON + HOUR)}
 
 
 def test_an_address_finds_everything_of_the_customers_who_ever_had_it(ledger: Ledger, engine: Engine) -> None:
     moved = replace(closing(2), customer_id="customer-1", customer_email="new@example.com")
-    ledger.extraction.record_closings([closing(1), moved], "extraction")
+    ledger.extraction.record_closings([closing(1), moved], by_run("extraction"))
     assert ledger.admin.erase_customer("customer1@example.com", *WHO, dry_run=False)["erased"] == 2
     assert "new@example.com" not in everything(engine)
 
 
 def test_an_erased_closing_does_not_come_back_with_the_next_extraction(ledger: Ledger, engine: Engine) -> None:
-    ledger.extraction.record_closings([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], by_run("extraction"))
     ledger.admin.erase_customer("customer-1", *WHO, dry_run=False)
-    assert ledger.extraction.record_closings([closing(1)], "overlap").known == 1
+    assert ledger.extraction.record_closings([closing(1)], by_run("overlap")).known == 1
     assert "customer1@" not in everything(engine)
 
 
 def test_nothing_is_erased_while_one_is_being_sent(ledger: Ledger, engine: Engine, clock: Clock) -> None:
     sending(ledger, clock)
-    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR)], "extraction")
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR)], by_run("extraction"))
     before = everything(engine)
     with pytest.raises(ActRefusedError, match="being sent now"):
         ledger.admin.erase_customer("customer-1", *WHO, dry_run=False)
@@ -264,7 +265,7 @@ def test_nothing_is_erased_while_one_is_being_sent(ledger: Ledger, engine: Engin
 
 
 def test_an_erase_without_a_match_is_refused_and_repeats_no_address(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], by_run("extraction"))
     for named in ("nobody@example.com", "customer-99"):
         with pytest.raises(ActRefusedError) as refusal:
             ledger.admin.erase_customer(named, *WHO, dry_run=False)
@@ -277,7 +278,7 @@ def test_an_erase_without_a_match_is_refused_and_repeats_no_address(ledger: Ledg
 def test_a_dry_run_says_what_would_change_and_changes_nothing(
     ledger: Ledger, engine: Engine, unknown: ClaimedInteraction
 ) -> None:
-    ledger.extraction.record_closings([closing(2), closing(3), skip(4)], "extraction")
+    ledger.extraction.record_closings([closing(2), closing(3), skip(4)], by_run("extraction"))
     before, two = everything(engine), closing(2).conversation_id
     assert ledger.admin.cancel(two, None, *WHO, dry_run=True) == {"cancelled": 1}
     assert ledger.admin.release_now(two, None, *WHO, dry_run=True) == {"due_now": 1}
@@ -294,11 +295,11 @@ def test_a_dry_run_says_what_would_change_and_changes_nothing(
 def test_personal_data_of_what_came_to_its_end_long_ago_goes(ledger: Ledger, engine: Engine, clock: Clock) -> None:
     ledger.releasing.settle(sending(ledger, clock), State.SENT, 201)
     shown(ledger, comment="me", request_created_at=clock())
-    ledger.extraction.record_closings([skip(2), closing(3)], "extraction")
+    ledger.extraction.record_closings([skip(2), closing(3)], by_run("extraction"))
     clock.time = NOON + HOUR + 30 * DAY
     assert ledger.admin.retain(30 * DAY, *WHO) == 0, "not a millisecond early"
     clock.forward(milliseconds=1)
-    ledger.extraction.record_closings([skip(4)], "extraction")
+    ledger.extraction.record_closings([skip(4)], by_run("extraction"))
     before = row(engine).updated_at
     assert ledger.admin.retain(30 * DAY, *WHO) == 2
     gone = row(engine)
@@ -338,7 +339,7 @@ def test_retention_goes_through_the_ledger_in_bounded_batches(
 ) -> None:
     monkeypatch.setattr(erasure, "BATCH", 3)
     ledger.extraction.record_closings(
-        [skip(number) if number % 2 else closing(number) for number in range(15)], "extraction"
+        [skip(number) if number % 2 else closing(number) for number in range(15)], by_run("extraction")
     )
     clock.forward(days=31)
     assert ledger.admin.retain(30 * DAY, *WHO, dry_run=True) == 7

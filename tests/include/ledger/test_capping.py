@@ -13,7 +13,7 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction, survey_response
-from tests.support.ledger import LEASE, NOON, REQUEST, closing, start_together, together
+from tests.support.ledger import LEASE, NOON, REQUEST, by_run, closing, start_together, together
 
 CAP = Cap(surveys=1, days=30)
 DAY = timedelta(days=1)
@@ -35,10 +35,10 @@ def claim(ledger, clock):
 
     def record(number, **fields):
         ledger.extraction.record_closings(
-            [of_one_customer(number, closed_at=clock(), due_at=clock(), **fields)], by="run"
+            [of_one_customer(number, closed_at=clock(), due_at=clock(), **fields)], by=by_run("run")
         )
         clock.forward(hours=1)
-        (claimed,) = ledger.releasing.claim(NOON, FAR, 1, LEASE, by="run")
+        (claimed,) = ledger.releasing.claim(NOON, FAR, 1, LEASE, by=by_run("run"))
         return claimed
 
     return record
@@ -73,7 +73,7 @@ def test_a_survey_that_left_or_may_have_left_counts(ledger, clock, survey, claim
 def test_what_was_not_taken_does_not_count(ledger, survey, claim, outcome):
     claimed = survey(1, outcome)
     if outcome is State.PLANNED:
-        held = ledger.releasing.claim(NOON, FAR, 1, LEASE, by="run")
+        held = ledger.releasing.claim(NOON, FAR, 1, LEASE, by=by_run("run"))
         ledger.releasing.veto(held[0], State.CANCELLED, Reason.BY_HAND)
     assert claimed
 
@@ -136,7 +136,9 @@ def test_brands_can_be_counted_apart(ledger, survey, claim, per_brand, capped):
 def test_the_latest_closing_can_be_preferred(ledger, clock, claim):
     cap = Cap(surveys=1, days=30, prefer="latest")
     first = claim(1)
-    ledger.extraction.record_closings([of_one_customer(2, closed_at=clock(), due_at=clock() + DAY)], by="run")
+    ledger.extraction.record_closings(
+        [of_one_customer(2, closed_at=clock(), due_at=clock() + DAY)], by=by_run("run")
+    )
 
     assert ledger.releasing.start_capped(first, LEASE, REQUEST, cap) == Capped(None)
     assert not isinstance(ledger.releasing.start_capped(first, LEASE, REQUEST, CAP), Capped | None)
@@ -154,7 +156,7 @@ def test_a_capped_interaction_is_still_held_and_may_count(ledger, survey, claim)
 def test_a_lost_claim_is_no_survey(ledger, clock, claim):
     claimed = claim(1)
     clock.forward(hours=1)
-    ledger.releasing.recover(by="run")
+    ledger.releasing.recover(by=by_run("run"))
 
     assert ledger.releasing.start_capped(claimed, LEASE, REQUEST, CAP) is None
 
@@ -162,7 +164,7 @@ def test_a_lost_claim_is_no_survey(ledger, clock, claim):
 def test_the_hash_outlives_the_address_and_goes_with_the_customer(ledger, clock, engine, survey, claim):
     survey(1)
     clock.forward(days=20)
-    ledger.admin.retain(timedelta(days=10), by="run", why="retention", keep_keys=timedelta(days=30))
+    ledger.admin.retain(timedelta(days=10), by=by_run("run"), why="retention", keep_keys=timedelta(days=30))
     with engine.connect() as connection:
         assert connection.execute(select(interaction.c.customer_email)).scalar() is None
     over_the_cap = claim(2)
@@ -170,7 +172,7 @@ def test_the_hash_outlives_the_address_and_goes_with_the_customer(ledger, clock,
     ledger.releasing.veto(over_the_cap, State.SKIPPED, Reason.CAPPED)
     survey(3)
 
-    ledger.admin.erase_customer("jane@example.com", by="person", why="asked", dry_run=False)
+    ledger.admin.erase_customer("jane@example.com", by=by_run("person"), why="asked", dry_run=False)
     with engine.connect() as connection:
         keys = connection.execute(select(interaction.c.customer_key)).scalars().all()
     assert keys == [None] * 3
@@ -179,7 +181,7 @@ def test_the_hash_outlives_the_address_and_goes_with_the_customer(ledger, clock,
 def test_the_hash_goes_when_the_cap_no_longer_needs_it(ledger, clock, engine, survey):
     survey(1)
     clock.forward(days=31)
-    ledger.admin.retain(timedelta(days=10), by="run", why="retention", keep_keys=timedelta(days=30))
+    ledger.admin.retain(timedelta(days=10), by=by_run("run"), why="retention", keep_keys=timedelta(days=30))
 
     with engine.connect() as connection:
         assert connection.execute(select(interaction.c.customer_key)).scalar() is None
@@ -189,7 +191,7 @@ def send_all(url):
     """Send what is due within the cap, as a release does; returns how many surveys left."""
     ledger = Ledger(connect(url), lambda: FAR)
     surveys = 0
-    while batch := ledger.releasing.claim(NOON, FAR, 5, LEASE, by="run"):
+    while batch := ledger.releasing.claim(NOON, FAR, 5, LEASE, by=by_run("run")):
         for claimed in batch:
             started = ledger.releasing.start_capped(claimed, LEASE, REQUEST, CAP)
             if isinstance(started, Capped):
@@ -200,7 +202,7 @@ def send_all(url):
 
 
 def test_eight_processes_with_fifty_closings_of_one_customer_send_one_survey(ledger, url, engine):
-    ledger.extraction.record_closings([of_one_customer(number) for number in range(CLOSINGS)], by="run")
+    ledger.extraction.record_closings([of_one_customer(number) for number in range(CLOSINGS)], by=by_run("run"))
     context = get_context("spawn")
     gate = context.Barrier(PROCESSES)
     with ProcessPoolExecutor(PROCESSES, context, start_together, (gate,)) as pool:
@@ -221,4 +223,4 @@ def test_an_interaction_can_be_put_off_and_its_expiry_counts_from_the_first_due_
             row = connection.execute(select(interaction)).one()
             assert (row.state, row.due_at, row.first_due_at) == ("planned", first_due_at + days * DAY, first_due_at)
             connection.execute(update(interaction).values(due_at=first_due_at))
-        (claimed,) = ledger.releasing.claim(NOON, FAR, 1, LEASE, by="run")
+        (claimed,) = ledger.releasing.claim(NOON, FAR, 1, LEASE, by=by_run("run"))

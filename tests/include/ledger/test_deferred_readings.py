@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from include.interactions.deferred_reading import DeferredReading
 from include.ledger import Ledger
-from tests.support.ledger import NOON, Clock, closing
+from tests.support.ledger import NOON, Clock, by_run, closing
 
 MILLISECOND = timedelta(milliseconds=1)
 HOUR = timedelta(hours=1)
@@ -51,18 +51,18 @@ def test_what_was_not_even_tried_comes_first_and_counts_no_try(ledger: Ledger, c
 
 
 def test_a_closing_that_is_recorded_is_in_no_doubt(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(1)], by="run")
+    ledger.extraction.record_closings([closing(1)], by=by_run("run"))
     assert ledger.extraction.defer([doubtful(1), doubtful(2)]) == 1
 
     unclear = DeferredReading(NOON - HOUR, NOON + HOUR, "closing time unreadable", closing(2).conversation_id)
     ledger.extraction.defer([unclear])
-    ledger.extraction.record_closings([closing(2)], by="run")
+    ledger.extraction.record_closings([closing(2)], by=by_run("run"))
     assert ledger.extraction.summarise_deferred().closings == 0
 
 
 def test_the_closing_of_another_time_stays_in_doubt(ledger: Ledger, clock: Clock) -> None:
     ledger.extraction.defer([doubtful()])
-    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR)], by="run")
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR)], by=by_run("run"))
     assert ledger.extraction.summarise_deferred().closings == 1
 
 

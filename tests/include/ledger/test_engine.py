@@ -12,7 +12,7 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
 from include.ledger import Ledger, connect, releasing
 from scripts.stack.waiting import wait_until
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 pytestmark = pytest.mark.postgres
 
@@ -40,9 +40,9 @@ def test_a_connection_that_ended_while_it_lay_idle_is_replaced(url: str, monkeyp
 
 @pytest.fixture
 def claimed(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
-    ledger.extraction.record_closings([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], by_run("run"))
     clock.forward(hours=2)
-    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
+    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, by_run("run"))
     return claimed
 
 
@@ -54,10 +54,10 @@ def test_only_the_claim_does_not_wait_for_the_disk(engine: Engine, ledger: Ledge
         if statement.startswith("WITH"):
             waits.append(cursor.connection.execute("SHOW synchronous_commit").fetchone()[0])
 
-    ledger.extraction.record_closings([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], by_run("run"))
     waits.clear()
     clock.forward(hours=2)
-    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, "run")
+    (claimed,) = ledger.releasing.claim(NOON, clock.time, 1, LEASE, by_run("run"))
     ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.SENT, 200)
 
@@ -111,12 +111,14 @@ def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
 
 
 def test_a_step_that_is_its_own_transaction_leaves_the_others_whole(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(1), closing(2)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2)], by_run("run"))
     clock.forward(hours=2)
-    claimed, _ = ledger.releasing.claim(NOON, clock.time, 2, LEASE, "run")
+    claimed, _ = ledger.releasing.claim(NOON, clock.time, 2, LEASE, by_run("run"))
     ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
 
-    ledger.admin.settle(claimed.interaction.conversation_id, None, State.SENT, "admin", "seen there", dry_run=True)
+    ledger.admin.settle(
+        claimed.interaction.conversation_id, None, State.SENT, by_run("admin"), "seen there", dry_run=True
+    )
 
     assert ledger.backlog().unknown == 1  # the dry run has been undone

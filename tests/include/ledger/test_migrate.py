@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, event, inspect, text
 from include.ledger import Ledger, connect
 from include.ledger.migrate import NEWEST, SCRIPTS, VERSION_TABLE, revisions, version
 from include.ledger.schema import metadata
-from tests.support.ledger import closing
+from tests.support.ledger import by_run, closing
 
 
 def described(engine: Engine) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_the_names_of_the_files_say_what_alembic_reads_in_them() -> None:
 
 
 def test_migrating_again_changes_nothing_and_waits_for_nobody(url: str, ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing()], "run")
+    ledger.extraction.record_closings([closing()], by_run("run"))
     statements: list[str] = []
     engine = connect(url)
     event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))

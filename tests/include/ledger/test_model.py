@@ -15,7 +15,7 @@ from include.interactions.reasons import Reason
 from include.interactions.states import TRANSITIONS, State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction, interaction_event
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 WILL_BE_OR_WAS_SENT = {State.PLANNED, State.CLAIMED, State.SENDING, State.SENT, State.UNKNOWN}
 OUTCOMES = [State.SENT, State.REJECTED, State.UNKNOWN, State.PLANNED]
@@ -76,7 +76,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def close(self, number: int, ago: int, skip: Reason | None) -> None:
         closed_at = self.clock() - timedelta(minutes=ago)
         self.ledger.extraction.record_closings(
-            [closing(number, closed_at=closed_at, delay=DELAY, skip=skip)], "extraction"
+            [closing(number, closed_at=closed_at, delay=DELAY, skip=skip)], by_run("extraction")
         )
         if (number, closed_at) not in self.model.rows:
             self.model.rows[number, closed_at] = Row(State.SKIPPED if skip else State.PLANNED)
@@ -88,7 +88,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def claim(self, limit: int) -> None:
-        claimed = self.ledger.releasing.claim(NOON - timedelta(days=1), self.clock(), limit, LEASE, "release")
+        claimed = self.ledger.releasing.claim(
+            NOON - timedelta(days=1), self.clock(), limit, LEASE, by_run("release")
+        )
         keys = [(int(one.interaction.conversation_id, 16), one.interaction.closed_at) for one in claimed]
         assert set(keys) == self.model.claim(self.clock(), limit)
         for key, one in zip(keys, claimed, strict=True):
@@ -148,7 +150,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def recover(self) -> None:
-        recovered = self.ledger.releasing.recover("next run")
+        recovered = self.ledger.releasing.recover(by_run("next run"))
         over = [
             row
             for row in self.model.rows.values()

@@ -16,7 +16,7 @@ from include.ledger import Ledger, connect
 from include.ledger.migrate import SCRIPTS
 from include.ledger.schema import interaction_event
 from tests.support import ledger as work
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 PROCESSES = 8
 
@@ -49,7 +49,7 @@ def test_an_empty_database_is_migrated_once_by_eight_processes(url: str, in_ever
 def test_eight_processes_that_claim_the_same_window_share_it_without_overlap(
     url: str, ledger: Ledger, in_every_process: InEveryProcess
 ) -> None:
-    ledger.extraction.record_closings([closing(number) for number in range(800)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(800)], by_run("run"))
     now = NOON + timedelta(hours=2)
     shares = in_every_process(work.claim_all, [url] * PROCESSES, [now] * PROCESSES, [7] * PROCESSES)
     taken = [row_id for share in shares for row_id in share]
@@ -68,13 +68,13 @@ def test_eight_processes_that_find_the_same_closings_record_each_once(
 
 
 def test_eight_threads_release_every_interaction_exactly_once(ledger: Ledger, engine: Engine, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(number) for number in range(400)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(400)], by_run("run"))
     clock.forward(hours=1)
     posts: Counter[int] = Counter()
     lost: list[int] = []
 
     def release() -> None:
-        while batch := ledger.releasing.claim(NOON, clock(), 10, LEASE, "run"):
+        while batch := ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run")):
             for one in batch:
                 if ledger.releasing.start_sending(one, LEASE, REQUEST):
                     posts[one.id] += 1
@@ -97,9 +97,9 @@ def test_eight_threads_release_every_interaction_exactly_once(ledger: Ledger, en
 
 
 def test_a_recovery_beside_the_holder_leaves_one_winner(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(number) for number in range(200)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(200)], by_run("run"))
     clock.forward(hours=1)
-    held = ledger.releasing.claim(NOON, clock(), 200, LEASE, "run")
+    held = ledger.releasing.claim(NOON, clock(), 200, LEASE, by_run("run"))
     for one in held:
         ledger.releasing.start_sending(one, LEASE, REQUEST)
     clock.forward(minutes=5)
@@ -109,7 +109,7 @@ def test_a_recovery_beside_the_holder_leaves_one_winner(ledger: Ledger, clock: C
     )
     holder.start()
     for _ in range(50):
-        ledger.releasing.recover("next run")
+        ledger.releasing.recover(by_run("next run"))
     holder.join(60)
     assert answers == [True] * 200
     assert ledger.counts() == {(State.SENT, None): 200}

@@ -8,18 +8,18 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, Recovered
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 HOUR = timedelta(hours=1)
 
 
 def claim(ledger: Ledger, limit: int = 10) -> list[ClaimedInteraction]:
-    return ledger.releasing.claim(NOON, NOON + timedelta(days=1), limit, LEASE, "run")
+    return ledger.releasing.claim(NOON, NOON + timedelta(days=1), limit, LEASE, by_run("run"))
 
 
 @pytest.fixture
 def claimed(ledger: Ledger, clock: Clock) -> ClaimedInteraction:
-    ledger.extraction.record_closings([closing(1)], "extraction")
+    ledger.extraction.record_closings([closing(1)], by_run("extraction"))
     clock.forward(hours=1)
     (one,) = claim(ledger)
     return one
@@ -45,11 +45,11 @@ def test_a_claim_gives_back_what_was_recorded(claimed: ClaimedInteraction) -> No
 
 def test_only_what_is_due_is_claimed_oldest_first(ledger: Ledger, clock: Clock) -> None:
     ledger.extraction.record_closings(
-        [closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in range(9)], "r"
+        [closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in range(9)], by_run("r")
     )
     clock.forward(hours=1, minutes=4)
     window = (NOON + HOUR + timedelta(minutes=2), NOON + HOUR + timedelta(minutes=8))
-    found = ledger.releasing.claim(*window, 10, LEASE, "run")
+    found = ledger.releasing.claim(*window, 10, LEASE, by_run("run"))
     # 2 is the window's beginning; 5 to 8 lie in the window, and in the future
     assert [one.interaction for one in found] == [
         closing(number, closed_at=NOON + number * timedelta(minutes=1)) for number in (2, 3, 4)
@@ -57,7 +57,7 @@ def test_only_what_is_due_is_claimed_oldest_first(ledger: Ledger, clock: Clock) 
 
 
 def test_nothing_is_claimed_a_millisecond_early(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], by_run("run"))
     clock.time = NOON + HOUR - timedelta(microseconds=1)
     assert claim(ledger) == []
     clock.time = NOON + HOUR
@@ -66,17 +66,17 @@ def test_nothing_is_claimed_a_millisecond_early(ledger: Ledger, clock: Clock) ->
 
 def test_a_limited_claim_takes_the_oldest_and_leaves_the_rest(ledger: Ledger, clock: Clock) -> None:
     ledger.extraction.record_closings(
-        [closing(number, closed_at=NOON - number * HOUR) for number in range(5)], "run"
+        [closing(number, closed_at=NOON - number * HOUR) for number in range(5)], by_run("run")
     )
     clock.forward(hours=1)
-    batches = [ledger.releasing.claim(NOON - 5 * HOUR, clock(), 2, LEASE, "run") for _ in range(4)]
+    batches = [ledger.releasing.claim(NOON - 5 * HOUR, clock(), 2, LEASE, by_run("run")) for _ in range(4)]
     taken = [[int(one.interaction.conversation_id, 16) for one in batch] for batch in batches]
     assert taken == [[4, 3], [2, 1], [0], []]
 
 
 def test_what_is_claimed_is_not_claimed_again(ledger: Ledger, claimed: ClaimedInteraction) -> None:
     assert claim(ledger) == []
-    assert ledger.releasing.recover("run") == Recovered(0, 0)
+    assert ledger.releasing.recover(by_run("run")) == Recovered(0, 0)
 
 
 def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
@@ -84,11 +84,11 @@ def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
 ) -> None:
     # The earlier closings wait because somebody's release held them when the later ones were recorded.
     for number in range(3):
-        ledger.extraction.record_closings([closing(number)], "run")
+        ledger.extraction.record_closings([closing(number)], by_run("run"))
     clock.forward(hours=1)
     held = claim(ledger)
     later = [closing(number, closed_at=NOON + timedelta(minutes=1)) for number in range(2)]
-    assert ledger.extraction.record_closings(later, "run").superseded == 0
+    assert ledger.extraction.record_closings(later, by_run("run")).superseded == 0
     ledger.releasing.give_back(held)
     clock.forward(minutes=1)
     found = claim(ledger, limit=3)
@@ -98,7 +98,7 @@ def test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place(
         (closing(2).conversation_id, NOON),
     ]
     events = ledger.history(closing(0).conversation_id)
-    assert [(event.to_state, event.reason, event.actor) for event in events if event.closed_at == NOON][-1] == (
+    assert [(event.to_state, event.reason, str(event.by)) for event in events if event.closed_at == NOON][-1] == (
         State.CANCELLED,
         Reason.SUPERSEDED,
         "run",
@@ -142,7 +142,7 @@ def test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome(
 ) -> None:
     ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     clock.forward(minutes=5)
-    assert ledger.releasing.recover("next run") == Recovered(planned=0, unknown=1)
+    assert ledger.releasing.recover(by_run("next run")) == Recovered(planned=0, unknown=1)
     assert OUTCOMES[outcome](ledger, claimed)
     expected = [State.PLANNED, State.CLAIMED, State.SENDING, State.UNKNOWN]
     assert states(ledger) == expected + ([] if outcome is State.UNKNOWN else [outcome])
@@ -160,13 +160,13 @@ def test_a_stranger_writes_no_outcome(ledger: Ledger, claimed: ClaimedInteractio
 def test_nothing_is_sent_after_the_lease(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
     clock.forward(minutes=5)
     assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
-    assert ledger.releasing.recover("next run") == Recovered(planned=1, unknown=0)
+    assert ledger.releasing.recover(by_run("next run")) == Recovered(planned=1, unknown=0)
     assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
 
 
 def test_a_lease_lasts_to_its_last_moment(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
     clock.time += LEASE - timedelta(milliseconds=1)
-    assert ledger.releasing.recover("next run") == Recovered(0, 0)
+    assert ledger.releasing.recover(by_run("next run")) == Recovered(0, 0)
     assert ledger.releasing.start_sending(claimed, LEASE, REQUEST)
 
 
@@ -174,7 +174,7 @@ def test_the_holder_of_an_old_claim_cannot_touch_the_new_one(
     ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
 ) -> None:
     clock.forward(minutes=5)
-    ledger.releasing.recover("next run")
+    ledger.releasing.recover(by_run("next run"))
     (new,) = claim(ledger)
     assert ledger.releasing.start_sending(claimed, LEASE, REQUEST) is None
     assert not ledger.releasing.veto(claimed, State.CANCELLED, Reason.REOPENED)
@@ -199,7 +199,7 @@ def test_an_unknown_interaction_is_never_claimed(ledger: Ledger, clock: Clock, c
     ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
     clock.forward(days=1)
-    assert ledger.releasing.recover("run") == Recovered(0, 0)
+    assert ledger.releasing.recover(by_run("run")) == Recovered(0, 0)
     assert claim(ledger) == []
 
 
@@ -222,7 +222,7 @@ def test_a_request_on_its_way_is_not_vetoed(ledger: Ledger, claimed: ClaimedInte
 
 
 def test_a_release_gives_back_what_it_has_not_sent(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(number) for number in range(3)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(3)], by_run("run"))
     clock.forward(hours=1)
     held = claim(ledger)
     ledger.releasing.start_sending(held[0], LEASE, REQUEST)

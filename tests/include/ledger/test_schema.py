@@ -170,11 +170,11 @@ def test_who_did_it_can_be_erased_from_an_event(engine: Engine) -> None:
         row_id = put(connection, State.PLANNED)
         connection.execute(
             insert(interaction_event).values(
-                interaction_id=row_id, at=NOON, to_state=State.PLANNED, actor="a person"
+                interaction_id=row_id, at=NOON, to_state=State.PLANNED, run_id="a run", person="a person"
             )
         )
-        connection.execute(update(interaction_event).values(actor=None, detail=None))
-        assert connection.execute(select(interaction_event.c.actor)).scalar_one() is None
+        connection.execute(update(interaction_event).values(dag_id=None, run_id=None, person=None, detail=None))
+        assert connection.execute(select(interaction_event.c.person)).scalar_one() is None
 
 
 def test_an_interaction_with_events_is_not_removed(engine: Engine) -> None:

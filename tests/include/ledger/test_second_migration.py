@@ -15,7 +15,7 @@ from include.interactions.reasons import Reason
 from include.ledger import Ledger, connect
 from include.ledger.migrate import SCRIPTS, migrate, revisions, version
 from tests.include.ledger import second_migration
-from tests.support.ledger import closing
+from tests.support.ledger import by_run, closing
 
 ROOT = Path(__file__).parents[3]
 BEING_MADE = text("SELECT count(*) FROM pg_stat_progress_create_index")
@@ -69,7 +69,7 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts
     engine = connect(url)
     ledger = Ledger(engine)
     ledger.migrate()
-    ledger.extraction.record_closings([closing(1), closing(2, skip=Reason.MERGED)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, skip=Reason.MERGED)], by_run("run"))
     before = [ledger.history(closing(number).conversation_id) for number in (1, 2)]
 
     migrate(engine, scripts)
@@ -80,7 +80,7 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts
     rules = inspect(create_engine(url)).get_check_constraints("interaction_event")
     assert rules
     assert not [rule for rule in rules if "not_valid" in str(rule)], "they hold for the old rows too"
-    assert ledger.admin.erase_customer("customer-2", "ada", "ticket 12", dry_run=False)["erased"] == 1
+    assert ledger.admin.erase_customer("customer-2", by_run("ada"), "ticket 12", dry_run=False)["erased"] == 1
     for forbidden in ("DELETE FROM interaction_event", "UPDATE interaction_event SET to_state = 'sent'"):
         with pytest.raises(IntegrityError, match="an event of an interaction"), engine.begin() as connection:
             connection.execute(text(forbidden))

@@ -10,7 +10,7 @@ from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Cursor, Learnt, Ledger, Shown
 from include.ledger.schema import interaction
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 HOUR = timedelta(hours=1)
 
@@ -18,9 +18,9 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def sending(ledger: Ledger, clock: Clock) -> list[ClaimedInteraction]:
     """Three interactions whose requests have just left, at 13:00."""
-    ledger.extraction.record_closings([closing(number) for number in (1, 2, 3)], "extraction")
+    ledger.extraction.record_closings([closing(number) for number in (1, 2, 3)], by_run("extraction"))
     clock.forward(hours=1)
-    claimed = ledger.releasing.claim(NOON, clock(), 10, LEASE, "run")
+    claimed = ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run"))
     for one in claimed:
         ledger.releasing.start_sending(one, LEASE, REQUEST)
     return claimed
@@ -137,7 +137,7 @@ def test_the_first_attempt_is_when_the_first_request_left(
 
 
 def test_there_is_no_first_attempt_before_anything_was_sent(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing()], "run")
+    ledger.extraction.record_closings([closing()], by_run("run"))
     assert ledger.feedback.find_first_attempt() is None
 
 
@@ -146,7 +146,7 @@ def test_there_is_no_first_attempt_before_anything_was_sent(ledger: Ledger) -> N
 
 def last_event(ledger: Ledger, number: int = 1) -> tuple[State | None, State, str | None, str | None]:
     one = ledger.history(closing(number).conversation_id)[-1]
-    return one.from_state, one.to_state, one.detail, one.actor
+    return one.from_state, one.to_state, one.detail, str(one.by)
 
 
 def test_an_unknown_outcome_is_known_with_its_attempt_and_where_it_is_shown(
@@ -165,9 +165,9 @@ def test_found_is_sent_once_and_its_holder_comes_too_late(
 ) -> None:
     held = sending[0]
     ledger.releasing.settle(held, State.UNKNOWN, None, "read timeout")
-    assert ledger.feedback.settle_found(held.id, NOON + HOUR, "feedback")
+    assert ledger.feedback.settle_found(held.id, NOON + HOUR, by_run("feedback"))
     assert last_event(ledger) == (State.UNKNOWN, State.SENT, "found in Data Return", "feedback")
-    assert not ledger.feedback.settle_found(held.id, NOON + HOUR, "feedback")
+    assert not ledger.feedback.settle_found(held.id, NOON + HOUR, by_run("feedback"))
     assert not ledger.releasing.settle(held, State.REJECTED, 400, "late")
     assert ledger.counts()[State.SENT, None] == 1
 
@@ -182,23 +182,25 @@ def test_only_what_is_unknown_is_settled(ledger: Ledger, sending: list[ClaimedIn
         State.PLANNED: lambda: ledger.releasing.settle(held, State.PLANNED, 429, None),
     }[state]()
     before = ledger.history(held.interaction.conversation_id)
-    assert not ledger.feedback.settle_found(held.id, NOON, "feedback")
+    assert not ledger.feedback.settle_found(held.id, NOON, by_run("feedback"))
     assert ledger.history(held.interaction.conversation_id) == before
 
 
 def test_absent_is_planned_again_once(ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]) -> None:
     ledger.releasing.settle(sending[0], State.UNKNOWN, 500, "500")
     absent = ledger.feedback.list_unknown_outcomes()
-    assert ledger.feedback.resend_absent([], "feedback") == 0
-    assert ledger.feedback.resend_absent(absent, "feedback") == 1
+    assert ledger.feedback.resend_absent([], by_run("feedback")) == 0
+    assert ledger.feedback.resend_absent(absent, by_run("feedback")) == 1
     assert last_event(ledger) == (State.UNKNOWN, State.PLANNED, "absent from Data Return", "feedback")
-    assert ledger.feedback.resend_absent(absent, "feedback") == 0
+    assert ledger.feedback.resend_absent(absent, by_run("feedback")) == 0
 
-    (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
+    (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, by_run("run"))
     ledger.releasing.start_sending(again, LEASE, REQUEST)
     ledger.releasing.settle(again, State.UNKNOWN, 500, "500")
-    assert ledger.feedback.resend_absent(absent, "feedback") == 0, "another attempt than the one that was absent"
-    assert ledger.feedback.resend_absent(ledger.feedback.list_unknown_outcomes(), "feedback") == 0, (
+    assert ledger.feedback.resend_absent(absent, by_run("feedback")) == 0, (
+        "another attempt than the one that was absent"
+    )
+    assert ledger.feedback.resend_absent(ledger.feedback.list_unknown_outcomes(), by_run("feedback")) == 0, (
         "twice is for a person to decide"
     )
 
@@ -207,14 +209,14 @@ def test_what_its_holder_had_back_before_is_still_planned_again_once(
     ledger: Ledger, clock: Clock, sending: list[ClaimedInteraction]
 ) -> None:
     clock.forward(hours=1)
-    ledger.releasing.recover("another run")
+    ledger.releasing.recover(by_run("another run"))
     ledger.releasing.settle(sending[0], State.PLANNED, None, "never left after all")
 
-    (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, "run")
+    (again,) = ledger.releasing.claim(NOON, clock(), 1, LEASE, by_run("run"))
     ledger.releasing.start_sending(again, LEASE, REQUEST)
     ledger.releasing.settle(again, State.UNKNOWN, 500, "500")
     (absent,) = (one for one in ledger.feedback.list_unknown_outcomes() if one.interaction_id == again.id)
-    assert ledger.feedback.resend_absent([absent], "feedback") == 1
+    assert ledger.feedback.resend_absent([absent], by_run("feedback")) == 1
 
 
 def test_what_was_shown_or_erased_meanwhile_is_not_planned_again(
@@ -226,7 +228,7 @@ def test_what_was_shown_or_erased_meanwhile_is_not_planned_again(
     ledger.feedback.record_responses([response(1)])
     with engine.begin() as connection:
         connection.execute(update(interaction).values(customer_email=None).where(interaction.c.id == sending[1].id))
-    assert ledger.feedback.resend_absent(absent, "feedback") == 0
+    assert ledger.feedback.resend_absent(absent, by_run("feedback")) == 0
     assert ledger.counts()[State.UNKNOWN, None] == 2
 
 
@@ -262,7 +264,7 @@ def test_refusals_are_counted_beside_what_was_taken(
 def test_no_question_reads_the_whole_table(
     ledger: Ledger, engine: Engine, clock: Clock, sending: list[ClaimedInteraction]
 ) -> None:
-    ledger.extraction.record_closings([closing(number) for number in range(10, 60)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(10, 60)], by_run("run"))
     ledger.releasing.settle(sending[0], State.UNKNOWN, 500, "500")
     ledger.releasing.settle(sending[1], State.SENT, 200)
     asked: list[tuple[str, Any]] = []
@@ -272,8 +274,8 @@ def test_no_question_reads_the_whole_table(
     ledger.feedback.compare_with_data_return(NOON, clock())
     ledger.feedback.count_refused_and_sent(NOON)
     unknown = ledger.feedback.list_unknown_outcomes()
-    ledger.feedback.resend_absent(unknown, "feedback")
-    ledger.feedback.settle_found(unknown[0].interaction_id, NOON, "feedback")
+    ledger.feedback.resend_absent(unknown, by_run("feedback"))
+    ledger.feedback.settle_found(unknown[0].interaction_id, NOON, by_run("feedback"))
     event.remove(*listener)
     questions = [one for one in asked if "interaction" in one[0] and not one[0].startswith("INSERT")]
     assert len(questions) >= 7

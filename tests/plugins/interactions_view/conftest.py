@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
+from include.interactions.actor import Actor
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
@@ -141,7 +142,7 @@ def fill(url: str) -> Filled:
         )
 
     names = ("sent", "skipped", "nasty", "unknown", "planned", "erased", "unapproved")
-    by = "scheduled__2026-03-02T12:00:00+00:00"
+    by = Actor("kustomer_stella_connect", "scheduled__2026-03-02T12:00:00+00:00")
     ledger.extraction.record_closings(
         [
             one(1),
@@ -169,7 +170,9 @@ def fill(url: str) -> Filled:
             ledger.releasing.settle(claimed, State.UNKNOWN, 502, "POST /v1/requests: 502")
         else:
             ledger.releasing.settle(claimed, State.SENT, 200)
-    ledger.admin.erase_customer("customer-6", "jane (manual__x)", "ticket 1", dry_run=False)
+    ledger.admin.erase_customer(
+        "customer-6", Actor("interaction_ledger_admin", "manual__x", "jane"), "ticket 1", dry_run=False
+    )
     answer = SurveyResponse(
         uuid="u-1",
         sequence_id=1,

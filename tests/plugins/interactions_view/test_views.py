@@ -8,7 +8,7 @@ import pytest
 
 from include.ledger import Ledger, connect, engine
 from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
-from tests.support.ledger import closing
+from tests.support.ledger import by_run, closing
 
 
 def test_the_answer_of_a_skipped_interaction_says_why_and_what_to_do(filled: Filled, get: Get) -> None:
@@ -85,7 +85,7 @@ def test_each_organisation_has_its_own_interactions(
     filled.ledger.enter("interaction_ledger")
     use_ledger(monkeypatch, filled.url, "interaction_ledger_acme")  # by mistake
     answer = get("of/acme/list")
-    assert (answer.status, "Each organisation has a" in answer.text) == (503, True)
+    assert (answer.status, "Each organisation needs a" in answer.text) == (503, True)
     assert get("of/nobody/list").status == 404
     assert get("of/acme/list", "stranger").status == 403
 
@@ -180,7 +180,7 @@ def test_a_new_ledger_without_interactions_looks_designed(ledger_url: str, get: 
 def test_deliveries_of_which_nothing_was_heard_yet_are_not_none(ledger_url: str, get: Get) -> None:
     ledger = Ledger(connect(ledger_url))
     ledger.migrate()
-    ledger.extraction.record_closings([closing(1, closed_at=datetime.now(UTC))], "run")
+    ledger.extraction.record_closings([closing(1, closed_at=datetime.now(UTC))], by_run("run"))
     assert get("").text.count("not reported yet") == 2
 
 

@@ -17,7 +17,7 @@ from plugins.pipeline.action_fields import FIELDS
 from plugins.pipeline.actions import ACTIONS, Order
 from plugins.pipeline.admin import admin_params, carry_out, check_form, describe_outcome, documentation, retain
 from plugins.runtime.organisations import DEFAULT
-from tests.support.ledger import LEASE, REQUEST, closing
+from tests.support.ledger import LEASE, REQUEST, by_run, closing
 
 ONE = closing(1).conversation_id
 NOW = datetime.now(UTC)
@@ -38,7 +38,9 @@ def ledger(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Ledger:
 def form(action: str, *, user: str | None = "ada", **fields: Any) -> Any:
     """The context of a run with this form; what it does not name is as the form has it."""
     params = {name: param.value for name, param in admin_params().items()} | {"action": action, **fields}
-    run = SimpleNamespace(run_id="manual__1", run_type="manual", triggering_user_name=user)
+    run = SimpleNamespace(
+        dag_id="interaction_ledger_admin", run_id="manual__1", run_type="manual", triggering_user_name=user
+    )
     return {"dag_run": run, "params": params}
 
 
@@ -51,7 +53,7 @@ def done(action: str, **fields: Any) -> dict[str, Any]:
 
 def last(ledger: Ledger) -> tuple[Any, ...]:
     event = ledger.history(ONE)[-1]
-    return event.from_state, event.to_state, event.reason, event.detail, event.actor
+    return event.from_state, event.to_state, event.reason, event.detail, str(event.by)
 
 
 def recent(number: int = 1, **fields: Any) -> Any:
@@ -59,7 +61,7 @@ def recent(number: int = 1, **fields: Any) -> Any:
 
 
 def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
     context = form("cancel", conversation_id=ONE, reason="ticket 12")
     assert carry_out(context, DEFAULT) == {
         "action": "cancel",
@@ -71,7 +73,7 @@ def test_a_run_is_dry_unless_the_form_says_otherwise(ledger: Ledger) -> None:
 
 
 def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
     facts = done("cancel", conversation_id=f" {ONE} ")
     assert facts.pop("outcome") == "Done: 1 cancelled."
     assert facts == {"action": "cancel", "dry_run": False, "cancelled": 1}
@@ -79,14 +81,14 @@ def test_the_event_names_the_airflow_user_and_the_run(ledger: Ledger) -> None:
 
 
 def test_without_a_user_the_event_names_the_run(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
     carry_out(form("release_now", user=None, conversation_id=ONE, reason="ticket 12", dry_run=False), DEFAULT)
     assert last(ledger)[-1] == "manual__1"
 
 
 def test_an_unknown_outcome_is_settled_as_the_form_says(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
-    (one,) = ledger.releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
+    (one,) = ledger.releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, by_run("run"))
     ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
     assert done("settle_unknown", conversation_id=ONE, settle_as="cancelled")["cancelled"] == 1
@@ -96,7 +98,7 @@ def test_an_unknown_outcome_is_settled_as_the_form_says(ledger: Ledger) -> None:
 def test_an_agents_interactions_are_sent_again_within_the_expiry_of_the_settings(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.extraction.record_closings([recent(1, skip=Reason.AGENT_PROFILE_NOT_APPROVED)], "extraction")
+    ledger.extraction.record_closings([recent(1, skip=Reason.AGENT_PROFILE_NOT_APPROVED)], by_run("extraction"))
     monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"expire_after_seconds": 120}))
     with pytest.raises(AirflowFailException, match=r"past their expiry.*Nothing has changed"):
         done("send_agent_again", agent_email="agent@example.com")
@@ -107,7 +109,7 @@ def test_an_agents_interactions_are_sent_again_within_the_expiry_of_the_settings
 
 
 def test_a_customer_is_erased_and_no_address_is_printed(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
     with caplog.at_level(logging.INFO):
         assert done("erase_customer", customer="customer1@example.com")["erased"] == 1
     assert "@" not in caplog.text
@@ -120,7 +122,7 @@ def test_a_customer_is_erased_and_no_address_is_printed(ledger: Ledger, caplog: 
 def test_a_conversations_history_is_printed_and_returned_without_personal_data(
     ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
     done("cancel", conversation_id=ONE)
     with caplog.at_level(logging.INFO):
         shown = carry_out(form("show_history", conversation_id=ONE), DEFAULT)
@@ -178,9 +180,10 @@ def test_a_form_that_makes_no_sense_is_refused_before_the_ledger_is_opened(
         assert "example.com" not in str(failure.value)
 
 
-@pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
-def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, action: Any) -> None:
-    ledger.extraction.record_closings([recent()], "extraction")
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, name: str) -> None:
+    action = ACTIONS[name]
+    ledger.extraction.record_closings([recent()], by_run("extraction"))
     for missing in action.needs:
         full = {
             "conversation_id": ONE,
@@ -194,8 +197,9 @@ def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, action: Any
     assert [event.to_state for event in ledger.history(ONE)] == [State.PLANNED]
 
 
-@pytest.mark.parametrize("action", ACTIONS.values(), ids=list(ACTIONS))
-def test_an_action_names_its_own_fields_and_stands_in_the_documentation(action: Any) -> None:
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_action_names_its_own_fields_and_stands_in_the_documentation(name: str) -> None:
+    action = ACTIONS[name]
     assert {field.name for field in action.fields} == {*action.needs, *action.allows} <= set(FIELDS)
     assert action.title in documentation()
     assert action.explanation in documentation()
@@ -219,8 +223,8 @@ def test_retention_follows_the_setting_whoever_starts_it(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"personal_data_retention_days": 10}))
     long_ago = Ledger(connect(ledger_url), lambda: NOW - timedelta(days=11))
-    long_ago.extraction.record_closings([recent(1, skip=Reason.MERGED)], "extraction")
-    ledger.extraction.record_closings([recent(2, skip=Reason.MERGED)], "extraction")
+    long_ago.extraction.record_closings([recent(1, skip=Reason.MERGED)], by_run("extraction"))
+    ledger.extraction.record_closings([recent(2, skip=Reason.MERGED)], by_run("extraction"))
     facts = carry_out(form("apply_retention"), DEFAULT)
     assert "With it switched off: 1 erased." in facts.pop("outcome")
     assert facts == {"action": "apply_retention", "dry_run": True, "days": 10, "erased": 1}
@@ -267,7 +271,9 @@ def test_retention_runs_once_a_day_whichever_run_comes_first_and_when_a_person_a
     done_at = []
     for hour in hours:
         with time_machine.travel(MIDNIGHT + timedelta(hours=hour), tick=False), suppress(AirflowSkipException):
-            run = SimpleNamespace(run_id="run", run_type=kind, run_after=MIDNIGHT, triggering_user_name=None)
+            run = SimpleNamespace(
+                dag_id="d", run_id="run", run_type=kind, run_after=MIDNIGHT, triggering_user_name=None
+            )
             retain({"dag_run": run, "params": {}}, DEFAULT)
             done_at.append(hour)
 

@@ -19,7 +19,7 @@ from plugins.pipeline import masking, messages
 from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.pipeline.feedback import GRACE
 from plugins.runtime.organisations import DEFAULT
-from tests.support.ledger import LEASE, NOON, REQUEST, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, by_run, closing
 
 NOW = NOON
 MINUTE = timedelta(minutes=1)
@@ -52,18 +52,20 @@ def at(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def run(kind: str = "scheduled") -> Any:
     """The context of a run."""
-    return {"params": {}, "dag_run": SimpleNamespace(run_id="run", run_type=kind, run_after=NOW)}
+    return {"params": {}, "dag_run": SimpleNamespace(dag_id="d", run_id="run", run_type=kind, run_after=NOW)}
 
 
 def due(ledger: Ledger, number: int, ago: timedelta) -> None:
     delay = timedelta(hours=1)
-    ledger.extraction.record_closings([closing(number, closed_at=NOW - ago - delay, delay=delay)], "extraction")
+    ledger.extraction.record_closings(
+        [closing(number, closed_at=NOW - ago - delay, delay=delay)], by_run("extraction")
+    )
 
 
 def posted(ledger: Ledger, number: int) -> Any:
     """The claim of an interaction whose request has just left."""
     due(ledger, number, timedelta(days=1))
-    (one,) = ledger.releasing.claim(NOW - timedelta(days=9), NOW, 1, LEASE, "run")
+    (one,) = ledger.releasing.claim(NOW - timedelta(days=9), NOW, 1, LEASE, by_run("run"))
     ledger.releasing.start_sending(one, LEASE, REQUEST)
     return one
 
@@ -92,7 +94,7 @@ def test_what_waits_for_a_wide_window_is_not_overdue(at: Any, monkeypatch: pytes
 
 def test_what_a_dead_release_holds_is_overdue_too(at: Any) -> None:
     due(at(), 1, timedelta(hours=1))
-    at(LEASE * 2).releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, "run")
+    at(LEASE * 2).releasing.claim(NOW - timedelta(days=1), NOW, 1, LEASE, by_run("run"))
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["overdue"]
 
@@ -116,7 +118,7 @@ def test_what_is_sent_and_not_shown_is_an_alarm(at: Any) -> None:
 
 
 def test_an_opt_out_that_is_masked_is_an_alarm(at: Any) -> None:
-    at().extraction.record_closings([replace(closing(1), do_not_send=None), closing(2)], "extraction")
+    at().extraction.record_closings([replace(closing(1), do_not_send=None), closing(2)], by_run("extraction"))
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["opt_out_masked"]
 
@@ -131,7 +133,7 @@ def test_masked_addresses_are_an_alarm_until_some_can_be_read(at: Any) -> None:
 
 def test_what_has_no_entry_in_the_mapping_is_an_alarm_for_a_day(at: Any) -> None:
     unmapped = replace(closing(1, skip=Reason.UNMAPPED_BRAND), closed_at=NOW - timedelta(hours=23))
-    at().extraction.record_closings([unmapped, closing(2, skip=Reason.RULE)], "extraction")
+    at().extraction.record_closings([unmapped, closing(2, skip=Reason.RULE)], by_run("extraction"))
     assert raise_alarms(run(), DEFAULT)["alarms"] == ["unmapped"]
 
 
@@ -173,7 +175,7 @@ def test_people_get_a_message_when_an_alarm_starts_and_a_daily_reminder(
 def test_an_alarm_that_starts_again_is_news(at: Any, told: list[str]) -> None:
     due(at(), 1, timedelta(hours=1))
     raise_alarms(run(), DEFAULT)
-    at().admin.cancel(closing(1).conversation_id, None, "a person", "mended", dry_run=False)
+    at().admin.cancel(closing(1).conversation_id, None, by_run("a person"), "mended", dry_run=False)
     raise_alarms(run(), DEFAULT)
     due(at(), 2, timedelta(hours=1))
     raise_alarms(run(), DEFAULT)
@@ -200,7 +202,7 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     then.releasing.settle(posted(then, 2), State.SENT, 201)
     due(at(), 3, timedelta(days=1))
     unmapped = replace(closing(6, skip=Reason.UNMAPPED_BRAND), closed_at=NOW - timedelta(hours=2))
-    at().extraction.record_closings([replace(closing(5), do_not_send=None), unmapped], "extraction")
+    at().extraction.record_closings([replace(closing(5), do_not_send=None), unmapped], by_run("extraction"))
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
     at().set_fact(masking.FACT, "40")
 

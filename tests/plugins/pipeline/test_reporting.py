@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.ledger import Ledger, connect
 from plugins.pipeline.reporting import interactions_released, report_run
 from plugins.runtime.organisations import DEFAULT
-from tests.support.ledger import closing
+from tests.support.ledger import by_run, closing
 from tests.support.pipeline import run_of
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -88,7 +88,7 @@ def test_a_run_without_anything_due_is_an_honest_zero() -> None:
 
 
 def test_the_backlog_is_what_the_ledger_holds(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing(1), closing(2, closed_at=datetime.now(UTC))], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, closed_at=datetime.now(UTC))], by_run("run"))
 
     backlog = report_run(context_of(), DEFAULT)["backlog"]
 

@@ -17,7 +17,7 @@ from include.interactions.states import State
 from include.ledger import Ledger, connect
 from include.ledger.engine import connect_to_look
 from plugins.runtime.ledger_address import AddressError, LedgerAddress
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 from tests.support.pgbouncer import pooled
 
 pytestmark = pytest.mark.postgres
@@ -89,7 +89,7 @@ def test_the_whole_life_of_interactions_passes_through_pgbouncer_in_transaction_
     where = LedgerAddress.of(in_postgres(behind_pgbouncer, {})) if named else behind_pgbouncer
     ledger = Ledger(connect(where), clock)
     ledger.enter("interaction_ledger")
-    ledger.extraction.record_closings([closing(number) for number in range(60)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(60)], by_run("run"))
     clock.forward(hours=2)
 
     def send(one: Any) -> bool:
@@ -97,7 +97,7 @@ def test_the_whole_life_of_interactions_passes_through_pgbouncer_in_transaction_
         return started is not None and ledger.releasing.settle(one, State.SENT, 201)
 
     with ThreadPoolExecutor(8) as senders:
-        while batch := ledger.releasing.claim(NOON, clock.time, 20, LEASE, "run"):
+        while batch := ledger.releasing.claim(NOON, clock.time, 20, LEASE, by_run("run")):
             assert all(senders.map(send, batch))
             ledger.backlog()
 

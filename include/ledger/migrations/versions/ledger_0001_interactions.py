@@ -156,7 +156,9 @@ def _create_interaction_event() -> None:
         sa.Column("to_state", sa.Text, nullable=False),
         sa.Column("reason", sa.Text),
         sa.Column("detail", sa.Text),
-        sa.Column("actor", sa.Text),
+        sa.Column("dag_id", sa.Text),
+        sa.Column("run_id", sa.Text),
+        sa.Column("person", sa.Text),
         sa.CheckConstraint(
             f"(coalesce(from_state, '') || '>' || to_state) IN ({EVENTS})",
             name=op.f("ck_interaction_event_transition"),

@@ -13,7 +13,7 @@ from include.interactions.states import State
 from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.maintenance.command_line import main
 from include.ledger.schema import metadata
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 pytestmark = pytest.mark.postgres
 
@@ -27,13 +27,13 @@ def old(tmp_path: Path) -> Iterator[Engine]:
     clock = Clock()
     ledger = Ledger(engine, clock)
     ledger.enter("interaction_ledger")
-    ledger.extraction.record_closings([closing(number) for number in range(1, 8)], "run")
-    ledger.extraction.record_closings([closing(8, skip=Reason.MERGED)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(1, 8)], by_run("run"))
+    ledger.extraction.record_closings([closing(8, skip=Reason.MERGED)], by_run("run"))
     ledger.extraction.advance_watermark(NOON, LATER)
     ledger.feedback.note_reread(NOON, LATER)
     ledger.set_fact("organisation", "acme")
     clock.forward(hours=2)
-    sent, refused, lost, vetoed, *held = ledger.releasing.claim(NOON, LATER, 6, LEASE, "release")
+    sent, refused, lost, vetoed, *held = ledger.releasing.claim(NOON, LATER, 6, LEASE, by_run("release"))
     for one in (sent, refused, lost):
         ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(sent, State.SENT, 200)
@@ -74,10 +74,13 @@ def test_every_row_arrives_as_it_was_and_life_goes_on(
     assert everything(new) == before
     ledger = Ledger(new)
     ledger.enter("interaction_ledger")
-    assert ledger.extraction.record_closings([closing(1), closing(9)], "run").planned == 1, (
+    assert ledger.extraction.record_closings([closing(1), closing(9)], by_run("run")).planned == 1, (
         "the next ids are free ones"
     )
-    assert (ledger.releasing.recover("run").planned, ledger.history(closing(9).conversation_id)[0].actor) == (
+    assert (
+        ledger.releasing.recover(by_run("run")).planned,
+        str(ledger.history(closing(9).conversation_id)[0].by),
+    ) == (
         2,
         "run",
     )
@@ -98,7 +101,7 @@ def test_a_ledger_that_is_not_empty_is_not_written_to(
 ) -> None:
     there = Ledger(connect(postgres_url))
     there.migrate()
-    there.extraction.record_closings([closing(99)], "run")
+    there.extraction.record_closings([closing(99)], by_run("run"))
 
     assert main(["copy", str(old.url), postgres_url]) == 1
 
@@ -111,8 +114,8 @@ def test_a_ledger_that_is_sending_is_not_moved(
     old: Engine, postgres_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ledger = Ledger(old)
-    ledger.releasing.recover("run")
-    ledger.releasing.claim(NOON, LATER, 1, LEASE, "release")
+    ledger.releasing.recover(by_run("run"))
+    ledger.releasing.claim(NOON, LATER, 1, LEASE, by_run("release"))
 
     assert main(["copy", str(old.url), postgres_url]) == 1
 

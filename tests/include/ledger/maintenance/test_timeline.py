@@ -16,7 +16,7 @@ from include.interactions.states import State
 from include.ledger import Ledger, LedgerRefusedError, connect
 from include.ledger.maintenance.command_line import main
 from scripts.stack.postgres import PostgresServer, program
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 pytestmark = pytest.mark.postgres
 
@@ -72,7 +72,7 @@ def clock() -> Clock:
 
 def send(ledger: Ledger, clock: Clock) -> int:
     """Send what is due; returns how many."""
-    claimed = ledger.releasing.claim(NOON, clock.time, 10, LEASE, "run")
+    claimed = ledger.releasing.claim(NOON, clock.time, 10, LEASE, by_run("run"))
     for one in claimed:
         assert ledger.releasing.start_sending(one, LEASE, REQUEST)
         assert ledger.releasing.settle(one, State.SENT, 201)
@@ -84,7 +84,7 @@ def failed_over(pair: Pair, clock: Clock) -> Ledger:
     """A ledger that sent two interactions, whose commits the standby had not received; it is the server now."""
     ledger = Ledger(connect(pair.url), clock)
     ledger.enter(USER)
-    ledger.extraction.record_closings([closing(1), closing(2)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2)], by_run("run"))
     pair.make_standby()
     clock.forward(hours=2)
     assert send(ledger, clock) == 2
@@ -122,5 +122,5 @@ def test_a_restart_without_a_failover_changes_nothing(pair: Pair, clock: Clock) 
 
     other = Ledger(connect(pair.url), clock)
     other.enter(USER)
-    other.extraction.record_closings([closing(1)], "run")
+    other.extraction.record_closings([closing(1)], by_run("run"))
     other.enter(USER)

@@ -17,7 +17,7 @@ from include.ledger.reports.listing import Filter, Sort
 from include.ledger.reports.paging import COUNTED
 from include.ledger.schema import interaction
 from tests.include.ledger.reports.conftest import NOW, Filled
-from tests.support.ledger import closing
+from tests.support.ledger import by_run, closing
 
 AN_AGENT = "5e1f" + f"{5:020x}"
 texts = st.sampled_from(
@@ -185,7 +185,9 @@ def found(ledger: Ledger, text: str) -> list[str]:
 
 
 def test_the_search_box_takes_what_people_paste(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing(1), closing(2, agent_email="Old@example.com"), closing(30)], "run")
+    ledger.extraction.record_closings(
+        [closing(1), closing(2, agent_email="Old@example.com"), closing(30)], by_run("run")
+    )
     one, two, thirty = (closing(number).conversation_id for number in (1, 2, 30))
     assert found(ledger, f" {one}\n") == [one]
     assert found(ledger, f"https://acme.kustomerapp.com/app/customers/c/event/{one}?tab=x") == [one]
@@ -198,7 +200,7 @@ def test_the_search_box_takes_what_people_paste(ledger: Ledger) -> None:
 
 
 def test_what_means_something_to_a_database_is_just_text(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing(1), closing(2)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2)], by_run("run"))
     for text in (
         "customer_@example.com",
         "customer%",
@@ -211,7 +213,9 @@ def test_what_means_something_to_a_database_is_just_text(ledger: Ledger) -> None
 
 
 def test_a_reader_cannot_write(ledger: Ledger) -> None:
-    ledger.extraction.record_closings([closing(1)], "run")
+    ledger.extraction.record_closings([closing(1)], by_run("run"))
     with pytest.raises(Exception, match=r"read.?only"), ledger.read() as connection:
         connection.execute(interaction.update().values(detail="x"))
-    assert ledger.extraction.record_closings([closing(2)], "run").planned == 1  # the connection writes again
+    assert (
+        ledger.extraction.record_closings([closing(2)], by_run("run")).planned == 1
+    )  # the connection writes again

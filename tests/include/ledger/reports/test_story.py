@@ -16,14 +16,14 @@ from include.ledger.reports.people import Agent, Customer
 from include.ledger.reports.readiness import Readiness, readiness
 from include.ledger.reports.responses import CardFilter
 from include.ledger.reports.story import latest_closing, story
-from tests.support.ledger import LEASE, NOON, REQUEST, Clock, closing
+from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 HOUR = timedelta(hours=1)
 FORGOTTEN = Customer(None, None, None, erased=True)
 
 
 def send(ledger: Ledger, clock: Clock, number: int = 1) -> None:
-    for held in ledger.releasing.claim(NOON, clock(), number, LEASE, "release"):
+    for held in ledger.releasing.claim(NOON, clock(), number, LEASE, by_run("release")):
         ledger.releasing.start_sending(held, LEASE, REQUEST)
         clock.forward(seconds=3)
         ledger.releasing.settle(held, State.SENT, 200)
@@ -35,10 +35,10 @@ def lines(ledger: Ledger) -> list[Line]:
 
 
 def test_a_story_has_all_closings_with_their_steps_and_answers(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(1)], "extraction 1")
+    ledger.extraction.record_closings([closing(1)], by_run("extraction 1"))
     clock.forward(hours=1)
     send(ledger, clock)
-    ledger.extraction.record_closings([closing(1, closed_at=NOON + 2 * HOUR), closing(2)], "extraction 2")
+    ledger.extraction.record_closings([closing(1, closed_at=NOON + 2 * HOUR), closing(2)], by_run("extraction 2"))
     answer = SurveyResponse(
         uuid="u1", sequence_id=5, conversation_id=closing(1).conversation_id, closed_at=NOON, rating=4,
         response_received_at=NOON + 3 * HOUR, delivery_status="Sent", channel="email", comment="Fine",
@@ -54,7 +54,7 @@ def test_a_story_has_all_closings_with_their_steps_and_answers(ledger: Ledger, c
     earlier, later = told.closings
     assert told.chosen is earlier
     assert later.line.id == latest
-    assert [(step.from_state, step.to_state, step.actor) for step in earlier.steps] == [
+    assert [(step.from_state, step.to_state, str(step.by)) for step in earlier.steps] == [
         (None, State.PLANNED, "extraction 1"),
         (State.PLANNED, State.CLAIMED, "release"),
         (State.CLAIMED, State.SENDING, "release"),
@@ -67,21 +67,23 @@ def test_a_story_has_all_closings_with_their_steps_and_answers(ledger: Ledger, c
 
 
 def test_erased_is_told_apart_from_never_known(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(1), closing(2, skip=Reason.NO_CUSTOMER_EMAIL), closing(3)], "run")
-    ledger.admin.erase_customer("customer-1", "Ann", "asked", dry_run=False)
+    ledger.extraction.record_closings(
+        [closing(1), closing(2, skip=Reason.NO_CUSTOMER_EMAIL), closing(3)], by_run("run")
+    )
+    ledger.admin.erase_customer("customer-1", by_run("Ann"), "asked", dry_run=False)
     one, two, three = lines(ledger)
     assert one.customer == FORGOTTEN
     assert (one.state, one.reason, one.agent.erased) == (State.CANCELLED, Reason.ERASED, False)
     assert not two.customer.erased
     assert not three.customer.erased
-    ledger.admin.erase_customer("customer-2", "Ann", "asked", dry_run=False)
+    ledger.admin.erase_customer("customer-2", by_run("Ann"), "asked", dry_run=False)
     assert lines(ledger)[1].customer == FORGOTTEN
 
 
 def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock: Clock) -> None:
     unassigned = closing(2, skip=Reason.NO_AGENT_ASSIGNED)
     nobody = replace(unassigned, agent_id=None, agent_email=None, agent_name=None)
-    ledger.extraction.record_closings([closing(1), nobody], "run")
+    ledger.extraction.record_closings([closing(1), nobody], by_run("run"))
     clock.forward(hours=1)
     send(ledger, clock)
     assert lines(ledger)[1].agent == Agent(None, None, None)
@@ -95,7 +97,7 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
         assert [agent for agent, _ in responses.averages_by_agent(connection, NOON, NOON + 9 * HOUR)] == [agent]
         assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 1
     clock.forward(hours=24 * 31)
-    ledger.admin.retain(timedelta(days=30), "clock", "retention")
+    ledger.admin.retain(timedelta(days=30), by_run("clock"), "retention")
     one, two = lines(ledger)
     assert one.agent == Agent(None, None, None, erased=True)
     assert two.agent == Agent(None, None, None)
@@ -113,7 +115,7 @@ def test_a_profile_is_what_was_heard_last(ledger: Ledger, clock: Clock) -> None:
             assert agents.one(connection, report.agent.id or "", NOON, NOON + 9 * HOUR) == report
         return report.profile
 
-    ledger.extraction.record_closings([closing(1), closing(2, closed_at=NOON + HOUR)], "run")
+    ledger.extraction.record_closings([closing(1), closing(2, closed_at=NOON + HOUR)], by_run("run"))
     assert profile() is Profile.UNKNOWN
     ledger.extraction.mark_profiles([], ["agent@example.com"])
     assert profile() is Profile.NOT_APPROVED
@@ -124,9 +126,9 @@ def test_a_profile_is_what_was_heard_last(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_alarms_tell_of_the_unknown_the_overdue_and_the_refused(ledger: Ledger, clock: Clock) -> None:
-    ledger.extraction.record_closings([closing(number) for number in range(4)], "run")
+    ledger.extraction.record_closings([closing(number) for number in range(4)], by_run("run"))
     clock.forward(hours=1)
-    first, second = ledger.releasing.claim(NOON, clock(), 2, LEASE, "release")
+    first, second = ledger.releasing.claim(NOON, clock(), 2, LEASE, by_run("release"))
     ledger.releasing.start_sending(first, LEASE, REQUEST)
     ledger.releasing.settle(first, State.UNKNOWN, None, "read timeout")
     ledger.releasing.start_sending(second, LEASE, REQUEST)
