@@ -27,6 +27,8 @@ SOURCES = {
     "interactions": (
         "plugins/pipeline/extraction.py",
         "plugins/pipeline/release.py",
+        "plugins/pipeline/release_counts.py",
+        "plugins/pipeline/sending.py",
         "plugins/pipeline/reporting.py",
     ),
     "ledger": ("plugins/pipeline/alarms.py",),

@@ -141,6 +141,16 @@ class Reason(StrEnum):
         keeps_agent=True,
         final=False,
     )
+    REQUEST_BLOCKED = Entry(
+        word="request_blocked",
+        state=State.SKIPPED,
+        label="Request blocked",
+        because="Stella Connect, or a filter before it, blocked this request while it took others",
+        advice="Look at the customer's name and the tags for what a filter may dislike, then plan again.",
+        keeps_customer=True,
+        keeps_agent=True,
+        final=False,
+    )
     EXPIRED = Entry(
         word="expired",
         state=State.SKIPPED,

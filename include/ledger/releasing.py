@@ -5,7 +5,7 @@ Each step is one conditional statement: only the holder of the claim's token mov
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,10 +17,10 @@ from include.interactions.cap import Cap, Capped
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
-from include.ledger.batches import batches
+from include.ledger.batches import BATCH, batches
 from include.ledger.capping import find_cap
 from include.ledger.engine import without_waiting_for_the_disk
-from include.ledger.schema import has_later_closing, interaction, state_is
+from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is
 from include.ledger.store import Store
 from include.ledger.transition import Transition
 
@@ -72,7 +72,14 @@ class ReleasingStore(Store):
         return Recovered(planned, unknown)
 
     def claim(
-        self, due_from: datetime, due_until: datetime, limit: int, lease: timedelta, by: Actor
+        self,
+        due_from: datetime,
+        due_until: datetime,
+        limit: int,
+        lease: timedelta,
+        by: Actor,
+        *,
+        but_not: Collection[int] = (),
     ) -> list[ClaimedInteraction]:
         """Hold up to `limit` planned interactions due in [due_from, due_until] and by now, oldest first.
 
@@ -80,6 +87,7 @@ class ReleasingStore(Store):
         later closing is cancelled instead. Rows that another process is claiming are passed over. If a crash of the
         database undoes a claim, the next step, `sending`, is refused. That step waits for the disk, and so for the
         claim before it.
+        `but_not` names some that are left for later.
         """
         now, token = self._now(), secrets.token_hex(16)
         values = {
@@ -87,6 +95,7 @@ class ReleasingStore(Store):
             "due_until": min(due_until, now),
             "new_token": token,
             "new_lease": now + lease,
+            "but_not": list(but_not),
         }
         claimed: list[ClaimedInteraction] = []
         with self._engine.begin() as connection:
@@ -100,7 +109,7 @@ class ReleasingStore(Store):
         return sorted(claimed, key=lambda held: (held.interaction.due_at, held.id))
 
     def start_sending(
-        self, claimed: ClaimedInteraction, lease: timedelta, request: Mapping[str, Any]
+        self, claimed: ClaimedInteraction, lease: timedelta, request: Mapping[str, Any], detail: str | None = None
     ) -> datetime | None:
         """Claimed → sending, committed with what the request says; it must leave before the returned instant.
 
@@ -109,7 +118,7 @@ class ReleasingStore(Store):
         now = self._now()
         values = {**_key(claimed), "until": now + lease, **_as_sent(request)}
         with self._stepper.begin() as connection:
-            started = START.apply(connection, now, values)
+            started = START.apply(connection, now, values, detail=detail)
         return started[0].lease_until if started else None
 
     def start_capped(
@@ -169,6 +178,50 @@ class ReleasingStore(Store):
         with self._stepper.begin() as connection:
             return bool(_VETO[state].apply(connection, self._now(), values, detail=detail))
 
+    def put_aside(self, interaction_id: int, reason: Reason, detail: str, by: Actor) -> bool:
+        """Planned → skipped, for a person to look at; False if it is no longer planned."""
+        values = {"row": interaction_id, "why": reason, "words": detail}
+        with self._engine.begin() as connection:
+            return bool(_PUT_ASIDE.apply(connection, self._now(), values, detail=detail, by=by))
+
+    def find_last_not_taken(self, interaction_id: int, words: str) -> datetime | None:
+        """Return when a request of this interaction was last not taken, with a detail that begins with `words`."""
+        event = interaction_event.c
+        latest = select(func.max(event.at)).where(
+            event.interaction_id == interaction_id,
+            event.from_state == State.SENDING,
+            event.to_state == State.PLANNED,
+            event.detail.startswith(words, autoescape=True),
+        )
+        with self._reader.begin() as connection:
+            return connection.execute(latest).scalar()
+
+    def has_sent_since(self, since: datetime) -> bool:
+        """Whether anything was sent since then."""
+        sent = select(interaction.c.id).where(interaction.c.sent_at >= since).limit(1)
+        with self._reader.begin() as connection:
+            return connection.execute(sent).first() is not None
+
+    def list_latest_conversations(self, but_not: Collection[str], limit: int) -> list[str]:
+        """List conversations of the closings recorded last, without those named."""
+        latest = (
+            select(interaction.c.conversation_id).order_by(interaction.c.id.desc()).limit(limit + 2 * len(but_not))
+        )
+        with self._reader.begin() as connection:
+            found = dict.fromkeys(connection.execute(latest).scalars())
+        return [one for one in found if one not in set(but_not)][:limit]
+
+    def list_served_agents(self) -> set[str]:
+        """List the agents' addresses of the last thousand interactions that were sent."""
+        latest = (
+            select(interaction.c.agent_email)
+            .where(interaction.c.sent_at.is_not(None))
+            .order_by(interaction.c.sent_at.desc())
+            .limit(BATCH)
+        )
+        with self._reader.begin() as connection:
+            return {address for address in connection.execute(latest).scalars() if address is not None}
+
     def give_back(self, claimed: Sequence[ClaimedInteraction], detail: str | None = None) -> int:
         """Claimed → planned, for those that are still held; returns how many were."""
         given = 0
@@ -194,6 +247,7 @@ def _claiming() -> Transition:
             state_is(State.PLANNED),
             interaction.c.due_at >= bindparam("due_from"),
             interaction.c.due_at <= bindparam("due_until"),
+            interaction.c.id.not_in(bindparam("but_not", expanding=True)),
         )
         .order_by(interaction.c.due_at, interaction.c.id)
         .limit(bindparam("most"))
@@ -320,3 +374,9 @@ _VETO = {
     )
     for state in (State.CANCELLED, State.SKIPPED)
 }
+_PUT_ASIDE = Transition(
+    State.PLANNED,
+    update(interaction)
+    .where(interaction.c.id == bindparam("row"))
+    .values(state=State.SKIPPED, reason=bindparam("why"), detail=bindparam("words")),
+)

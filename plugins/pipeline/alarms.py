@@ -15,6 +15,7 @@ from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN
 from plugins.pipeline.masking import masked_addresses
 from plugins.pipeline.messages import Alarm, end_alarms, raise_alarm
+from plugins.pipeline.release import RELEASE_FAULT
 from plugins.runtime.metrics import level
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
@@ -48,6 +49,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
     backlog = measure_backlog(ledger, now, organisation, grace)
     alarms = [
         *_overdue(backlog, grace, organisation),
+        *_release_stopped(ledger, backlog, organisation),
         *_masked(ledger, organisation),
         *masked_addresses(ledger, organisation),
         *_unmapped(ledger, now, organisation),
@@ -97,6 +99,7 @@ def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
 
 NAMES = (
     "overdue",
+    "release_stopped",
     "opt_out_masked",
     "masked_addresses",
     "unmapped",
@@ -143,6 +146,21 @@ def _unmapped(ledger: Ledger, now: datetime, organisation: Organisation) -> list
             f"{number} interactions of the last day were skipped because the settings channel, brand, language or "
             f"country have no entry for them. The tab Interactions names the values (reasons unmapped_…). Add the "
             f"entries or a default, then plan again in the DAG {organisation.admin_dag_id}.",
+        )
+    ]
+
+
+def _release_stopped(ledger: Ledger, backlog: dict[str, Any], organisation: Organisation) -> list[Alarm]:
+    """The alarm that runs happen but what is due is not sent, since a vendor's answers cannot be right."""
+    fault = ledger.get_fact(RELEASE_FAULT)
+    if fault is None or not fault.value or not backlog["planned"]:
+        return []
+    since = fault.changed_at.strftime("%Y-%m-%d %H:%M UTC")
+    return [
+        Alarm(
+            "release_stopped",
+            f"Releases of {organisation.dag_id} have stopped since {since}, and nothing has been sent after that. "
+            f"{fault.value} Nothing is lost: the next run that succeeds sends what is due.",
         )
     ]
 

@@ -8,13 +8,16 @@ SQLITE_ONLY = ("-m", "not postgres and not soak")
 # The tests that see a breach, all of them part of `make test`; naming them keeps each try to seconds.
 LEDGER = "tests/include/ledger/test_release.py::"
 BETWEEN = "tests/scenarios/test_between_planning_and_sending.py::"
+WRONG_ANSWERS = "tests/faults/test_wrong_answers.py::"
 OUTCOMES = "tests/faults/test_release_outcomes.py::"
 FEEDBACK_TESTS = "tests/scenarios/test_feedback.py::"
 
-RELEASE = "plugins/pipeline/release.py"
+SENDING = "plugins/pipeline/sending.py"
+SECOND_LOOK = "plugins/pipeline/second_look.py"
 FEEDBACK = "plugins/pipeline/feedback.py"
 RELEASING = "include/ledger/releasing.py"
 TRANSITION = "include/ledger/transition.py"
+EVIDENCE = "include/interactions/evidence.py"
 ELIGIBILITY = "include/interactions/eligibility.py"
 RECORDS = "include/interactions/records.py"
 SCHEMA = "include/ledger/schema.py"
@@ -44,9 +47,9 @@ class Breach:
 
 NO_SENDING = (
     (
-        RELEASE,
-        "if (lease_until := self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request)) is None:",
-        "if (lease_until := datetime.now(UTC) + SENDING_LEASE) is None:",
+        SENDING,
+        "self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request, ready.note)",
+        "datetime.now(UTC) + SENDING_LEASE",
     ),
 )
 SENDING_IS_PLANNED = ((RELEASING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
@@ -89,7 +92,7 @@ _ONE_BY_ONE = (
         FEEDBACK_TESTS + "test_an_unknown_outcome_becomes_sent_once_stella_connect_shows_it",
         (
             (
-                RELEASE,
+                SENDING,
                 "self._settle(claimed, State.UNKNOWN, fault.status, str(fault)[:300])",
                 "self._settle(claimed, State.PLANNED, fault.status, str(fault)[:300])",
             ),
@@ -152,7 +155,7 @@ _ONE_BY_ONE = (
     Breach(
         "does not look at the clock again after the claim",
         CLOCK + "test_set_during_a_release_and_set_right_again",
-        ((RELEASE, "if now < interaction.due_at:", "if not interaction.due_at:"),),
+        ((SENDING, "if now < claimed.interaction.due_at:", "if not claimed.interaction.due_at:"),),
     ),
     Breach(
         "takes back what is still held",
@@ -175,11 +178,11 @@ _ONE_BY_ONE = (
         OUTCOMES + "test_a_storm_of_429_keeps_it_planned_within_a_bounded_number_of_tries",
         (
             (
-                RELEASE,
-                "        except (KeyFault, RateLimited, NeverSent) as fault:\n",
+                SENDING,
+                "        except (RateLimited, NeverSent) as fault:\n",
                 "        except RateLimited:\n"
                 "            self._settle(claimed, State.SENT, 429)\n"
-                "        except (KeyFault, NeverSent) as fault:\n",
+                "        except NeverSent as fault:\n",
             ),
         ),
     ),
@@ -187,18 +190,44 @@ _ONE_BY_ONE = (
         "a stopped process posts after its lease",
         "tests/faults/test_races.py::TestAFrozenWorker::"
         "test_between_the_commit_and_the_post_past_its_lease_does_not_send",
-        ((RELEASE, "if now >= lease_until - SENDING_LEASE / 2:", "if not lease_until:"),),
+        ((SENDING, "if now >= lease_until - SENDING_LEASE / 2:", "if not lease_until:"),),
     ),
     Breach(
         "a reopened conversation is surveyed all the same",
         BETWEEN + "test_a_conversation_reopened_before_its_send_is_cancelled",
         (
             (
-                RELEASE,
+                SECOND_LOOK,
                 "if isinstance(verdict, Veto):",
                 'if isinstance(verdict, Veto) and verdict.reason != "reopened":',
             ),
-            (RELEASE, 'elif verdict == "go" and isinstance', "elif isinstance"),
+            (SECOND_LOOK, 'elif verdict == "go" and isinstance', "elif isinstance"),
+        ),
+    ),
+    Breach(
+        "believes Kustomer when it finds nothing at all",
+        WRONG_ANSWERS + "TestKustomerFindsNothing",
+        ((EVIDENCE, "if not asked or gone < asked or others_found:", "if asked:"),),
+    ),
+    Breach(
+        "believes a list of profiles that came empty",
+        WRONG_ANSWERS + "TestProfiles::test_an_empty_list_ends_nothing",
+        ((EVIDENCE, 'return "lists no active employee at all"', "return None"),),
+    ),
+    Breach(
+        "believes every refusal",
+        WRONG_ANSWERS + "TestEverythingIsRefused",
+        ((EVIDENCE, "return self.number <= 1", "return True"),),
+    ),
+    Breach(
+        "one blocked request stops the rest",
+        WRONG_ANSWERS + "TestOneBlockedRequest",
+        (
+            (
+                SENDING,
+                "            if self._suspect is None:\n                self._suspect = suspect\n            elif",
+                "            if",
+            ),
         ),
     ),
     Breach(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plugins.pipeline.release import SENDERS
+from plugins.pipeline.sending import MAX_SENDERS
 from scripts.stack.connections import DAG_ID
 from scripts.stack.stack import SETTINGS_VARIABLE
 from scripts.stack.waiting import wait_until
@@ -99,7 +99,7 @@ class Case:
         states = {row[0]: row[1] for row in rows if row[0] in ids}
         unknown = {one for one, state in states.items() if state == "unknown"}
         assert set(expected["difference"]["missing"]) <= unknown
-        assert len(unknown) <= SENDERS * killed_workers
+        assert len(unknown) <= MAX_SENDERS * killed_workers
         assert {*states.values()} <= {"sent", "unknown"}
         assert states.keys() == ids
         assert expected["difference"]["duplicates"] == []

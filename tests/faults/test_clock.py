@@ -11,9 +11,10 @@ from include.ledger import Ledger, utc_now
 from include.ledger.releasing import ReleasingStore
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
-from plugins.pipeline import release
+from plugins.pipeline import release, sending
 from plugins.pipeline.planning import plan_windows
-from plugins.pipeline.release import LEASE, SENDING_LEASE
+from plugins.pipeline.release import LEASE
+from plugins.pipeline.sending import SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from tests.support.ledger import by_run
@@ -81,7 +82,7 @@ def planned(pipeline, close, hour):
 def test_set_during_a_release_and_set_right_again(
     pipeline, sandbox, clock, stepped, planned, hour, monkeypatch, owner, call, step
 ):
-    monkeypatch.setattr(release, "SENDERS", 1)  # or one is between its last look at the clock and its POST
+    monkeypatch.setattr(sending, "MAX_SENDERS", 1)  # or one is between its last look at the clock and its POST
     releasing, kustomer, stella_connect = (
         stepped(one, call, step) if one is owner else one
         for one in (ReleasingStore, KustomerHook, StellaConnectHook)

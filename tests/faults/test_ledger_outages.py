@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from include.ledger import Ledger
-from plugins.pipeline.release import LEASE, SENDING_LEASE
+from plugins.pipeline.release import LEASE
+from plugins.pipeline.sending import SENDING_LEASE
 from scripts.stack.postgres import running
 from scripts.stack.waiting import wait_until
 from tests.support.ledger import by_run

@@ -11,7 +11,8 @@ import pytest
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
 from plugins.pipeline.planning import plan_windows
-from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
+from plugins.pipeline.release import LEASE
+from plugins.pipeline.sending import MAX_SENDERS, SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from tests.support import release_process as work
 from tests.support.ledger import by_run
@@ -132,7 +133,7 @@ class TestAKilledWorker:
         pipeline.release_due(run_of(hour))
 
         check_the_promise(
-            pipeline, sandbox, conversations, most_unknown=0 if point in self.NOTHING_LEFT else SENDERS
+            pipeline, sandbox, conversations, most_unknown=0 if point in self.NOTHING_LEFT else MAX_SENDERS
         )
 
     @pytest.mark.parametrize(("kind", "taken"), [("hang", 0), ("accept_then_hang", 1)])
@@ -232,7 +233,7 @@ class TestAFullDisk:
         [
             ("before the claim is committed", {"planned"}, 0),
             ("before sending is committed", {"claimed"}, 0),
-            ("before the outcome is committed", {"claimed", "sending"}, SENDERS),
+            ("before the outcome is committed", {"claimed", "sending"}, MAX_SENDERS),
         ],
     )
     def test_ends_the_release_and_what_it_left_behind_goes_out_once_there_is_space(

@@ -13,7 +13,7 @@ from include.ledger import Ledger
 from include.sandbox import STELLA_KEY, STELLA_SECRET
 from include.sandbox.faults import Fault
 from plugins.kustomer.hook import KustomerHook
-from plugins.pipeline.release import MOST_PAUSES, Release, ReleaseInterrupted
+from plugins.pipeline.release import MAX_PAUSES, Release, ReleaseInterrupted
 from plugins.stella_connect.hook import StellaConnectHook
 from tests.support import bad_server
 from tests.support.bad_server import answer, http, not_accepting, serving
@@ -168,7 +168,7 @@ def test_a_request_that_never_left_is_planned_again_and_goes_out_once(
 
     assert pipeline.states() == {conversation: "planned"}
     (row,) = pipeline.query("SELECT attempts, token, lease_until FROM interaction")
-    assert tuple(row) == (MOST_PAUSES + 1, None, None)
+    assert tuple(row) == (MAX_PAUSES + 1, None, None)
     assert sandbox.state.calls["POST /v1/requests"] == 0
 
     afterwards()
@@ -277,7 +277,7 @@ def test_a_storm_of_429_keeps_it_planned_within_a_bounded_number_of_tries(
         pipeline.release_due(run_of(hour))
 
     assert pipeline.states() == {conversation: "planned"}
-    assert sandbox.state.calls["POST /v1/requests"] == MOST_PAUSES + 1
+    assert sandbox.state.calls["POST /v1/requests"] == MAX_PAUSES + 1
 
     afterwards()
     assert pipeline.states() == {conversation: "sent"}

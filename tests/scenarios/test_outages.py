@@ -7,8 +7,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
-from plugins.pipeline import release
-from plugins.pipeline.release import MOST_PAUSES, SENDERS, ReleaseInterrupted
+from plugins.pipeline import release, sending
+from plugins.pipeline.release import MAX_PAUSES, ReleaseInterrupted
+from plugins.pipeline.sending import MAX_SENDERS
 from plugins.vendor_api.errors import VendorApiError
 from tests.scenarios.conftest import HOUR
 from tests.support.ledger import by_run
@@ -163,7 +164,7 @@ class TestStellaConnect:
             pipeline.release_due(run_of(hour))
 
         assert len(pipeline.sent()) == 10
-        assert posts(sandbox) <= 10 + SENDERS
+        assert posts(sandbox) <= 10 + MAX_SENDERS
         assert sorted(pipeline.states().values()) == ["planned"] * 140 + ["sent"] * 10
 
         broken()
@@ -176,7 +177,7 @@ class TestStellaConnect:
         paused: list[float] = []
         monkeypatch.setattr(release, "pause", paused.append)
         conversations = planned(30)
-        broken(Fault("429", "/v1/requests", times=3 * SENDERS, after=5, retry_after=7))
+        broken(Fault("429", "/v1/requests", times=3 * MAX_SENDERS, after=5, retry_after=7))
 
         pipeline.release_due(run_of(hour))
 
@@ -205,7 +206,7 @@ class TestStellaConnect:
 
         pipeline.release_due(run_of(hour))
 
-        assert paused == [release.LONGEST_PAUSE_SECONDS]
+        assert paused == [release.MAX_PAUSE_SECONDS]
 
     def test_that_takes_nothing_is_left_alone_until_later(self, pipeline, sandbox, planned, broken, hour):
         conversations = planned(30)
@@ -215,7 +216,7 @@ class TestStellaConnect:
             pipeline.release_due(run_of(hour))
 
         assert pipeline.states() == dict.fromkeys(conversations, "planned")
-        assert posts(sandbox) <= (MOST_PAUSES + 1) * SENDERS
+        assert posts(sandbox) <= (MAX_PAUSES + 1) * MAX_SENDERS
 
         broken()
         pipeline.release_due(run_of(hour + HOUR))
@@ -231,7 +232,11 @@ class TestStellaConnect:
             pipeline.release_due(run_of(hour))
 
         unknown = list(pipeline.states().values()).count("unknown")
-        assert release.UNKNOWN_IN_A_ROW <= unknown <= (MOST_PAUSES + 1) * (release.UNKNOWN_IN_A_ROW + SENDERS)
+        assert (
+            sending.MAX_UNKNOWN_IN_A_ROW
+            <= unknown
+            <= (MAX_PAUSES + 1) * (sending.MAX_UNKNOWN_IN_A_ROW + MAX_SENDERS)
+        )
 
         broken()
         pipeline.release_due(run_of(hour + HOUR))
@@ -264,7 +269,7 @@ def test_a_fault_of_our_own_leaves_nothing_held(pipeline, planned, hour, monkeyp
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(release, "feedback_request", broken)
+    monkeypatch.setattr(sending, "feedback_request", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         pipeline.release_due(run_of(hour))
     assert pipeline.states() == dict.fromkeys(conversations, "planned")
@@ -283,6 +288,6 @@ def test_a_fault_of_our_own_during_the_post_is_an_unknown_outcome_once_its_lease
         pipeline.release_due(run_of(hour))
     assert pipeline.states() == {conversation: "sending"}
 
-    later = Ledger(pipeline.engine, lambda: datetime.now(UTC) + release.SENDING_LEASE)
+    later = Ledger(pipeline.engine, lambda: datetime.now(UTC) + sending.SENDING_LEASE)
     assert later.releasing.recover(by=by_run("next run")).unknown == 1
     assert pipeline.states() == {conversation: "unknown"}

@@ -17,7 +17,8 @@ from include.ledger import Ledger, connect
 from include.ledger.schema import interaction
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
-from plugins.pipeline.release import LEASE, SENDERS, SENDING_LEASE
+from plugins.pipeline.release import LEASE
+from plugins.pipeline.sending import MAX_SENDERS, SENDING_LEASE
 from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID
 from scripts.stack.waiting import wait_until
@@ -36,7 +37,7 @@ DELAY = timedelta(seconds=100)
 ANSWER_SECONDS = 3.0
 """How long Stella Connect takes for each: the release outlasts all three deaths."""
 PARTS = ("triggerer", "scheduler", "api-server")
-ANOTHER = SENDERS + 1
+ANOTHER = MAX_SENDERS + 1
 """So many more are accepted before the next death: each release has begun its second round of POSTs."""
 IN_A_HURRY = {
     # The new scheduler takes the tasks of the dead one for dead, while they still run as orphans, and starts them
@@ -72,7 +73,7 @@ class Story:
         sent = {one for one in conversations if self.states[one] == State.SENT}
         accepted = Counter(one for one, _ in self.accepted if one in conversations)
         assert sent | unknown == conversations
-        assert len(unknown) <= len(PARTS) * SENDERS
+        assert len(unknown) <= len(PARTS) * MAX_SENDERS
         assert set(accepted.values()) == {1}
         assert sent <= accepted.keys()
         assert all(at >= self.due[one] for one, at in self.accepted if one in conversations)

@@ -12,7 +12,7 @@ from include.ledger import Ledger, connect
 from include.sandbox import Sandbox, generate, start
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND
-from plugins.pipeline.release import SENDERS
+from plugins.pipeline.sending import MAX_SENDERS
 from scripts.stack.api import AirflowApi
 from scripts.stack.cluster import Cluster, Vendors
 from scripts.stack.connections import DAG_ID
@@ -201,7 +201,7 @@ def assert_nothing_lost_or_doubled(here: Trial, killed_workers: int) -> None:
     difference, unknown, states = here.difference, here.unknown(), here.states()
     assert difference["duplicates"] == difference["unexpected"] == difference["wrong_content"] == []
     assert set(difference["missing"]) <= unknown
-    assert len(unknown) <= SENDERS * killed_workers  # what a killed worker was just sending
+    assert len(unknown) <= MAX_SENDERS * killed_workers  # what a killed worker was just sending
     received = {one.request["ext_interaction_id"] for one in here.sandbox.state.received}
     assert states.keys() <= {"sent", "unknown"}
     assert states["sent"] == len(received - unknown) > 0

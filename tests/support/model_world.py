@@ -286,6 +286,8 @@ class LedgerOfProcess:
 
     def __init__(self, world: World, stella: StellaConnect) -> None:
         step = stella.interruption.step
+        self.get_fact = world.ledger.get_fact
+        self.set_fact = world.ledger.set_fact
         self.extraction = StoreOfProcess(world.ledger.extraction, step)
         self.releasing = ReleasingOfProcess(world, stella)
 

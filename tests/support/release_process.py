@@ -22,6 +22,7 @@ from include.interactions.states import State
 from include.ledger import releasing
 from include.ledger.releasing import ReleasingStore
 from plugins.pipeline import release as release_module
+from plugins.pipeline import sending as sending_module
 from plugins.pipeline.operators import ReleaseInteractionsOperator
 from plugins.pipeline.planning import plan_windows
 from plugins.runtime.organisations import DEFAULT
@@ -108,7 +109,7 @@ def release_under_a_short_lease(
     environment: Mapping[str, str], window: Mapping[str, Any], start: datetime, hit: Hit
 ) -> None:
     """The same with a lease that a test can wait for."""
-    release_module.SENDING_LEASE = SHORT_LEASE
+    sending_module.SENDING_LEASE = SHORT_LEASE
     release(environment, window, start, hit)
 
 
@@ -154,7 +155,7 @@ def release_for_ever(
         behind: how late it is for this process.
     """
     _prepare(environment, factor=0.05)
-    release_module.LEASE, release_module.SENDING_LEASE = SOAK_LEASE, SOAK_SENDING_LEASE
+    release_module.LEASE, sending_module.SENDING_LEASE = SOAK_LEASE, SOAK_SENDING_LEASE
     if posts_to:
         elsewhere = StellaConnectHook(posts_to)
         StellaConnectHook.send = lambda _, request: elsewhere.send(request)  # type: ignore[method-assign] # as it is

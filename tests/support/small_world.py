@@ -23,7 +23,8 @@ from include.ledger.by_hand import ActRefusedError
 from include.ledger.columns import EPOCH, MILLISECOND
 from include.ledger.feedback import UnknownOutcome
 from plugins.pipeline.feedback import GRACE
-from plugins.pipeline.release import LEASE, SENDING_LEASE
+from plugins.pipeline.release import LEASE
+from plugins.pipeline.sending import SENDING_LEASE
 from tests.support.ledger import NOON, REQUEST, by_run, closing
 
 LONG_AGO = NOON - timedelta(hours=1)

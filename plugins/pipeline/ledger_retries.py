@@ -1,0 +1,38 @@
+"""Repeats a step of the ledger while its database is away for a moment."""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from sqlalchemy.exc import OperationalError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from plugins.vendor_api.waiting import pause
+
+MAX_TRIES = 9
+"""About a minute, with the waits between them: a restart of PostgreSQL, or a moment without space on the disk."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def retry_ledger(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Take a step of the ledger, repeated as `ledger_attempts` says."""
+    return ledger_attempts()(step, *given, **named)
+
+
+def ledger_attempts() -> Retrying:
+    """Return the attempts at a step that may be done twice.
+
+    A step that was committed although its answer got lost finds the row moved on and returns False; a claim holds
+    its rows until the lease is over.
+
+    Raises:
+        OperationalError: the database stayed away.
+    """
+    return Retrying(
+        retry=retry_if_exception_type(OperationalError),
+        stop=stop_after_attempt(MAX_TRIES),
+        wait=wait_exponential_jitter(multiplier=0.5, max=15),
+        sleep=pause,
+        reraise=True,
+    )
