@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.ledger.reports.readiness import Readiness, readiness
-from plugins.interactions_view import action, agents, interactions, overview, responses
+from plugins.interactions_view import action, agents, interactions, overview, responses, rules
 from plugins.interactions_view.access import visitor
 from plugins.interactions_view.queries import ALL
 from plugins.interactions_view.rendering import HERE, page
@@ -38,7 +38,7 @@ app = FastAPI(
     openapi_url=None,
     dependencies=[Depends(visitor)],
 )
-for views in (overview, interactions, agents, responses, action):
+for views in (overview, interactions, agents, responses, rules, action):
     app.include_router(views.router)
     app.include_router(views.router, prefix="/of/{organisation}")
 # Open to everyone: these files are the same in every copy of this repository.

@@ -52,6 +52,7 @@ COLUMNS = (
     "answered_at",
     "rating",
     "channel",
+    "rule",
 )
 
 
@@ -69,7 +70,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
             number=asked.page,
             size=int(asked.size),
         )
-        channels = listing.channels(connection)
+        channels, rules = listing.channels(connection), listing.rules(connection)
         known = agents.known(connection)
     return page(
         request,
@@ -79,6 +80,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
         asked=asked,
         found=replace(found, rows=tuple(line_seen_by(visitor, line) for line in found.rows)),
         channels=channels,
+        rules=rules,
         agents=known,
         filtered=asked.filter(now) != Filter(),
     )
@@ -207,13 +209,19 @@ def _coming_request(line: Line, found: Source, now: datetime) -> dict[str, Any]:
         customer_name=line.customer.name,
         customer_email=line.customer.email,
         tags=line.tags,
+        first_due_at=line.first_due_at,
+        custom_properties=line.custom_properties,
+        channel=line.filed["channel"],
+        brand=line.filed["brand"],
+        language=line.filed["language"],
+        country=line.filed["country"],
     )
     return feedback_request(
         interaction,
         employee_email=line.agent.email or "",
         web_url=found.web_url or "",
         channel=channel_for(interaction, found.settings),
-        do_not_send=bool(line.do_not_send) or at_expiry(interaction, now, found.settings) == "count",
+        do_not_send=bool(line.do_not_send or line.survey) or at_expiry(interaction, now, found.settings) == "count",
     )
 
 

@@ -77,6 +77,7 @@ class ListParameters(_Parameters):
     state: list[State] = Field([], max_length=len(State), description=_one_of(State))
     reason: list[Reason] = Field([], max_length=len(Reason), description=_one_of(Reason))
     agent: Words | None = _words("an agent's id in Kustomer")
+    rule: Words | None = _words("a rule's name")
     channel: Words | None = _words("a channel's name")
     first: Day | None = Field(None, alias="from", description="a day such as 2026-01-31")
     last: Day | None = Field(None, alias="to", description="a day such as 2026-01-31")
@@ -93,6 +94,7 @@ class ListParameters(_Parameters):
             states=frozenset(self.state),
             reasons=frozenset(self.reason),
             agent_id=self.agent,
+            rule=self.rule,
             channel=self.channel,
             closed_from=midnight(self.first) if self.first else None,
             closed_until=midnight(self.last + timedelta(days=1)) if self.last else None,
@@ -130,6 +132,12 @@ class ResponsesParameters(_Parameters):
         )
 
 
+class RulesParameters(_Parameters):
+    """Parameters of the rules."""
+
+    days: Literal["7", "30", "90"] = Field("7", description="7, 30 or 90")
+
+
 class ActionParameters(_Parameters):
     """Values that an action's form starts with."""
 
@@ -153,6 +161,7 @@ ListQuery = Annotated[ListParameters, Query()]
 AgentsQuery = Annotated[AgentsParameters, Query()]
 StreamQuery = Annotated[StreamParameters, Query()]
 ResponsesQuery = Annotated[ResponsesParameters, Query()]
+RulesQuery = Annotated[RulesParameters, Query()]
 ActionQuery = Annotated[ActionParameters, Query()]
 ALL = (
     OverviewParameters,
@@ -160,5 +169,6 @@ ALL = (
     AgentsParameters,
     StreamParameters,
     ResponsesParameters,
+    RulesParameters,
     ActionParameters,
 )

@@ -1,6 +1,6 @@
 """The table of interactions: search, filter, sort, page, and export."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,6 +24,7 @@ from sqlalchemy import (
     values,
 )
 
+from include.interactions.mapping import FIELDS
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
@@ -66,6 +67,8 @@ class Filter:
     states: frozenset[State] = frozenset()
     reasons: frozenset[Reason] = frozenset()
     agent_id: str | None = None
+    rule: str | None = None
+    """The name of the rule that decided."""
     closed_from: datetime | None = None
     closed_until: datetime | None = None
     channel: str | None = None
@@ -112,6 +115,14 @@ class Line:
     answered_at: datetime | None
     rating: int | None
     channel: str | None
+    rule: str | None
+    """Fixed when the closing was recorded, as the next ones."""
+    first_due_at: datetime | None
+    survey: str | None
+    """`count`: no survey, by a rule."""
+    filed: Mapping[str, str | None]
+    """Channel, brand, language and country under which Stella Connect files it."""
+    custom_properties: Mapping[str, str]
 
     @property
     def tried(self) -> bool:
@@ -162,6 +173,15 @@ def export(read: Callable[[], AbstractContextManager[Connection]], chosen: Filte
         beyond = [at <= last.closed_at, or_(at < last.closed_at, row_id < last.id)]
 
 
+def rules(connection: Connection) -> list[str]:
+    """Return the names of the rules that ever decided about a closing, sorted, for the filter."""
+    rule = interaction.c.rule
+    first = select(func.min(rule).label("name")).where(rule.is_not(None)).cte("each_rule", recursive=True)
+    following = select(func.min(rule)).where(rule.is_not(None), rule > first.c.name).scalar_subquery()
+    each = first.union_all(select(following).where(first.c.name.is_not(None)))
+    return list(connection.execute(select(each.c.name).where(each.c.name.is_not(None))).scalars())
+
+
 def channels(connection: Connection) -> list[str]:
     """Return the channels that Stella Connect has reported, sorted, for the filter."""
     channel = survey_response.c.channel
@@ -197,6 +217,8 @@ def _conditions(connection: Connection, chosen: Filter) -> list[Condition]:
         conditions.append(row.reason.in_(sorted(chosen.reasons)))
     if chosen.agent_id is not None:
         conditions.append(row.agent_id == chosen.agent_id)
+    if chosen.rule is not None:
+        conditions.append(row.rule == chosen.rule)
     if chosen.closed_from is not None:
         conditions.append(row.closed_at >= chosen.closed_from)
     if chosen.closed_until is not None:
@@ -357,4 +379,9 @@ def _line(row: Any, reported: Any | None, erased: bool) -> Line:
         answered_at=reported.response_received_at if reported else None,
         rating=reported.rating if reported else None,
         channel=reported.channel if reported else None,
+        rule=row.rule,
+        first_due_at=row.first_due_at,
+        survey=row.survey,
+        filed={name: getattr(row, name) for name in FIELDS},
+        custom_properties=row.custom_properties,
     )
