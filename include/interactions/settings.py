@@ -1,6 +1,6 @@
 """The settings of the pipeline: one Airflow Variable, each key overridable in the trigger form.
 
-Validated when a run starts. The descriptions below are also what the trigger form and the README show.
+Checked when a run starts. The trigger form and the README show the descriptions below.
 """
 
 import difflib
@@ -24,18 +24,18 @@ Word = Annotated[str, BeforeValidator(lambda value: trimmed(value) if isinstance
 """Text without spaces or invisible characters at its ends, as a copied name often has."""
 
 LONGEST_SECONDS = 3_153_600_000
-"""A hundred years: more cannot be added to every instant."""
+"""A hundred years: more cannot be added to every time."""
 LONGEST_DAYS = 36_500
 DEFAULT_CHANNEL = "email"
 MIN_SECONDS_TO_SEND = 60
 """A release takes at least this long from the end of its window to its last request."""
 OTHER_PARAMS = ("start", "end")
-"""Params of a run that are no settings."""
+"""Params of a run that are not settings."""
 
 
 _JSON_OBJECT = WithJsonSchema({"type": "object"})
 _TEXT_OR_MAPPING = WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}]})
-"""What the trigger form and the tables say of settings that are more than one value."""
+"""Texts of the trigger form and the tables for settings with several values."""
 
 
 class SettingsError(ValueError):
@@ -60,31 +60,31 @@ class Settings(BaseModel):
         ge=5,
         le=3600,
         title="Release window (seconds)",
-        description="Interactions due within this span leave together, when the last is due.",
+        description="Interactions due within this span are sent together, when the last one is due.",
     )
     handover_seconds: WholeNumber = Field(
         900,
         ge=0,
         le=3600,
         title="Handover (seconds)",
-        description="How far into the next interval a run also releases, while the next run still extracts.",
+        description="How far into the next interval a run still releases, while the next run extracts.",
     )
     overlap_seconds: WholeNumber = Field(
         3600,
         ge=0,
         le=86400,
         title="Overlap (seconds)",
-        description="How far scheduled runs look back for closings that the search showed late.",
+        description="How far back scheduled runs read again, for closings that the search showed late.",
     )
     on_reopen: Literal["cancel", "keep"] = Field(
         "cancel",
         title="On reopen",
-        description="A conversation reopened before its send: no survey (cancel), or a survey all the same (keep).",
+        description="If a conversation is reopened before its send: no survey (cancel), or still a survey (keep).",
     )
     on_expired: Literal["count", "send", "skip"] = Field(
         "count",
         title="On expired",
-        description="An interaction past its expiry: counted in Stella Connect without a survey, sent with one, or "
+        description="If an interaction is past its expiry: counted in Stella Connect without a survey, sent, or "
         "skipped.",
     )
     expire_after_seconds: WholeNumber = Field(
@@ -92,20 +92,20 @@ class Settings(BaseModel):
         ge=0,
         le=LONGEST_SECONDS,
         title="Expire after (seconds)",
-        description="Expiry: how long after its due time a survey may still be sent.",
+        description="How long after its due time a survey may still be sent.",
     )
     do_not_send_attribute: Word | None = Field(
         None,
         min_length=1,
         title="Do-not-send attribute",
         description="Name of a custom attribute of conversations, such as doNotSendBool. If it says yes (true, "
-        "“Yes”, 1), the interaction counts in Stella Connect and the customer gets no survey. Empty: the official "
-        "app's attributes are obeyed.",
+        "“Yes”, 1), the interaction counts in Stella Connect and the customer gets no survey. Empty: the "
+        "official app's attributes count.",
     )
     on_own_address: Literal["skip", "send"] = Field(
         "skip",
         title="On own address",
-        description="A customer whose only address is the agent's own: skipped, or surveyed (send).",
+        description="If a customer's only address is the agent's own: skip, or send a survey.",
     )
     on_automatic_address: Literal["skip", "send"] = Field(
         "skip",
@@ -147,8 +147,8 @@ class Settings(BaseModel):
     survey_address: Literal["profile", "conversation"] = Field(
         "profile",
         title="Survey address",
-        description="Where the survey goes: to the first verified address of the customer, else the first; or to "
-        "the address that wrote, if it is one of the customer's.",
+        description="Where the survey goes: to the customer's first verified address, else the first (profile); or "
+        "to the address that wrote, if it belongs to the customer (conversation).",
     )
     rules: Annotated[Rules, WithJsonSchema({"type": "array"})] = Field(
         default=(),
@@ -158,7 +158,7 @@ class Settings(BaseModel):
     cap: Annotated[Cap | None, _JSON_OBJECT] = Field(
         None,
         title="Cap",
-        description="How many surveys a customer gets at most within a number of days. Empty: no limit.",
+        description="The most surveys for a customer within a number of days. Empty: no limit.",
     )
     send_window: Annotated[SendWindow | None, _JSON_OBJECT] = Field(
         None,
@@ -168,26 +168,26 @@ class Settings(BaseModel):
     on_recheck_failure: Literal["hold", "send"] = Field(
         "hold",
         title="On recheck failure",
-        description="A due interaction while Kustomer cannot be asked again: it waits (hold) or is sent.",
+        description="If Kustomer does not answer before a send: the interaction waits (hold) or is sent.",
     )
     on_absent: Literal["ask", "resend"] = Field(
         "ask",
         title="On absent",
-        description="An unknown outcome that Stella Connect does not show: a person decides (ask), or it is "
-        "planned again, once (resend).",
+        description="If Stella Connect does not show an unknown outcome: a person decides (ask), or it is "
+        "planned again once (resend).",
     )
     max_releases_per_run: WholeNumber | None = Field(
         None,
         ge=1,
         title="Most releases per run",
-        description="How many interactions one run sends at most, the longest due first. Empty: no limit.",
+        description="The most interactions that one run sends, the longest overdue first. Empty: no limit.",
     )
     kustomer_requests_per_minute: WholeNumber = Field(
         300,
         ge=1,
         title="Kustomer requests per minute",
-        description="Limit for calls to Kustomer, kept by each task for itself. People and other integrations "
-        "share the organisation's budget.",
+        description="Limit for calls to Kustomer, for each task. People and other integrations share the "
+        "organisation's budget.",
     )
     personal_data_retention_days: WholeNumber = Field(
         30,
@@ -219,7 +219,7 @@ class Settings(BaseModel):
 
 
 def load_settings(variable: object, params: Mapping[str, object], name: str = VARIABLE) -> Settings:
-    """The settings of a run: what the trigger form says, else the Variable, else the default.
+    """Return the settings of a run: the trigger form's value, else the Variable's, else the default.
 
     Args:
         variable: the Variable's parsed JSON; None when it does not exist.
@@ -227,7 +227,7 @@ def load_settings(variable: object, params: Mapping[str, object], name: str = VA
         name: of the Variable, for messages.
 
     Raises:
-        SettingsError: naming every key that is unknown or has a value that is not allowed.
+        SettingsError: names every unknown key and every value that is not allowed.
     """
     unknown = [key for key in params if key not in (*Settings.model_fields, *OTHER_PARAMS)]
     if unknown:
@@ -249,16 +249,16 @@ def load_settings(variable: object, params: Mapping[str, object], name: str = VA
 
 
 def read_rules(given: object) -> Rules:
-    """Rules as the setting `rules` has them.
+    """Read rules as in the setting `rules`.
 
     Raises:
-        SettingsError: naming the rule and the key.
+        SettingsError: names the rule and the key.
     """
     return load_settings({"rules": given}, {}, "rules").rules
 
 
 def allowed(key: str) -> str:
-    """What a setting may be, in words: "whole number >= 0"."""
+    """Say what a setting may be: "whole number >= 0"."""
     schema = Settings.model_json_schema()["properties"][key]
     options = schema.get("anyOf", [schema])
     return " or ".join(_words(option) for option in options)

@@ -1,7 +1,7 @@
-"""What a person must hear of, and what the ledger says about it.
+"""Alarms: what needs a person, as the ledger shows it.
 
-An alarm is a line at level ERROR that begins with ALARM, a metric and, if the notifier is on, a message. It does
-not fail the run that raises it: that run has done its work, and a red run keeps meaning that it has not.
+An alarm is a line at level ERROR that begins with ALARM, a metric and, if a webhook is set up, a message. It does
+not fail the run that raises it: a red run means that the run itself failed.
 """
 
 import logging
@@ -28,23 +28,23 @@ from plugins.runtime.run_context import (
 log = logging.getLogger(__name__)
 
 LOOKED_FOR = timedelta(minutes=15)
-"""After its grace an unknown outcome is looked for once more, by the reading that runs beside this."""
+"""After the grace, the parallel reading looks for an unknown outcome once more."""
 REFUSALS_SPAN = timedelta(hours=1)
 UNMAPPED_SPAN = timedelta(days=1)
 """By the closing; older ones were told of while they were new."""
 
 
 def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]:
-    """Look at the ledger alone, whatever vendors and the pipeline are doing, and raise what stands.
+    """Read only the ledger, whatever vendors and pipeline are doing, and raise the active alarms.
 
-    Each alarm is logged while it stands. People get a message when it starts, and a daily reminder.
+    Each alarm is logged while it is active. People get a message when it starts and a daily reminder.
 
     Returns:
-        The ledger's backlog, and `alarms`, the names of those that stand.
+        The ledger's backlog, and `alarms`, the names of the active ones.
     """
     settings, ledger, now = settings_of(context, organisation), open_ledger(organisation), datetime.now(UTC)
-    ledger.releasing.recover(by=actor_of(context))  # what a dead release holds is due, too
-    # Where interactions are gathered for longer, being that late is no fault.
+    ledger.releasing.recover(by=actor_of(context))  # interactions held by a dead release are due too
+    # A longer release window makes interactions later without a fault.
     grace = max(OVERDUE, timedelta(seconds=2 * settings.release_window_seconds))
     backlog = measure_backlog(ledger, now, organisation, grace)
     alarms = [
@@ -68,7 +68,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
 def measure_backlog(
     ledger: Ledger, now: datetime, organisation: Organisation, grace: timedelta = OVERDUE
 ) -> dict[str, Any]:
-    """What has not come to an end, also as metrics; `oldest_overdue_seconds` counts from the due time."""
+    """Count unfinished interactions, also as metrics; `oldest_overdue_seconds` counts from the due time."""
     left = ledger.backlog(grace=grace)
     late = max(0.0, (now - left.oldest_due).total_seconds()) if left.oldest_due else 0.0
     facts = {
@@ -84,15 +84,15 @@ def measure_backlog(
 
 
 def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
-    """The alarm about refusals, if they are more than Stella Connect puts up with."""
+    """Return the alarm about refusals if they are above Stella Connect's own mark."""
     if refused <= REJECTED_SHARE * (refused + taken):
         return []
     return [
         Alarm(
             "refused",
             f"Stella Connect refused {refused} of {refused + taken} interactions {since}, more than "
-            f"{REJECTED_SHARE:.0%}. The ledger holds the reasons (state rejected, column detail). Most often it is "
-            "a profile, channel, brand or language.",
+            f"{REJECTED_SHARE:.0%}. The ledger holds the reasons (state rejected, column detail). Most often the "
+            "cause is a profile, channel, brand or language.",
         )
     ]
 
@@ -118,8 +118,8 @@ def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisati
             "overdue",
             f"{backlog['overdue']} planned interactions have been due for more than "
             f"{grace // timedelta(minutes=1)} minutes, the oldest for {backlog['oldest_overdue_seconds'] // 60}. "
-            f"Nothing is lost: the next run of {organisation.dag_id} releases them. Look whether it runs, is "
-            f"paused or fails, and at max_releases_per_run; trigger it to have them released at once.",
+            f"Nothing is lost: the next run of {organisation.dag_id} releases them. Check whether it runs, is "
+            f"paused or fails, and check max_releases_per_run. Trigger it to release them at once.",
         )
     ]
 
@@ -166,7 +166,7 @@ def _release_stopped(ledger: Ledger, backlog: dict[str, Any], organisation: Orga
 
 
 def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
-    """What Stella Connect said, or did not say, afterwards."""
+    """Return the alarms about what Stella Connect shows or does not show."""
     hours, alarms = GRACE // timedelta(hours=1), []
     if unknown := sum(
         one.attempted_at + GRACE + LOOKED_FOR <= now for one in ledger.feedback.list_unknown_outcomes()
@@ -185,7 +185,7 @@ def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> li
             Alarm(
                 "not_shown",
                 f"{shown.missing} interactions were sent more than {hours} hours ago, and Stella Connect does not "
-                f"show them. Look at its Invalid Requests tab, and whether the connection's key is that of the "
+                f"show them. Look at its Invalid Requests tab, and check that the connection's key belongs to the "
                 f"account you look at.",
             )
         )
@@ -194,7 +194,7 @@ def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> li
             Alarm(
                 "shown_twice",
                 f"Stella Connect shows {shown.twice} interactions more than once. Look for a second sender: the "
-                f"official app, another installation with a ledger of its own, or one sent again by hand.",
+                f"official app, another installation with its own ledger, or a person who sent one again.",
             )
         )
     refused, taken = ledger.feedback.count_refused_and_sent(since=now - REFUSALS_SPAN)

@@ -19,11 +19,11 @@ FACT = "masked_addresses"
 
 
 class AddressesMaskedError(Exception):
-    """Kustomer masks the addresses of all customers: this says nothing about any of them."""
+    """Kustomer masks the addresses of all customers, which says nothing about any of them."""
 
 
 class MaskingCheck:
-    """Looks whether a run can read any address at all.
+    """Checks whether a run can read any address at all.
 
     Attributes:
         has_seen_address: whether it could.
@@ -51,7 +51,7 @@ class MaskingCheck:
 
 @contextmanager
 def report_masking(ledger: Ledger, organisation: Organisation) -> Iterator[None]:
-    """Turn the error into an alarm at once, and into a failed try: the key may be another one by the next."""
+    """Turn the error into an alarm and a failed attempt; the key may have changed by the next attempt."""
     try:
         yield
     except AddressesMaskedError as error:
@@ -69,7 +69,7 @@ def note_readable_addresses(ledger: Ledger) -> None:
 
 
 def masked_addresses(ledger: Ledger, organisation: Organisation) -> list[Alarm]:
-    """The alarm, while it stands."""
+    """Return the alarm while it is active."""
     fact = ledger.get_fact(FACT)
     if fact is None or not fact.value:
         return []

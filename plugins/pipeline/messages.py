@@ -1,7 +1,7 @@
-"""When people get a message about an alarm: when it starts, and daily while it stands.
+"""Messages about alarms: one when an alarm starts, and a daily reminder while it is active.
 
-The ledger remembers the time of each alarm's last message. Airflow cannot: its XCom of an earlier run depends on
-the order in which its database lists runs without a logical date, and the first run of a day may not take place.
+The ledger remembers the time of each alarm's last message. Airflow cannot: the XCom of an earlier run depends on
+the order of runs without a logical date in its database, and the first run of a day may not happen.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 REMIND_AFTER = timedelta(days=1)
 ENDED = ""
-"""Stands in place of the time of the last message while the alarm does not stand."""
+"""Replaces the time of the last message while the alarm is not active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Alarm:
 
 
 def raise_alarm(ledger: Ledger, alarm: Alarm, now: datetime) -> None:
-    """Log the alarm and, if its message is due, send it: once, however many runs find it at the same time."""
+    """Log the alarm and, if its message is due, send it once, even if several runs find it at the same time."""
     log.error("ALARM: %s", alarm.text)
     name = _fact(alarm.name)
     last = ledger.get_fact(name)
@@ -40,7 +40,7 @@ def raise_alarm(ledger: Ledger, alarm: Alarm, now: datetime) -> None:
 
 
 def end_alarms(ledger: Ledger, names: Collection[str]) -> None:
-    """Note that these alarms do not stand: when one starts again, that is news."""
+    """Note that these alarms are not active, so that a new start sends a message."""
     for name in names:
         last = ledger.get_fact(_fact(name))
         if last is not None and last.value != ENDED:

@@ -52,7 +52,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
             AirflowFailException: a setting, connection or key is wrong.
             AirflowException: Kustomer masks every address, or this is a backfill or a manual run and the search did
                 not return all closings.
-            VendorApiError: Kustomer is down. What was read is recorded; the next try or run covers the span again.
+            VendorApiError: Kustomer is down. What was read is recorded; the next attempt or run reads the span
+            again.
         """
         settings, ledger = settings_of(context, self.organisation), open_ledger(self.organisation)
         span, is_scheduled, began_at = self._find_span(context, settings, ledger), _is_scheduled(context), utc_now()
@@ -73,7 +74,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
             try:
                 incomplete = read_span(extraction, ledger.extraction, span, around_broken=is_scheduled)
                 if is_scheduled:
-                    # If our clock is ahead, Kustomer had not come to the end of the span when it was searched.
+                    # If our clock is ahead, Kustomer's time had not reached the end of the span at the search.
                     read_until = min(span.closed_to, kustomer.asked_at or span.closed_to)
                     if read_until > span.closed_from:
                         ledger.extraction.advance_watermark(span.closed_from, read_until)
@@ -92,10 +93,10 @@ class ExtractClosedConversationsOperator(BaseOperator):
         return {**facts, "finished_at": utc_now().isoformat()}
 
     def _find_span(self, context: Context, settings: Settings, ledger: Ledger) -> Span:
-        """What this run reads; the first scheduled run of all sets the watermark."""
+        """Return what this run reads; the very first scheduled run sets the watermark."""
         interval = own_interval_of(context)
         if _is_scheduled(context) and ledger.extraction.read_watermark() is None:
-            # From here on no hour may be missing, not even the first, should it fail.
+            # From here on no hour may be missing, not even the first if it fails.
             ledger.extraction.advance_watermark(interval[0], interval[0])
         span = span_of(
             interval,
@@ -105,7 +106,9 @@ class ExtractClosedConversationsOperator(BaseOperator):
         )
         self.log.info("closings in [%s, %s)", span.closed_from.isoformat(), span.closed_to.isoformat())
         if span.closed_from < utc_now() - OLDEST:
-            self.log.warning("Kustomer's search ends two years ago; older closings of this span cannot be found.")
+            self.log.warning(
+                "Kustomer's search reaches back two years. Older closings of this span cannot be found."
+            )
         return span
 
 
@@ -171,7 +174,7 @@ class ReleaseInteractionsOperator(BaseOperator):
 
         Raises:
             AirflowFailException: Stella Connect or Kustomer refuses the key; everything unsent stays planned.
-            ReleaseInterrupted: a vendor does not answer; everything unsent stays planned for the next try.
+            ReleaseInterrupted: a vendor does not answer; everything unsent stays planned for the next attempt.
         """
         settings = settings_of(context, self.organisation)
         ledger = open_ledger(self.organisation)

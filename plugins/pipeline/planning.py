@@ -1,4 +1,4 @@
-"""Planning the release windows of a run."""
+"""Plan the release windows of a run."""
 
 import logging
 from datetime import UTC, datetime
@@ -23,21 +23,21 @@ log = logging.getLogger(__name__)
 
 
 def plan_windows(context: Context, organisation: Organisation) -> list[dict[str, Any]]:
-    """What falls due before the next run has taken over, grouped into release windows, overdue ones first.
+    """Group what falls due before the next run takes over into release windows, overdue interactions first.
 
-    It does not matter which run found an interaction. Interactions whose release died before sending are planned
-    again here, and those that died while sending become unknown.
+    It does not matter which run found an interaction. If a release died before sending, its interactions are
+    planned again here; if it died while sending, they become unknown.
 
     Returns:
         One dict for each window: `due_from`, `due_until` (ISO 8601), `count`, `label` (for the grid) and `limit`
-        (None, or at most so many when `max_releases_per_run` is set). Never personal data.
+        (None, or a number if `max_releases_per_run` is set). Never personal data.
     """
     settings, ledger = settings_of(context, organisation), open_ledger(organisation)
     recovered = ledger.releasing.recover(by=actor_of(context))
     end, now = own_interval_of(context)[1], datetime.now(UTC)
     ticks = next_ticks(organisation.schedule, end)
     until = release_before(end, origin_of(context), ticks, handover_seconds=settings.handover_seconds)
-    # A run for a past hour has nothing to wait for: whatever is overdue by now leaves with it.
+    # A run for a past hour has nothing to wait for: it releases what is overdue now.
     due_times = ledger.releasing.list_due_times(max(until, now), limit=settings.max_releases_per_run)
     windows = list(release_windows(due_times, now, settings.release_window_seconds))
     facts = {

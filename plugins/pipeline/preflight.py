@@ -1,4 +1,4 @@
-"""Before a run touches anything: can its settings and connections be used at all?"""
+"""Check a run's settings and connections before it does anything."""
 
 from airflow.sdk import Context
 
@@ -13,7 +13,7 @@ def check_configuration(context: Context, organisation: Organisation) -> None:
     """Read the settings and the three connections, without a request to a vendor.
 
     Raises:
-        AirflowFailException: naming the setting or connection, the key in it, and what is allowed.
+        AirflowFailException: names the setting or connection, the key in it, and what is allowed.
     """
     settings_of(context, organisation)
     own_interval_of(context)

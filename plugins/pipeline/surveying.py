@@ -1,4 +1,4 @@
-"""Makes the settings ready to judge closings by: reads from Kustomer the names and schedules that they mention."""
+"""Prepare the settings for judging: read the names and schedules that they mention from Kustomer."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ DEFAULT_SCHEDULE = "default"
 
 
 def make_planner(kustomer: KustomerHook, settings: Settings) -> SurveyPlanner:
-    """The planner of a run. Without names or schedules in the settings nothing is read.
+    """Return the planner of a run. Without names or schedules in the settings nothing is read.
 
     Raises:
         SettingsError: a name that Kustomer does not have, or names that cannot be read with this key.
@@ -55,7 +55,7 @@ def _hours(kustomer: KustomerHook, window: SendWindow) -> OpenHours:
 
 
 def _find(schedules: Mapping[str, str], name: str) -> str:
-    """The id of the schedule with this name or id."""
+    """Return the id of the schedule with this name or id."""
     wanted = name.strip().casefold()
     found = [identity for identity, known in schedules.items() if wanted in (identity.casefold(), known.casefold())]
     if len(found) != 1:

@@ -6,9 +6,9 @@ from airflow.sdk import Param
 
 from include.interactions.settings import Settings
 
-INTERVAL, OVERRIDES = "Which closings", "Settings for this run only"
+INTERVAL, OVERRIDES = "Closings to read", "Settings for this run only"
 UNCHANGED = "as configured"
-"""What the form shows for a choice that is left to the Variable or the default."""
+"""Shown for a choice that the Variable or the default decides."""
 
 
 def interval_params() -> dict[str, Param]:
@@ -16,16 +16,16 @@ def interval_params() -> dict[str, Param]:
     return {
         "start": _instant(
             "Closed from",
-            "Start of the interval (included), UTC. Empty: the last full hour before the logical date.",
+            "Start of the interval (included), UTC. If both are empty, the run reads the last full hour.",
         ),
-        "end": _instant("Closed before", "End of the interval (excluded), UTC. Give both or neither."),
+        "end": _instant("Closed before", "End of the interval (excluded), UTC. Fill in both or neither."),
     }
 
 
 def setting_params() -> dict[str, Param]:
-    """One Param for each simple setting, empty by default: then the Variable decides, or the default.
+    """Return a Param for each simple setting; if it is empty, the Variable or the default decides.
 
-    Rules and other JSON are no fields of the form: they are set for all runs, in the Variable.
+    Rules and other JSON are not in the form: set them in the Variable, for all runs.
     """
     schemas = Settings.model_json_schema()["properties"]
     forms = {name: _form_of(schemas[name]) for name in Settings.model_fields}

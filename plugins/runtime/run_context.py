@@ -1,4 +1,4 @@
-"""What every task of the pipeline asks first: the settings, the ledger, and the run's own hour."""
+"""A task's context: the settings, the ledger, and the run's interval."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ LAST_SETTINGS = "settings"
 
 
 def settings_of(context: Context, organisation: Organisation) -> Settings:
-    """The settings of this run: trigger form, else Variable, else default.
+    """Return the settings of this run: trigger form, else Variable, else default.
 
     Raises:
         AirflowFailException: a setting is unknown or not allowed; trying again would not help.
@@ -31,7 +31,7 @@ def settings_of(context: Context, organisation: Organisation) -> Settings:
 
 
 def remember_settings(ledger: Ledger, organisation: Organisation) -> None:
-    """Let the ledger know the Variable with the settings, so that its loss is noticed."""
+    """Store the Variable with the settings in the ledger, so that its loss is noticed."""
     if (variable := find_variable(organisation.settings_variable)) is not None:
         ledger.set_fact(LAST_SETTINGS, variable)
 
@@ -61,14 +61,14 @@ def _check_never_set(organisation: Organisation) -> None:
     if last is not None and json.loads(last.value):
         name = organisation.settings_variable
         raise SettingsError(
-            f"The Variable {name!r} does not exist, but a run before this one used it (changed last at "
-            f"{last.changed_at:%Y-%m-%d %H:%M} UTC): {last.value:.500} Nothing is done with the defaults instead. "
+            f"The Variable {name!r} does not exist, but an earlier run used it (changed last at "
+            f"{last.changed_at:%Y-%m-%d %H:%M} UTC): {last.value:.500} The defaults are not used in its place. "
             f"Create the Variable again. If you want the defaults, set it to {{}}."
         )
 
 
 def open_ledger(organisation: Organisation) -> Ledger:
-    """The organisation's ledger, its schema up to date.
+    """Open the organisation's ledger and bring its schema up to date.
 
     Raises:
         AirflowFailException: see `ledger_address`; or it is another organisation's, or not used any more.
@@ -100,14 +100,14 @@ def ledger_address(conn_id: str) -> LedgerAddress:
 
 
 def origin_of(context: Context) -> Origin:
-    """Whether the clock, a backfill or a person started the run."""
+    """Tell whether the schedule, a backfill or a person started the run."""
     kind = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
     origins: Mapping[str, Origin] = {"scheduled": "schedule", "backfill": "backfill"}
     return origins.get(kind, "by hand")
 
 
 def own_interval_of(context: Context) -> tuple[datetime, datetime]:
-    """The closings this run is for: [start, end), UTC.
+    """Return the closings of this run: [start, end), UTC.
 
     Raises:
         AirflowFailException: the Params `start` and `end` do not name an interval that can be read.
@@ -130,12 +130,12 @@ def actor_of(context: Context) -> Actor:
 
 
 def canonical_line(event: str, facts: Mapping[str, Any]) -> str:
-    """One log line for one unit of work: `event key=value …`, nested counts flattened; never personal data."""
+    """Return a log line `event key=value …`, with nested counts flattened and without personal data."""
     return " ".join([event, *(f"{key}={_word(value)}" for key, value in _flat(facts))])
 
 
 def _word(value: object) -> str:
-    """Without spaces, or in quotation marks: the line can be taken apart again."""
+    """Write the value without spaces or in quotation marks, so that the line can be parsed."""
     text = str(value)
     return text if text and not set(text) & set(' \t\n"=') else json.dumps(text, ensure_ascii=False)
 

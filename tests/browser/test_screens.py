@@ -96,7 +96,7 @@ def test_the_trigger_form_offers_an_interval_and_every_setting_and_asks_for_noth
         expect(form.get_by_text(setting.title or "", exact=True)).to_be_attached()
     expect(form.get_by_text("null", exact=True)).to_have_count(0)
     shoot("trigger-form-settings")
-    form.get_by_role("button", name="Which closings").click()
+    form.get_by_role("button", name="Closings to read").click()
     for title in ("Closed from", "Closed before"):
         expect(form.get_by_text(title, exact=True)).to_be_visible()
     shoot("trigger-form")

@@ -47,7 +47,7 @@ def test_no_task_goes_on_with_the_defaults(pipeline, sandbox, context):
         lambda: pipeline.release(context, window),
         lambda: record_feedback(context, DEFAULT),
     ):
-        with pytest.raises(AirflowFailException, match="Nothing is done with the defaults"):
+        with pytest.raises(AirflowFailException, match="The defaults are not used"):
             task()
 
     assert sandbox.state.received == []
