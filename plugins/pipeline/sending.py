@@ -134,8 +134,11 @@ class Sender:
             if not self._was_sent_since(self._suspect.refused_before):
                 raise self._suspect.fault
             self._put_suspect_aside()
-        if self._latest_refusal is not None and self.waiting():
+        if self._latest_refusal is None or not (waiting := self.waiting()):
+            return
+        if not self._taken:
             raise self.refused_alike(self._latest_refusal)
+        log.warning("%d interactions were refused after the last one taken; the next run decides", len(waiting))
 
     def refused_alike(self, refusal: Refused) -> RefusedAlike:
         """Return the exception that says what is likely wrong."""
