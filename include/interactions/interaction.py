@@ -44,6 +44,8 @@ class Interaction:
     custom_properties: Mapping[str, str] = field(default_factory=dict)
     time_zone: str | None = None
     """The customer's."""
+    any_time: bool | None = None
+    """A person released it outside the send window."""
     facts: str | None = None
     """What rules can ask about the closing: `ClosingFacts.to_text`."""
 

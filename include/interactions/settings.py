@@ -198,13 +198,6 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _not_yet(self) -> Self:
-        if self.cap is not None:
-            msg = "'cap' is not in use yet"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
     def _leave_time_to_send(self) -> Self:
         """Refuse an expiry that ends before a release window can be sent: no customer would get a survey."""
         needed = self.release_window_seconds + MIN_SECONDS_TO_SEND

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from include.interactions.closing_facts import ClosingFacts
-from include.interactions.gathering import gather_facts
+from include.interactions.closing_facts import ClosingFacts, facts_from_text
+from include.interactions.gathering import facts_now, gather_facts
 from include.interactions.interaction import Interaction
 from include.interactions.mapping import FIELDS, FieldName, Filing, Lookup, Unmapped, mentions_of
 from include.interactions.names import Kind, Mention, Names, custom_sources, kinds_needed, unknown_names
@@ -159,6 +159,29 @@ class SurveyPlanner:
         zone = zone_of(self._hours, time_zone)
         moved = next_send_time(self._hours, zone, due_at, now=now, fraction=fraction, spread=spread)
         return max(due_at, moved) if moved else due_at + timedelta(seconds=self._settings.expire_after_seconds)
+
+    def judge_now(self, interaction: Interaction, conversation: Conversation) -> tuple[Survey, str | None]:
+        """Judge a planned interaction again, with its conversation as it is now; customer and agent as recorded."""
+        recorded: Survey = interaction.survey or "send"
+        if not self._settings.rules or interaction.facts is None:
+            return recorded, None
+        agent = (interaction.agent_id, interaction.agent_email, interaction.agent_name)
+        facts = facts_from_text(
+            interaction.facts,
+            conversation_id=interaction.conversation_id,
+            closed_at=interaction.closed_at,
+            agent=tuple(text for text in agent if text),
+        )
+        now = facts_now(facts, conversation, channel_of=self._settings.channel_of, custom=self.custom)
+        return self.judge_again(now, recorded)
+
+    def put_off_until(self, interaction: Interaction, now: datetime) -> datetime | None:
+        """The due time of an interaction that would be sent outside the send window; None: it may be sent now."""
+        if self._hours is None or interaction.any_time or self.is_open(now, interaction.time_zone):
+            return None
+        facts = ClosingFacts(interaction.conversation_id, interaction.closed_at)
+        later = self.next_due(facts, interaction.due_at, time_zone=interaction.time_zone, now=now)
+        return later if later > now else None
 
     def is_open(self, at: datetime, time_zone: str | None) -> bool:
         """Whether a survey may go out at that instant."""

@@ -87,6 +87,8 @@ interaction = Table(
     Column("custom_properties", TextMapping),
     # The customer's, for a send window in it.
     Column("time_zone", StorableText),
+    # A person released it outside the send window.
+    Column("any_time", Boolean),
     # What rules can ask about the closing, as JSON: for the second look and for simulations.
     Column("facts", StorableText),
     # Keyed hash of the customer's address: outlives the address for as long as the cap needs.

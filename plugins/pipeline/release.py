@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
@@ -17,6 +18,7 @@ from plugins.pipeline.ledger_retries import retry_ledger
 from plugins.pipeline.release_counts import ReleaseCounts
 from plugins.pipeline.second_look import SecondLook
 from plugins.pipeline.sending import MAX_SENDERS, RefusedAlike, Sender
+from plugins.pipeline.surveying import make_planner
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import KeyFault, RateLimited, Refused, VendorApiError
 from plugins.vendor_api.waiting import pause
@@ -61,9 +63,16 @@ class Release:
         self.kustomer = kustomer
         self.by = by
         self._counts = ReleaseCounts()
-        self._second_look = SecondLook(ledger, kustomer, stella_connect, settings)
+        planner = cache(partial(make_planner, kustomer, settings))  # made, and read for, only if anything is due
+        self._second_look = SecondLook(ledger, kustomer, stella_connect, settings, planner)
         self._sender = Sender(
-            ledger, stella_connect, settings, web_url=kustomer.web_url, by=by, counts=self._counts
+            ledger,
+            stella_connect,
+            settings,
+            web_url=kustomer.web_url,
+            by=by,
+            counts=self._counts,
+            planner=planner,
         )
         self._held: list[ClaimedInteraction] = []
         self._failed_looks = 0

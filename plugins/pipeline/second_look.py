@@ -5,8 +5,8 @@ on evidence about that interaction; evidence that would end everything is a faul
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from include.interactions.addresses import same_address
@@ -19,6 +19,7 @@ from include.interactions.records import Conversation, Malformed, User, read_con
 from include.interactions.second_look import Veto, second_look
 from include.interactions.settings import Settings
 from include.interactions.states import State
+from include.interactions.survey_plan import SurveyPlanner
 from include.ledger import Ledger
 from plugins.kustomer.hook import KustomerHook
 from plugins.stella_connect.hook import StellaConnectHook
@@ -42,6 +43,8 @@ class Ready:
     """As Stella Connect spells it."""
     note: str | None = None
     """Words for the history."""
+    counts_only: bool = False
+    """A rule says so: no survey."""
 
 
 def opt_out_of(ready: Ready, settings: Settings) -> OptOut:
@@ -81,12 +84,18 @@ class SecondLook:
     """Looks at the batches of one release."""
 
     def __init__(
-        self, ledger: Ledger, kustomer: KustomerHook, stella_connect: StellaConnectHook, settings: Settings
+        self,
+        ledger: Ledger,
+        kustomer: KustomerHook,
+        stella_connect: StellaConnectHook,
+        settings: Settings,
+        planner: Callable[[], SurveyPlanner],
     ) -> None:
         self._ledger = ledger
         self._kustomer = kustomer
         self._stella_connect = stella_connect
         self._settings = settings
+        self._planner = planner
         self._approved: dict[str, str] | None = None
         self._present_addresses: dict[str, str | None] = {}
         """By agent id, of agents without an approved profile; None: the user could not be read."""
@@ -143,9 +152,19 @@ class SecondLook:
         if isinstance(verdict, Veto):
             found.ended.append(Ended(claimed, State.CANCELLED, verdict.reason, verdict.detail))
         elif verdict == "go" and isinstance(conversation, Conversation):
-            self._offer(Ready(claimed, conversation), found)
+            self._apply_rules(claimed, conversation, found)
         else:
             self._go_on_without(claimed, found)
+
+    def _apply_rules(self, claimed: ClaimedInteraction, conversation: Conversation, found: Look) -> None:
+        """Judge by the rules again: tags arrive late."""
+        survey, rule = self._planner().judge_now(claimed.interaction, conversation)
+        if survey == "skip":
+            found.ended.append(Ended(claimed, State.SKIPPED, Reason.RULE, f"rule {rule!r}"))
+            return
+        is_new = survey == "count" and claimed.interaction.survey is None
+        note = f"no survey, by rule {rule!r}" if is_new else None
+        self._offer(Ready(claimed, conversation, note=note, counts_only=survey == "count"), found)
 
     def _offer(self, ready: Ready, found: Look) -> None:
         """Take an interaction as ready, unless its opt-out is masked: after its expiry it is sent as opted out."""
@@ -200,11 +219,12 @@ class SecondLook:
         claimed = ready.claimed
         closing_address = same_address(claimed.interaction.agent_email or "")
         if closing_address in approved:
-            found.ready.append(Ready(claimed, ready.conversation, approved[closing_address]))
+            found.ready.append(replace(ready, employee_email=approved[closing_address]))
             return
         present = self._present_addresses.get(claimed.interaction.agent_id or "", "")
         if present is not None and present in approved:
-            found.ready.append(Ready(claimed, ready.conversation, approved[present], ADDRESS_CHANGED))
+            note = f"{ready.note}; {ADDRESS_CHANGED}" if ready.note else ADDRESS_CHANGED
+            found.ready.append(replace(ready, employee_email=approved[present], note=note))
         elif present is None and not is_expired(claimed.interaction, datetime.now(UTC), self._settings):
             found.held.append(claimed)
         else:

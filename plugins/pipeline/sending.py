@@ -6,6 +6,7 @@ never repeated on a timer. The ledger alone changes states; this module only dec
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,12 +14,14 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.exc import OperationalError
 
 from include.interactions.actor import Actor
+from include.interactions.cap import Capped
 from include.interactions.evidence import Refusals, requests_at_once
 from include.interactions.feedback_request import at_expiry, channel_for, feedback_request
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
 from include.interactions.states import State
+from include.interactions.survey_plan import SurveyPlanner
 from include.ledger import Ledger
 from plugins.pipeline.ledger_retries import ledger_attempts, retry_ledger
 from plugins.pipeline.release_counts import ReleaseCounts
@@ -80,7 +83,9 @@ class Sender:
         web_url: str,
         by: Actor,
         counts: ReleaseCounts,
+        planner: Callable[[], SurveyPlanner],
     ) -> None:
+        self._planner = planner
         self.ledger = ledger
         self.stella_connect = stella_connect
         self.settings = settings
@@ -162,10 +167,16 @@ class Sender:
             self.veto(claimed, State.SKIPPED, Reason.EXPIRED)
             return True
         request = self._request(ready, without_survey=fate == "count")
+        if not request.get("do_not_send") and (later := self._planner().put_off_until(claimed.interaction, now)):
+            self._put_off(claimed, later)
+            return True
         try:
-            lease_until = self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request, ready.note)
+            lease_until = self._start(ready, request)
         except OperationalError:
             return self._give_up_start(claimed)
+        if isinstance(lease_until, Capped):
+            self.veto(claimed, State.SKIPPED, Reason.CAPPED, lease_until.detail)
+            return True
         if lease_until is None:
             self.counts.add("lost")
             return True
@@ -180,9 +191,26 @@ class Sender:
             return False
         return self._post(claimed, request, begun)
 
+    def _start(self, ready: Ready, request: dict[str, Any]) -> datetime | Capped | None:
+        """Commit the step to `sending`; over the cap the request becomes one without a survey, or it is no step."""
+        releasing, cap = self.ledger.releasing, self.settings.cap
+        if cap is None or request.get("do_not_send"):
+            return releasing.start_sending(ready.claimed, SENDING_LEASE, request, ready.note)
+        started = releasing.start_capped(ready.claimed, SENDING_LEASE, request, cap, ready.note)
+        if not isinstance(started, Capped) or cap.over == "skip":
+            return started
+        request["do_not_send"] = True
+        self.counts.add("capped")
+        return releasing.start_sending(ready.claimed, SENDING_LEASE, request, f"capped: {started.detail}")
+
+    def _put_off(self, claimed: ClaimedInteraction, later: datetime) -> None:
+        put_off = retry_ledger(self.ledger.releasing.put_off, claimed, later, "outside the send window")
+        self.counts.add("put_off" if put_off else "lost")
+
     def _request(self, ready: Ready, *, without_survey: bool) -> dict[str, Any]:
         interaction = ready.claimed.interaction
-        counts_only = without_survey or interaction.survey == "count" or opt_out_of(ready, self.settings) != "no"
+        by_rule = ready.counts_only or interaction.survey == "count"
+        counts_only = without_survey or by_rule or opt_out_of(ready, self.settings) != "no"
         return feedback_request(
             interaction,
             employee_email=ready.employee_email,

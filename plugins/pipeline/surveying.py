@@ -1,9 +1,10 @@
 """Prepare the settings for judging: read the names and schedules that they mention from Kustomer."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from include.interactions.names import Kind, Names
-from include.interactions.open_hours import OpenHours
+from include.interactions.open_hours import MAX_DAYS_AHEAD, OpenHours
 from include.interactions.send_window import ScheduleError, SendWindow, read_holidays, read_schedule
 from include.interactions.settings import Settings, SettingsError
 from include.interactions.survey_plan import SurveyPlanner, kinds_needed_by
@@ -21,6 +22,9 @@ def make_planner(kustomer: KustomerHook, settings: Settings) -> SurveyPlanner:
         VendorApiError: Kustomer does not answer.
     """
     hours = _hours(kustomer, settings.send_window) if settings.send_window else None
+    if hours and hours.next_open(datetime.now(UTC), hours.zone) is None:
+        msg = f"send_window: it does not open within {MAX_DAYS_AHEAD} days"
+        raise SettingsError(msg)
     return SurveyPlanner(settings, Names(_read_lists(kustomer, settings)), hours)
 
 

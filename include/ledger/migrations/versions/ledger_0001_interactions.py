@@ -107,6 +107,7 @@ def _create_interaction() -> None:
         sa.Column("country", sa.Text),
         sa.Column("custom_properties", sa.Text),
         sa.Column("time_zone", sa.Text),
+        sa.Column("any_time", sa.Boolean),
         sa.Column("facts", sa.Text),
         sa.Column("customer_key", sa.Text),
         sa.Column("token", sa.Text),
