@@ -1,4 +1,4 @@
-"""Which of a customer's e-mail addresses a survey may go to."""
+"""Choose and normalise e-mail addresses."""
 
 import re
 import unicodedata
@@ -25,9 +25,9 @@ _AUTOMATIC_BEGINNINGS = ("noreply", "donotreply", "dontreply", "mailerdaemon")
 
 
 def usable(address: str | None) -> str | None:
-    """The address in its normal form if a mail could be sent to it; else None.
+    """Return the address in its normal form if mail could be sent to it, else None.
 
-    Trimmed; an address beyond ASCII in NFC, with its domain in the ASCII form that the DNS uses.
+    The normal form is trimmed; beyond ASCII it is NFC, with the domain in the ASCII form of the DNS.
 
     >>> usable(" jane@example.com "), usable("jane@bücher.example")
     ('jane@example.com', 'jane@xn--bcher-kva.example')
@@ -52,7 +52,7 @@ def usable(address: str | None) -> str | None:
 @lru_cache(maxsize=4096)  # a check takes up to 0.2 ms
 def _domain_if_well_formed(address: str) -> str | None:
     try:
-        # Only the form is checked, also of .test domains; whether mail arrives is Stella Connect's matter.
+        # Only the form is checked, also for .test domains. Stella Connect sees whether mail arrives.
         checked = validate_email(
             address, check_deliverability=False, globally_deliverable=False, test_environment=True
         )
@@ -62,13 +62,13 @@ def _domain_if_well_formed(address: str) -> str | None:
 
 
 def survey_addresses(emails: Iterable[Email]) -> list[str]:
-    """The usable addresses, verified ones first, else in Kustomer's order."""
+    """Return the usable addresses: verified ones first, then in Kustomer's order."""
     candidates = [(entry.verified is not True, usable(entry.email)) for entry in emails]
     return [address for _, address in sorted(candidates, key=lambda one: one[0]) if address is not None]
 
 
 def is_automatic(address: str) -> bool:
-    """Whether a machine, not a person, reads or writes mail of this address, by what is before the @.
+    """Tell by the part before the @ whether a machine uses this address, not a person.
 
     >>> is_automatic("No-Reply+4711@example.com"), is_automatic("noreen@example.com")
     (True, False)
@@ -78,19 +78,19 @@ def is_automatic(address: str) -> bool:
 
 
 def has_any(customer: Customer) -> bool:
-    """Whether the customer has an address at all, usable or not."""
+    """Tell whether the customer has any address, usable or not."""
     return any((entry.email or "").strip() for entry in customer.emails)
 
 
 def are_all_masked(customer: Customer) -> bool:
-    """Whether Kustomer hides every address that the customer has."""
+    """Tell whether Kustomer masks all of the customer's addresses."""
     given = [entry.email for entry in customer.emails if (entry.email or "").strip()]
     return bool(given) and all(is_masked(address) for address in given if address)
 
 
 @lru_cache(maxsize=16384)
 def same_address(address: str) -> str:
-    """The form in which two systems' addresses are compared: trimmed, NFC, case-folded, the domain in ASCII.
+    """Return the form for comparing addresses: trimmed, NFC, case-folded, the domain in ASCII.
 
     >>> same_address(" José@Bücher.example ") == same_address("jose\u0301@xn--bcher-kva.example")
     True
@@ -105,9 +105,10 @@ def same_address(address: str) -> str:
 
 
 def greeting(customer: Customer, address: str) -> str:
-    """The name in the survey's greeting: the customer's, else what is before the @.
+    """Return the name for the survey's greeting: the customer's, else the part before the @.
 
-    At most 200 characters on one line: a name can hold anything, even a pasted page, or nothing that is seen.
+    At most 200 characters on one line, because a name can hold anything, even a pasted page or only invisible
+    characters.
     """
     for name in (customer.name, customer.display_name):
         if short := one_line((name or "")[:1000], MAX_NAME_CHARACTERS):

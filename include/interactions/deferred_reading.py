@@ -1,17 +1,17 @@
-"""What could not be read yet. Later runs read it again; how long they try decides, never the age of the data."""
+"""Readings that failed and are deferred. The time spent trying decides their end, never the age of the data."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 MAX_TRYING = timedelta(days=1)
-"""A closing that cannot be read for so long is settled as `malformed_record`."""
+"""After this time of trying a closing is settled as `malformed_record`."""
 MIN_TRIES = 5
-"""Not before this many tries: an Airflow that was paused for a day has hardly tried."""
+"""Least number of attempts: an Airflow that was paused for a day has hardly tried."""
 MAX_TRYING_OF_A_SPAN = timedelta(days=14)
-"""A span that Kustomer does not return for so long is given up."""
+"""After this time of trying a span is given up."""
 MAX_PAUSE = timedelta(days=1)
 PAUSE_SHARE = 4
-"""The pause before the next try is this part of the time it has been tried: at first each run, at last daily."""
+"""The pause before the next attempt as a share of the time spent trying: at first each run, at last daily."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class DeferredReading:
 
     @property
     def is_span(self) -> bool:
-        """Whether it is a span, not a single closing."""
+        """Tell whether it is a span, not a single closing."""
         return self.conversation_id is None
 
 
 def is_due_again(reading: DeferredReading, now: datetime) -> bool:
-    """Whether it may be read again now."""
+    """Tell whether it may be read again now."""
     if reading.first_seen is None or reading.last_tried is None:
         return True
     pause = min(MAX_PAUSE, (reading.last_tried - reading.first_seen) / PAUSE_SHARE)
@@ -49,7 +49,7 @@ def is_due_again(reading: DeferredReading, now: datetime) -> bool:
 
 
 def is_exhausted(reading: DeferredReading, now: datetime) -> bool:
-    """Whether it has been tried for long enough."""
+    """Tell whether it has been tried for long enough."""
     if reading.first_seen is None or reading.tries < MIN_TRIES:
         return False
     return now - reading.first_seen >= (MAX_TRYING_OF_A_SPAN if reading.is_span else MAX_TRYING)

@@ -1,4 +1,4 @@
-"""Whether a record is a closing, who its agent is, and whether there may be a survey."""
+"""Decide whether a record is a closing, who its agent is, and whether there may be a survey."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -10,20 +10,20 @@ from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, User
 from include.interactions.settings import Settings
 
-MOST_TAGS = 20
+MAX_TAGS = 20
 """Stella Connect takes at most 20 tags (fact sheet stella-connect.md, section 2.1)."""
-MOST_CHARACTERS = 2000
+MAX_CHARACTERS = 2000
 """Stella Connect cuts longer values of tags and custom properties itself; we cut before."""
 
 
 def is_closing(
     record: Conversation | Malformed, closed_from: datetime, closed_to: datetime, *, any_status: bool = False
 ) -> bool:
-    """Whether the record is a conversation closed in [closed_from, closed_to).
+    """Tell whether the record is a conversation closed in [closed_from, closed_to).
 
-    Checked again in code although the search asked for it: its index lags, and a reopened conversation keeps
-    its old `lastDone` (fact sheet kustomer.md, section 7). `ended` says nothing about being closed.
-    A closing of which only the date is known lies in every window of its day.
+    The code checks what the search asked for, because the search's index lags and a reopened conversation keeps
+    its old `lastDone` (fact sheet kustomer.md, section 7). `ended` does not mean closed. A closing with only a
+    date is in every window of its day.
 
     Args:
         record: as the search returned it.
@@ -36,9 +36,9 @@ def is_closing(
 
 
 def doubt_of(record: Conversation | Malformed, closed_from: datetime, closed_to: datetime) -> str | None:
-    """Why a record that the search returned may be a closing of the window that cannot be read; None if it is not.
+    """Say why a returned record may be an unreadable closing of the window; None if it is not.
 
-    The search found it by a status and a time; the record itself lacks one of them, or shows it unreadable.
+    The search found it by status and time, but one of them is missing or unreadable in the record.
     """
     if _is_gone(record):
         return None
@@ -60,19 +60,19 @@ def _is_gone(record: Conversation | Malformed) -> bool:
 
 
 def people_at_closing(conversation: Conversation) -> list[str]:
-    """The ids of those assigned when it was closed; who was assigned later changes nothing.
+    """Return the ids of the users assigned at the closing; later assignments do not count.
 
-    `lastDone` holds a snapshot of the assignees. Where it names nobody the present ones are asked: absent, null
-    and [] all occur for "no value" (fact sheet kustomer.md, section 4), so an empty snapshot proves nothing.
+    `lastDone` holds a snapshot of the assignees. If it is empty, the present assignees count: absent, null and []
+    all occur for "no value" (fact sheet kustomer.md, section 4), so an empty snapshot proves nothing.
     """
     return conversation.assigned_at_close or conversation.assigned_now or []
 
 
 def agent_of(conversation: Conversation, users: Mapping[str, User]) -> User | None:
-    """The person the interaction counts for: the closer if assigned, else the first assigned.
+    """Return the person for whom the interaction counts: the closer if assigned, else the first assigned.
 
-    A user that Kustomer no longer knows counts as a person without an address, so that the row's reason
-    tells that somebody was assigned.
+    A user that Kustomer no longer knows counts as a person without an address, so that the reason says that a
+    person was assigned.
     """
     people = [
         user
@@ -90,7 +90,7 @@ def judge(
     tag_names: Mapping[str, str],
     settings: Settings,
 ) -> Interaction:
-    """The interaction of one closing: planned, or skipped with its reason. Needs `record.closed_at`."""
+    """Return the interaction of a closing: planned, or skipped with its reason. Needs `record.closed_at`."""
     if record.closed_at is None:
         msg = f"conversation {record.id} is not a closing"
         raise ValueError(msg)
@@ -142,7 +142,7 @@ def judge(
 
 
 class Unsuitable(NamedTuple):
-    """Why none of a customer's addresses may get the survey."""
+    """Return the reason why none of a customer's addresses may get the survey."""
 
     reason: Reason
     detail: str | None = None
@@ -151,10 +151,10 @@ class Unsuitable(NamedTuple):
 def choose_address(
     customer: Customer, agent_email: str, settings: Settings, written_from: str | None = None
 ) -> str | Unsuitable:
-    """The address that the survey goes to: the first usable one of a person who is not the agent.
+    """Return the survey's address: the first usable one that is not automatic and not the agent's.
 
-    `written_from` wrote the conversation's first message: it comes first if `survey_address` says so and it is one
-    of the customer's.
+    `written_from` wrote the conversation's first message. It comes first if `survey_address` says so and it
+    belongs to the customer.
     """
     if customer.deleted:
         return Unsuitable(Reason.NO_CUSTOMER_EMAIL, "customer deleted")
@@ -175,6 +175,6 @@ def choose_address(
 
 
 def names_of(tag_ids: Iterable[str], tag_names: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of the first 20 known tags; an unknown id is data of the vendor, not an error."""
-    known = dict.fromkeys(tag_names[tag][:MOST_CHARACTERS] for tag in tag_ids if tag in tag_names)
-    return tuple(known)[:MOST_TAGS]
+    """Return the names of the first 20 known tags; an unknown id is not an error."""
+    known = dict.fromkeys(tag_names[tag][:MAX_CHARACTERS] for tag in tag_ids if tag in tag_names)
+    return tuple(known)[:MAX_TAGS]

@@ -1,4 +1,4 @@
-"""The feedback request: what Stella Connect is told about one interaction."""
+"""Build the feedback request of an interaction."""
 
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from include.interactions.settings import DEFAULT_CHANNEL, Settings
 
 
 def link_to(web_url: str, customer_id: str, conversation_id: str) -> str:
-    """The conversation's page in Kustomer, the "original ticket" (fact sheet kustomer.md, section 3)."""
+    """Return the address of the conversation in Kustomer (fact sheet kustomer.md, section 3)."""
     customer, conversation = quote(customer_id, safe=""), quote(conversation_id, safe="")
     return f"{web_url.rstrip('/')}/app/customers/{customer}/event/{conversation}"
 
@@ -18,10 +18,10 @@ def link_to(web_url: str, customer_id: str, conversation_id: str) -> str:
 def feedback_request(
     interaction: Interaction, *, employee_email: str, web_url: str, channel: str, do_not_send: bool
 ) -> dict[str, Any]:
-    """The body of `POST /v1/requests` (fact sheet stella-connect.md, section 2.1).
+    """Return the body of `POST /v1/requests` (fact sheet stella-connect.md, section 2.1).
 
     Args:
-        interaction: an eligible one: it has a customer and an address.
+        interaction: an eligible one, with a customer and an address.
         employee_email: the agent's address as Stella Connect spells it.
         web_url: the organisation's Kustomer URL.
         channel: as set up in the Stella Connect account: `channel_for`.
@@ -50,18 +50,18 @@ def feedback_request(
 
 
 def channel_for(interaction: Interaction, settings: Settings) -> str:
-    """The channel that was fixed when the closing was recorded, else that of the settings."""
+    """Return the channel fixed when the closing was recorded, else the setting."""
     if interaction.channel:
         return interaction.channel
     return settings.channel if isinstance(settings.channel, str) else settings.channel.default or DEFAULT_CHANNEL
 
 
 def is_expired(interaction: Interaction, now: datetime, settings: Settings) -> bool:
-    """Whether the interaction is past its expiry."""
+    """Tell whether the interaction is past its expiry."""
     first_due_at = interaction.first_due_at or interaction.due_at
     return now > first_due_at + timedelta(seconds=settings.expire_after_seconds)
 
 
 def at_expiry(interaction: Interaction, now: datetime, settings: Settings) -> Literal["send", "count", "skip"]:
-    """What becomes of an interaction that goes out now: `send` while it is fresh, else as `on_expired` says."""
+    """Return what to do with a due interaction: `send` before its expiry, else what `on_expired` says."""
     return settings.on_expired if is_expired(interaction, now, settings) else "send"

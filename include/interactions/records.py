@@ -1,8 +1,8 @@
-"""What we read out of Kustomer's records, and nothing else of them.
+"""The parts of Kustomer's records that the pipeline reads.
 
-Every attribute is optional and nullable at the vendor (fact sheet kustomer.md, section 4), absent, null, {} and
-[] all mean "no value", and unknown attributes come and go. So a field that we can do without is None when it is
-unreadable; only a field that decides (the id, the assignees) makes a record malformed.
+Every attribute is optional and nullable (fact sheet kustomer.md, section 4); absent, null, {} and [] all mean "no
+value"; unknown attributes come and go. Therefore an unreadable field is None, unless it decides: an unreadable id
+or assignee makes a record malformed.
 """
 
 from collections.abc import Mapping
@@ -51,10 +51,10 @@ def _mappings(value: Any) -> Any:
 
 
 Harmless = Annotated[T | None, WrapValidator(_none_if_unreadable)]
-"""A field that is None when the record holds something unreadable."""
+"""A field that is None if it cannot be read."""
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
-"""Ids are opaque; one longer than this is not an id."""
+"""Ids are opaque; longer texts are not ids."""
 
 
 class _Record(BaseModel):
@@ -69,7 +69,7 @@ class _Deletable(_Record):
 
     @property
     def deleted(self) -> bool:
-        """Whether the record says that it was deleted; either of its two marks is enough."""
+        """Tell whether the record is deleted; one of the two marks is enough."""
         return bool(self.deleted_flag or self.deleted_at)
 
 
@@ -106,7 +106,7 @@ class Conversation(_Deletable):
     details: SkipValidation[ConversationDetails] = ConversationDetails()
 
     def opt_out(self, configured: str | None) -> OptOut:
-        """Whether the customer asked not to be surveyed; `configured` is the setting `do_not_send_attribute`."""
+        """Tell whether the customer opted out; `configured` is the setting `do_not_send_attribute`."""
         if self.custom_fault is not None:
             return "masked" if self.custom_fault == "masked" else "yes"
         return read_opt_out(self.custom or {}, configured)
@@ -120,7 +120,7 @@ class Email(_Record):
 
 
 class Customer(_Deletable):
-    """A customer: where a survey would go and how it would greet."""
+    """A customer: addresses and name."""
 
     id: Id
     name: Harmless[str] = Field(None, validation_alias=AliasPath("attributes", "name"))
@@ -146,7 +146,7 @@ class User(_Record):
 
 
 def read_customer(record: Mapping[str, Any]) -> Customer | None:
-    """The customer in a record; None if it has no usable id."""
+    """Return the customer in a record; None if it has no usable id."""
     try:
         return Customer.model_validate({**record, "details": read_customer_details(record)})
     except ValidationError:
@@ -154,7 +154,7 @@ def read_customer(record: Mapping[str, Any]) -> Customer | None:
 
 
 class Malformed(_Record):
-    """A conversation record that lacks what we need, with the names of the unreadable fields.
+    """A conversation record that lacks required fields, with the names of the unreadable ones.
 
     `closed_at` is None if the closing's time cannot be read either.
     """
@@ -167,7 +167,7 @@ class Malformed(_Record):
 
 
 def read_conversation(record: Mapping[str, Any]) -> Conversation | Malformed | None:
-    """The conversation in a record; None if it has no usable id."""
+    """Return the conversation in a record; None if it has no usable id."""
     try:
         conversation = Conversation.model_validate({**record, "details": read_conversation_details(record)})
     except ValidationError as error:
@@ -204,7 +204,7 @@ class ClosingTime(NamedTuple):
 
 
 def read_closing_time(record: Mapping[str, Any]) -> ClosingTime:
-    """The time in `lastDone.createdAt`: documented with an offset, read as UTC without one.
+    """Read the time in `lastDone.createdAt`: documented with an offset, read as UTC without one.
 
     A date without a time of day is read as the start of that day in UTC, uncertain by a day.
     """
@@ -258,7 +258,7 @@ _MERGED_INTO = (
 
 
 def _merged_away(record: Mapping[str, Any]) -> bool:
-    """Whether this conversation was merged into another.
+    """Tell whether this conversation was merged into another.
 
     No public source shows how a merged source looks (fact sheet, section 7: the survivor has
     `mergedTarget: true`, the source's mark is unknown), so every plausible name counts, as an attribute or

@@ -1,11 +1,11 @@
-"""Grouping what falls due into windows that are released together."""
+"""Group due times into windows that are released together."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-MOST_WINDOWS = 1000
+MAX_WINDOWS = 1000
 """Airflow maps at most 1,024 task instances (`[core] max_map_length`)."""
 
 
@@ -18,7 +18,7 @@ class ReleaseWindow:
     count: int
 
     def label(self, today: datetime) -> str:
-        """What the grid shows: "due 14:05:12–14:06:03 · 37 interactions", UTC, with the date unless today's."""
+        """Return the grid's label: "due 14:05:12–14:06:03 · 37 interactions", in UTC, with the date unless today's."""
         times = [moment.strftime(_format(moment, today)) for moment in (self.due_from, self.due_until)]
         noun = "interaction" if self.count == 1 else "interactions"
         return f"due {'–'.join(dict.fromkeys(times))} · {self.count:,} {noun}"
@@ -29,10 +29,10 @@ def _format(moment: datetime, today: datetime) -> str:
 
 
 def release_windows(due_times: Sequence[datetime], now: datetime, window_seconds: int) -> Iterator[ReleaseWindow]:
-    """Windows over sorted due times: one for all that is overdue, then one opened at each first time not covered.
+    """Yield windows over sorted due times: one for all overdue ones, then one from each first uncovered time.
 
-    A window is released when its last interaction is due: a quiet hour is exact, a busy one at most
-    `window_seconds` late, and nothing is ever early. More windows than Airflow can map are avoided by wider ones.
+    A window is released when its last interaction is due. So nothing is early, and an interaction is at most
+    `window_seconds` late. If there were more windows than Airflow can map, they are made wider.
     """
     if any(later < earlier for earlier, later in pairwise(due_times)):
         msg = "due times must be sorted"
@@ -43,7 +43,7 @@ def release_windows(due_times: Sequence[datetime], now: datetime, window_seconds
     waiting = due_times[len(overdue) :]
     if not waiting:
         return
-    width = max(timedelta(seconds=window_seconds), (waiting[-1] - waiting[0]) / (MOST_WINDOWS - 2))
+    width = max(timedelta(seconds=window_seconds), (waiting[-1] - waiting[0]) / (MAX_WINDOWS - 2))
     opened = 0
     for position, due in enumerate(waiting):
         if due - waiting[opened] >= width:

@@ -1,4 +1,4 @@
-"""The second look, right before the send: does what was planned still hold?"""
+"""The second look, right before the send: check whether the plan still holds."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,14 +12,14 @@ from include.interactions.states import REPLACING, State
 
 
 class Veto(NamedTuple):
-    """The interaction is cancelled, for this reason."""
+    """Cancel the interaction for this reason."""
 
     reason: Reason
     detail: str | None = None
 
 
 Verdict = Veto | Literal["go", "unreadable"]
-"""`unreadable`: what Kustomer answered decides nothing yet; treated like no answer at all."""
+"""`unreadable`: Kustomer's answer decides nothing; it counts like no answer."""
 
 
 def second_look(
@@ -28,7 +28,7 @@ def second_look(
     settings: Settings,
     read_state: Callable[[str, datetime], State | None] = lambda _conversation_id, _closed_at: None,
 ) -> Verdict:
-    """Whether an interaction may go out, given its conversation as Kustomer shows it now.
+    """Decide whether an interaction may be sent, from its conversation as Kustomer shows it now.
 
     Args:
         interaction: as planned.
@@ -63,5 +63,5 @@ def second_look(
 
 
 def _same_closing(now: datetime | None, planned: datetime) -> bool:
-    # The ledger keeps milliseconds. A vendor that one day gives more digits must not cancel every survey.
+    # The ledger keeps milliseconds. If the vendor gives more digits one day, no survey may be cancelled for it.
     return now is not None and timedelta(0) <= now - planned < timedelta(milliseconds=1)

@@ -23,9 +23,9 @@ WholeNumber = Annotated[int, Field(strict=True)]
 Word = Annotated[str, BeforeValidator(lambda value: trimmed(value) if isinstance(value, str) else value)]
 """Text without spaces or invisible characters at its ends, as a copied name often has."""
 
-LONGEST_SECONDS = 3_153_600_000
+MAX_DURATION_SECONDS = 3_153_600_000
 """A hundred years: more cannot be added to every time."""
-LONGEST_DAYS = 36_500
+MAX_DURATION_DAYS = 36_500
 DEFAULT_CHANNEL = "email"
 MIN_SECONDS_TO_SEND = 60
 """A release takes at least this long from the end of its window to its last request."""
@@ -50,7 +50,7 @@ class Settings(BaseModel):
     seconds_until_send: WholeNumber = Field(
         86400,
         ge=0,
-        le=LONGEST_SECONDS,
+        le=MAX_DURATION_SECONDS,
         title="Seconds until send",
         description="Seconds from the closing to the survey. In the official app: seconds until send. A channel "
         "delay in Stella Connect comes on top.",
@@ -90,7 +90,7 @@ class Settings(BaseModel):
     expire_after_seconds: WholeNumber = Field(
         604800,
         ge=0,
-        le=LONGEST_SECONDS,
+        le=MAX_DURATION_SECONDS,
         title="Expire after (seconds)",
         description="How long after its due time a survey may still be sent.",
     )
@@ -192,7 +192,7 @@ class Settings(BaseModel):
     personal_data_retention_days: WholeNumber = Field(
         30,
         ge=1,
-        le=LONGEST_DAYS,
+        le=MAX_DURATION_DAYS,
         title="Personal data retention (days)",
         description="Age at which names and addresses of settled interactions are erased from the ledger.",
     )

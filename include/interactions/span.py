@@ -1,4 +1,4 @@
-"""Which closings a run reads, and until when it releases."""
+"""The closings that a run reads, and the time until which it releases."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,12 +34,12 @@ def own_interval(
     asked: tuple[datetime | None, datetime | None],
     run_after: datetime,
 ) -> tuple[datetime, datetime]:
-    """The closings a run is for: what was asked in the form, else Airflow's interval, else the last full hour.
+    """Return the closings of a run: the form's interval, else Airflow's, else the last full hour.
 
     Args:
         interval: Airflow's data interval; None for a manual run without a logical date.
         asked: the Params `start` and `end`.
-        run_after: when Airflow let the run start.
+        run_after: the time from which Airflow may start the run.
 
     Raises:
         SettingsError: one of `start` and `end` is missing, they are in the wrong order, lie in the future, or
@@ -47,7 +47,7 @@ def own_interval(
     """
     start, end = asked
     if (start is None) != (end is None):
-        msg = "'start' and 'end': give both or neither."
+        msg = "'start' and 'end': fill in both or neither."
         raise SettingsError(msg)
     if start is not None and end is not None:
         _check(start, end, run_after)
@@ -62,9 +62,9 @@ def _check(start: datetime, end: datetime, run_after: datetime) -> None:
     if start >= end:
         fault = f"'start' ({start.isoformat()}) must be before 'end' ({end.isoformat()})."
     elif end > run_after + timedelta(minutes=1):
-        fault = f"'end' ({end.isoformat()}) lies in the future; closings can be read up to now."
+        fault = f"'end' ({end.isoformat()}) lies in the future. Closings can be read up to now."
     elif start < run_after - OLDEST:
-        fault = f"'start' ({start.isoformat()}) is more than two years ago; Kustomer's search ends there."
+        fault = f"'start' ({start.isoformat()}) is more than two years ago. Kustomer's search reaches no further."
     else:
         return
     raise SettingsError(fault)
@@ -77,11 +77,11 @@ def span_of(
     *,
     overlap_seconds: int,
 ) -> Span:
-    """The span of a run.
+    """Return the span of a run.
 
     A scheduled run also reads the hours that no run has covered, and the overlap, but never hours before the
-    first one this installation covered: a new install sends nothing for the past. A backfill or a manual run
-    reads just its own interval.
+    installation's first interval: a new installation sends nothing for the past. A backfill or a manual run reads
+    only its own interval.
     """
     start, end = own
     closed_from = start

@@ -1,7 +1,7 @@
-"""What Stella Connect's Data Return says of one feedback request, and which of our interactions that is.
+"""Read a record of Data Return, and find the interaction that it reports on.
 
-Any field may be null, missing, or of another shape than drawn (fact sheet stella-connect.md, section 4.2): what
-cannot be read is None. Only a record without its identity cannot be used at all.
+Any field may be null, missing, or of another shape (fact sheet stella-connect.md, section 4.2). An unreadable
+field is None; only a record without its identity cannot be used.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,8 +14,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from include.interactions.records import Harmless, Id
 
 CLOCK_SLACK = timedelta(minutes=5)
-"""How far Stella Connect's clock may be behind ours: a record created earlier than that before our attempt is
-somebody else's."""
+"""How far Stella Connect's clock may be behind ours. A record created earlier than this before our attempt is not
+ours."""
 
 
 class SurveyResponse(BaseModel):
@@ -36,9 +36,9 @@ class SurveyResponse(BaseModel):
     request_created_at: Harmless[AwareDatetime] = None
     request_sent_at: Harmless[AwareDatetime] = None
     response_received_at: Harmless[AwareDatetime] = None
-    """When the customer answered; None while there is no answer."""
+    """When the customer answered; None without an answer."""
     rating: Harmless[Annotated[int, Field(ge=0, le=100)]] = None
-    """Stars that the agent got."""
+    """The agent's stars."""
     comment: Harmless[str] = Field(None, repr=False)
     reward: Harmless[str] = None
     channel: Harmless[str] = None
@@ -47,19 +47,19 @@ class SurveyResponse(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class KnownClosing:
-    """One of our interactions, as far as it matters for recognising it in Data Return."""
+    """The fields that identify one of our interactions in Data Return."""
 
     interaction_id: int
     conversation_id: str
     closed_at: datetime
     first_attempt: datetime | None
-    """When a request for it first left; None if none ever did."""
+    """When its first request was sent; None if none was."""
     erased: bool
-    """The customer's data were erased from the ledger: no comment may come back in."""
+    """Whether the customer's data were erased: then no comment may be stored again."""
 
 
 def read_survey_response(record: Mapping[str, Any]) -> SurveyResponse | None:
-    """The record; None if it has no usable `uuid` or `sequence_id`."""
+    """Return the record; None if it has no usable `uuid` or `sequence_id`."""
     answers = _object(record.get("answers"))
     stars = _object(answers.get("agent_star_rating"))
     fields = {
@@ -80,16 +80,16 @@ def read_survey_response(record: Mapping[str, Any]) -> SurveyResponse | None:
 
 
 def interaction_of(response: SurveyResponse, closings: Iterable[KnownClosing]) -> KnownClosing | None:
-    """The interaction that the record is about; None if it is none of ours.
+    """Return the interaction that the record reports on; None if it is not ours.
 
-    Agents also ask by hand, and an order number may be anybody's `ext_interaction_id`: so the request must have
-    come through the API, and name our closing or have been created after our attempt.
+    Agents also send manual requests, and any order number can be an `ext_interaction_id`. Therefore the request
+    must have come through the API, and must name our closing or be created after our attempt.
     """
     ours = [one for one in closings if one.conversation_id == response.conversation_id]
     via = (response.requested_via or "").strip().casefold()
     if response.is_recovery or via == "manual":
         return None
-    if response.closed_at is not None:  # ours alone carry it, so a missing `requested_via` does no harm
+    if response.closed_at is not None:  # only our requests carry it, so a missing `requested_via` does no harm
         return next((one for one in ours if one.closed_at == response.closed_at), None)
     if via != "api" or response.request_created_at is None:
         return None

@@ -1,4 +1,4 @@
-"""Text from elsewhere in one form: NFC, without characters that nobody sees."""
+"""Normal form of foreign text: NFC, without invisible characters."""
 
 import re
 import unicodedata
@@ -14,12 +14,12 @@ _NOT_SHOWN = frozenset(["Cc", "Cf", "Cs", "Zs", "Zl", "Zp"])
 
 
 def is_masked(text: str) -> bool:
-    """Whether Kustomer shows no value, but that there is one."""
+    """Tell whether Kustomer hides a value that exists."""
     return _MASK.search(text) is not None
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a character alone shows nothing: a space, a control or format character, a blank letter."""
+    """Tell whether a character alone is invisible: a space, a control or format character, a blank letter."""
     return (
         character in _BLANK_LETTERS
         or character in _VARIATION_SELECTORS
@@ -28,7 +28,7 @@ def is_invisible(character: str) -> bool:
 
 
 def trimmed(text: str) -> str:
-    r"""The text in NFC without invisible characters at either end; "" if nothing of it can be seen.
+    r"""Return the text in NFC without invisible characters at its ends; "" if nothing is visible.
 
     >>> trimmed("\u200b email\ufeff "), trimmed("\u3164")
     ('email', '')
@@ -45,7 +45,7 @@ def trimmed(text: str) -> str:
 
 
 def one_line(text: str, max_characters: int) -> str:
-    r"""The text on one line, cut, without characters that show nothing; "" if none is left.
+    r"""Return the text on one line, cut, without invisible characters; "" if nothing is left.
 
     >>> one_line(" Jane\u202e \n Doe", 200), one_line("\u200b\u3164", 200)
     ('Jane Doe', '')

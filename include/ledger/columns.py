@@ -1,4 +1,4 @@
-"""How Python values are kept in the ledger's columns, the same in SQLite and PostgreSQL."""
+"""Column types of the ledger, the same for SQLite and PostgreSQL."""
 
 import json
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ MILLISECOND = timedelta(milliseconds=1)
 class Instant(TypeDecorator[datetime]):
     """An instant as whole milliseconds since 1970, UTC, rounded down.
 
-    A number, because SQLite gives naive datetimes back; milliseconds, because Kustomer's instants have them
-    and a closing is recognised by its instant.
+    A number, because SQLite returns naive datetimes. Milliseconds, because Kustomer's times have them and a
+    closing is recognised by its time.
     """
 
     impl = BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Refuse a naive time (ValueError): nobody knows which instant it means."""
+        """Refuse a naive time (ValueError), because its instant is unclear."""
         return None if value is None else milliseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature

@@ -28,14 +28,13 @@ LOCK_SECONDS = 30
 """How long a writer waits for the other writers of a SQLite file before it fails."""
 
 POOL_SIZE = 5
-"""Connections of a process, never more: one beyond the pool would be made anew each time. A release's eight senders
-mostly wait for Stella Connect, and take turns."""
+"""Most connections of a process. A release's eight senders mostly wait for Stella Connect and take turns."""
 
-LONGEST_IDLE_SECONDS = 1.0
-"""After so long a connection is asked whether it still is one."""
+MAX_IDLE_SECONDS = 1.0
+"""After this idle time a connection is tested before use."""
 
 READ_SECONDS = 10
-"""How long a question of a reader may take on PostgreSQL; releases share its processors."""
+"""Time limit of a reader's statement on PostgreSQL, because releases share its processors."""
 
 WITHOUT_PREPARING = {"prepare_threshold": None}
 """For psycopg: prepare no statements on the server. Behind PgBouncer in transaction mode, the next transaction may
@@ -45,7 +44,7 @@ DRIVER = "postgresql+psycopg"
 
 
 class Address(Protocol):
-    """A ledger's place that is more than a URL: it knows how to connect."""
+    """The address of a ledger that is more than a URL: it knows how to connect."""
 
     @property
     def file(self) -> Path | None:
@@ -58,7 +57,7 @@ class Address(Protocol):
 def connect(where: str | URL | Address) -> Engine:
     """Return an engine for a ledger; it connects on first use.
 
-    Its errors do not show the row: it would carry customers' addresses into logs.
+    Its errors do not show the row, which would put customers' addresses into logs.
 
     Args:
         where: what an Airflow connection says, or a SQLAlchemy URL of SQLite or PostgreSQL.
@@ -71,7 +70,7 @@ def connect(where: str | URL | Address) -> Engine:
         case "sqlite":
             return _sqlite(url)
         case "postgresql" | "postgres":
-            # The conditional updates rely on READ COMMITTED: a row that changed while we waited for it is
+            # The conditional updates rely on READ COMMITTED: a row that changed while a statement waited is
             # looked at again.
             engine = create_engine(
                 url.set(drivername=DRIVER),
@@ -90,9 +89,9 @@ def connect(where: str | URL | Address) -> Engine:
 
 
 def connect_to_look(where: str | URL | Address) -> Engine:
-    """Return an engine for `Ledger.read` in processes that serve pages; of no use for writing.
+    """Return an engine for `Ledger.read` in processes that serve pages; it cannot write.
 
-    A connection lasts as long as one question, so that none lies idle there, and no question waits for another.
+    Each question has its own connection, so none stays idle and no question waits for another.
 
     Raises:
         ValueError: the URL is of another database.
@@ -100,7 +99,7 @@ def connect_to_look(where: str | URL | Address) -> Engine:
     url = _url(where)
     match url.get_backend_name():
         case "sqlite":
-            # Never made if it is missing: an empty file would look like an empty ledger.
+            # A missing file is not created: an empty file would look like an empty ledger.
             file = URL.create(
                 "sqlite", database=f"file:{quote(url.database or '')}", query={"mode": "rw", "uri": "true"}
             )
@@ -124,23 +123,23 @@ def connect_to_look(where: str | URL | Address) -> Engine:
 
 
 def reading(engine: Engine) -> Engine:
-    """The same engine for transactions that only read: on SQLite they do not wait for writers."""
+    """Return the engine for transactions that only read: on SQLite they do not wait for writers."""
     return engine.execution_options(ledger_reads_only=True)
 
 
 def stepping(engine: Engine) -> Engine:
-    """The same engine for steps of one statement: on PostgreSQL each is a transaction of its own, by itself.
+    """Return the engine for steps of one statement: on PostgreSQL each statement is a transaction.
 
-    Half the cost of a release were the questions around its two steps: BEGIN, COMMIT, and whether anybody is there.
-    The isolation is the server's default here. One that is stricter refuses where ours would look again: a step to
-    `sending` is given up then, an outcome tried again.
+    BEGIN, COMMIT and connection tests were half the cost of a release. The isolation is the server's default
+    here. A stricter one may refuse a step where READ COMMITTED would look again: then a step to `sending` is
+    given up, and an outcome is retried.
     """
     return engine.execution_options(isolation_level="AUTOCOMMIT") if engine.dialect.name == "postgresql" else engine
 
 
 @contextmanager
 def read_only(connection: Connection) -> Iterator[None]:
-    """Let the transaction that has just begun change nothing, and see one moment."""
+    """Make the new transaction read-only, with one snapshot."""
     if connection.dialect.name == "postgresql":
         # Plans are made for the values that are asked for: what is common and what is rare want different ones.
         # What is asked for is mostly recent, hence in memory, where going by an index costs little. Compiling a
@@ -163,7 +162,7 @@ def read_only(connection: Connection) -> Iterator[None]:
 
 
 def without_waiting_for_the_disk(connection: Connection) -> None:
-    """Let PostgreSQL commit this transaction before it is on the disk: for what may be done again after a crash."""
+    """Let PostgreSQL commit without waiting for the disk: for steps that a crash may undo."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
@@ -172,7 +171,7 @@ def _url(where: str | URL | Address) -> URL:
     if isinstance(where, (str, URL)):
         return make_url(where)
     if where.file is None:
-        return URL.create(DRIVER)  # what it says is not asked: the address connects
+        return URL.create(DRIVER)  # its content does not matter: the address connects
     return URL.create("sqlite", database=str(where.file))
 
 
@@ -208,9 +207,9 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _ask_after_idling(engine: Engine) -> None:
-    """Replace connections that PostgreSQL's restart, or a firewall, has ended while they lay idle.
+    """Replace connections that a restart of PostgreSQL or a firewall ended while they were idle.
 
-    SQLAlchemy's `pool_pre_ping` asks every time, which was a fifth of what the ledger costs a release.
+    SQLAlchemy's `pool_pre_ping` tests at every use, which was a fifth of the ledger's cost in a release.
     """
 
     def note_time(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -218,12 +217,12 @@ def _ask_after_idling(engine: Engine) -> None:
 
     def ask(connection: DBAPIConnection, record: ConnectionPoolEntry, _checked_out: PoolProxiedConnection) -> None:
         idle_since = record.info.get("idle_since")
-        if idle_since is None or time.monotonic() - idle_since < LONGEST_IDLE_SECONDS:
+        if idle_since is None or time.monotonic() - idle_since < MAX_IDLE_SECONDS:
             return
         try:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as ended:
-            raise InvalidatePoolError from ended  # what ended this one ended the others too
+            raise InvalidatePoolError from ended  # the other connections have probably ended too
 
     event.listen(engine, "checkin", note_time)
     event.listen(engine, "checkout", ask)

@@ -72,8 +72,8 @@ class Transition:
             *BY,
         )
         names = ["interaction_id", "at", "from_state", "to_state", "reason", "detail", *BY_COLUMNS]
-        told = insert(interaction_event).from_select(names, row).cte("told")
-        self._change_and_tell = select(moved).add_cte(told)
+        events = insert(interaction_event).from_select(names, row).cte("events")
+        self._change_and_append = select(moved).add_cte(events)
 
     def apply(
         self,
@@ -95,7 +95,7 @@ class Transition:
         """
         if connection.dialect.name == "postgresql":
             of_event = {"words_of_event": detail, **given_by(by)}
-            return connection.execute(self._change_and_tell, {**values, "at": at, **of_event}).all()
+            return connection.execute(self._change_and_append, {**values, "at": at, **of_event}).all()
         rows = connection.execute(self._change, {**values, "at": at}).all()
         events = [_event(row.id, at, (self._before, row.state), row.reason, detail, by) for row in rows]
         if events:

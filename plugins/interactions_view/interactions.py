@@ -111,7 +111,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
     if story is None:
         raise HTTPException(404, "The ledger knows no such interaction.")
     line, now = line_seen_by(visitor, story.chosen.line), datetime.now(UTC)
-    steps = [told(step, visitor) for step in story.chosen.steps]
+    steps = [timeline_step(step, visitor) for step in story.chosen.steps]
     title, body = describe_request(line, found, now)
     return page(
         request,
@@ -143,7 +143,7 @@ def conversation(request: Request, visitor: VisitorDep, conversation_id: str) ->
 
 
 @dataclass(frozen=True, slots=True)
-class ToldStep:
+class TimelineStep:
     """A step of the timeline in words, and the run or person that took it."""
 
     step: Step
@@ -154,16 +154,16 @@ class ToldStep:
     person: str | None
 
 
-def told(step: Step, visitor: Visitor) -> ToldStep:
+def timeline_step(step: Step, visitor: Visitor) -> TimelineStep:
     """The step as the timeline shows it."""
     title, by, dags = step_title(step), step.by, visitor.organisation
     if by is None:
-        return ToldStep(step, title, None, None, "", None)
+        return TimelineStep(step, title, None, None, "", None)
     kinds = {dags.feedback_dag_id: "feedback run", dags.admin_dag_id: "action"}
     origins = {"scheduled": "hourly run", "manual": "manual run", "backfill": "backfill run"}
     words = kinds.get(by.dag_id or "") or origins.get((by.run_id or "").partition("__")[0], "run")
     person = by.person if by.person is None or visitor.sees_personal_data else "a person"
-    return ToldStep(step, title, by.dag_id, by.run_id, words, person)
+    return TimelineStep(step, title, by.dag_id, by.run_id, words, person)
 
 
 def _allowed(chosen: Filter, visitor: Visitor) -> Filter:

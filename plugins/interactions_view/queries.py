@@ -15,16 +15,18 @@ from include.ledger.reports.responses import CardFilter
 from plugins.pipeline.actions import ACTIONS
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
-LONGEST = 200
+MAX_CHARACTERS = 200
 
 # No control characters: PostgreSQL cannot store a NUL, and people do not type the others.
-Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=MAX_CHARACTERS, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
 Day = Annotated[date, Field(ge=EARLIEST, le=LATEST, description="a day such as 2026-01-31")]
 PageNumber = Annotated[int, Field(ge=1, le=100_000, description="a whole number from 1 on")]
 
 
 def _words(what: str, alias: str | None = None) -> Any:
-    return Field(None, alias=alias, description=f"{what}, at most {LONGEST} characters")
+    return Field(None, alias=alias, description=f"{what}, at most {MAX_CHARACTERS} characters")
 
 
 def _one_of(words: type[StrEnum]) -> str:

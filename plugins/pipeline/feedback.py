@@ -27,7 +27,7 @@ GRACE = timedelta(hours=6)
 REREAD_EVERY = timedelta(days=1)
 REREAD_SPAN = timedelta(days=3)
 """Read again by time of creation, because late answers and disputes may keep their number (4.1, 4.2)."""
-LONGEST_REREAD = timedelta(days=30)
+MAX_REREAD_SPAN = timedelta(days=30)
 """After this time Stella Connect may have deleted its records (4.5)."""
 
 
@@ -99,7 +99,7 @@ class Feedback:
         absent = [one for one in self.ledger.feedback.list_unknown_outcomes() if one.shown_at is None]
         if _reread_is_due(cursor, absent, now):
             oldest = min((one.earliest_at - CLOCK_SLACK for one in absent), default=now)
-            created_from = max(now - LONGEST_REREAD, min(now - REREAD_SPAN, oldest))
+            created_from = max(now - MAX_REREAD_SPAN, min(now - REREAD_SPAN, oldest))
             # Records created earlier are not in it, so the cursor stays.
             self._reread(created_from, now, moves_cursor=False)
 

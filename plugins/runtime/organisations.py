@@ -16,7 +16,7 @@ from plugins.runtime.schedule import find_fault
 ENVIRONMENT, SCHEDULE = "KUSTOMER_STELLA_ORGANISATIONS", "KUSTOMER_STELLA_SCHEDULE"
 DEFAULT_NAME, DEFAULT_SCHEDULE = "default", "0 * * * *"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
 TAKEN = ("alarms",)
 """Not allowed: its Stella Connect connection would have the notifier's name."""
 
@@ -111,7 +111,7 @@ _ALLOWED = (
 
 
 def _organisation(name: str, options: Any, schedule: str) -> Organisation:
-    if not _NAME.fullmatch(name) or len(name) > LONGEST_NAME or name in TAKEN:
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH or name in TAKEN:
         raise OrganisationsError(f"{ENVIRONMENT}: {name!r:.80} cannot be an organisation's name; {_ALLOWED}")
     if not isinstance(options, dict) or options.keys() - {"schedule"}:
         raise OrganisationsError(f"{ENVIRONMENT}: {options!r:.80} is not allowed for {name!r}; {_ALLOWED}")

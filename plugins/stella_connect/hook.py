@@ -27,7 +27,7 @@ EMPLOYEES = Call("GET", "/v2/employees")
 DATA = Call("GET", "/v2/data")
 
 EMPLOYEES_PER_PAGE = 500
-MOST_EMPLOYEE_PAGES = 200  # 100,000 agents: a list that names a next page even then never ends
+MAX_EMPLOYEE_PAGES = 200  # 100,000 agents: a list that names a next page even then never ends
 DATA_CALLS_PER_MINUTE = 96  # section 2.7: 100 per key
 
 # The vendor chooses the secret's length, so PyJWT's warning at every call is useless.
@@ -70,7 +70,7 @@ class StellaConnectHook(VendorApiHook):
         emails: list[str] = []
         seen: set[object] = {None, ""}
         cursor: dict[str, str] = {}
-        for _ in range(MOST_EMPLOYEE_PAGES):
+        for _ in range(MAX_EMPLOYEE_PAGES):
             answer = self._read(EMPLOYEES, params={**cursor, **own}, complete=_lacks_employees)
             emails += [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
             meta = answer.get("meta")
@@ -80,7 +80,7 @@ class StellaConnectHook(VendorApiHook):
                 return emails
             seen.add(link)
             cursor = following
-        raise self._error(BrokenAnswer, EMPLOYEES, f"names a next page after {MOST_EMPLOYEE_PAGES} pages")
+        raise self._error(BrokenAnswer, EMPLOYEES, f"names a next page after {MAX_EMPLOYEE_PAGES} pages")
 
     def send(self, feedback_request: Mapping[str, Any]) -> int:
         """POST a feedback request once and return the 2xx status of the answer.

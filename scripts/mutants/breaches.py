@@ -84,7 +84,7 @@ _ONE_BY_ONE = (
     Breach(
         "a step leaves no event on PostgreSQL",
         LEDGER + "test_every_outcome_is_written_once_with_its_event",
-        ((TRANSITION, "select(moved).add_cte(told)", "select(moved)"),),
+        ((TRANSITION, "select(moved).add_cte(events)", "select(moved)"),),
         options=("-m", "postgres"),
     ),
     Breach(

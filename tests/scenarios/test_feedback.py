@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from werkzeug import Response
 
-from plugins.pipeline.feedback import GRACE, LONGEST_REREAD, Feedback, record_feedback
+from plugins.pipeline.feedback import GRACE, MAX_REREAD_SPAN, Feedback, record_feedback
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import VendorApiError
@@ -138,7 +138,7 @@ def test_an_attempt_longer_ago_than_can_be_read_is_left_for_a_person(
     fault("500_before", times=1)
     pipeline.run(run_of(hour))
 
-    facts = feedback(LONGEST_REREAD + DAY, "resend")
+    facts = feedback(MAX_REREAD_SPAN + DAY, "resend")
 
     assert (facts["resent"], facts["unknown_past_grace"]) == (0, 1)
 

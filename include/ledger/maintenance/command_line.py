@@ -1,7 +1,7 @@
-"""`python -m include.ledger COMMAND ...`: what a person does to a whole ledger. How and when: docs/operations.md.
+"""`python -m include.ledger COMMAND ...`: maintenance of a ledger. How and when: docs/operations.md.
 
-The pipeline migrates by itself at each run; the compose stack's init step does it once more, so that a ledger that
-cannot be reached or migrated is found out before the first hour.
+Each run of the pipeline migrates too. The compose stack's init step does it before, so that a ledger that cannot
+be reached or migrated is noticed before the first hour.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Find = Callable[[str], str | Address]
 
 
 def main(arguments: list[str] | None = None, find: Find = str) -> int:
-    """Run the command; 0 when it is done, 1 with a message when it could not be.
+    """Run the command; return 0 if it succeeded, 1 with a message if not.
 
     Args:
         arguments: of the command line; None: this process's.
@@ -70,23 +70,23 @@ def _restored(given: argparse.Namespace, find: Find) -> str:
     ledger.migrate()
     doubtful = ledger.admin.mark_restored(until, by=Actor(person=f"restore by {getpass.getuser()}"))
     return (
-        f"{doubtful} interactions due by {until.isoformat(timespec='seconds')} may have been sent by the ledger "
-        f"that was lost: they are unknown now, and Data Return is asked before anything else happens to them. The "
-        f"same goes for closings due by then that a run finds later. {ledger.backlog().planned} wait as before."
+        f"{doubtful} interactions due by {until.isoformat(timespec='seconds')} may have been sent by the lost "
+        f"ledger. They are unknown now and are looked up in Data Return first. The same holds for closings due by "
+        f"then that a run finds later. {ledger.backlog().planned} wait as before."
     )
 
 
 def _copy(given: argparse.Namespace, find: Find) -> str:
     rows = move(_existing(find(given.ledger)), connect(find(given.to)), datetime.now(UTC))
     counted = ", ".join(f"{number:,} {table}" for table, number in rows.items())
-    return f"Copied and compared: {counted}. Let the connection lead to the new ledger; the old one is retired."
+    return f"Copied and compared: {counted}. Point the connection to the new ledger; the old one is retired."
 
 
 _COMMANDS = {"migrate": _migrate, "backup": _backup, "restored": _restored, "copy": _copy}
 
 
 def _existing(where: str | Address) -> Engine:
-    """Return the engine of a ledger that is there: SQLite would make a file of a mistyped name."""
+    """Return the engine of an existing ledger, because SQLite would create a file for a mistyped name."""
     engine = connect(where)
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
         raise FileNotFoundError(f"there is no file {engine.url.database}.")
@@ -109,10 +109,10 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("ledger", help=LEDGER)
         return added
 
-    command("migrate", "Create the tables or bring them up to date.")
-    backup = command("backup", "Copy a ledger in SQLite into a new file, while it is in use.")
+    command("migrate", "Create or migrate the tables.")
+    backup = command("backup", "Back up a SQLite ledger to a new file while it is in use.")
     backup.add_argument("file", type=Path, help="a file that does not exist yet")
-    restored = command("restored", "After an older copy took a ledger's place, and before anything uses it.")
+    restored = command("restored", "Mark a ledger as restored from an older copy, before anything uses it.")
     restored.add_argument(
         "--due-until",
         type=_instant,

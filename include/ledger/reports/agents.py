@@ -134,7 +134,7 @@ def _closed(
 def _profiles(connection: Connection) -> dict[str | None, Profile]:
     """Take the profile from the latest closing that shows it: from its release, else from the early warning."""
     row, own = interaction.c, interaction.alias("own")
-    told = or_(
+    has_profile = or_(
         own.c.agent_profile.is_not(None),
         own.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED,
         state_is(State.SENT, row=own),
@@ -146,6 +146,6 @@ def _profiles(connection: Connection) -> dict[str | None, Profile]:
     rows = connection.execute(
         select(row.agent_id, heard)
         .select_from(agents)
-        .join(interaction, row.id == latest_of(agents, told, row=own))
+        .join(interaction, row.id == latest_of(agents, has_profile, row=own))
     )
     return {agent_id: Profile(word) for agent_id, word in rows}

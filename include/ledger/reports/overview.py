@@ -104,7 +104,7 @@ OVERDUE = timedelta(minutes=10)
 """A planned interaction is overdue after this time."""
 LATE = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 30, 45, 60, 90, 120, 300, 900, 3600))
 """Bounds of the buckets of lateness; by default a window lasts 60 s."""
-MOST_BUCKETS = 1_000
+MAX_BUCKETS = 1_000
 REJECTED_WITHIN = timedelta(days=1)
 REJECTED_SHARE = 0.05
 """Share of refusals above which Stella Connect raises its own alarm (fact sheet, section 1)."""
@@ -158,8 +158,8 @@ def falling_due(
     Raises:
         ValueError: the width is under one second or makes more than 1,000 buckets.
     """
-    buckets = -(-(due_until - due_from) // width) if width >= timedelta(seconds=1) else MOST_BUCKETS + 1
-    if buckets > MOST_BUCKETS:
+    buckets = -(-(due_until - due_from) // width) if width >= timedelta(seconds=1) else MAX_BUCKETS + 1
+    if buckets > MAX_BUCKETS:
         raise ValueError(f"{width} is too narrow for the span from {due_from} until {due_until}")
     due_at = interaction.c.due_at
     place = (type_coerce(due_at - due_from, BigInteger)) // (width // MILLISECOND)

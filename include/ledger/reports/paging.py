@@ -30,7 +30,7 @@ class Page(Generic[T]):
         return max(1, -(-self.total // self.size))
 
 
-MOST = 500
+MAX_ROWS = 500
 """Rows on one page."""
 
 
@@ -40,8 +40,8 @@ def cut(keys: Sequence[Key], number: int, size: int) -> Sequence[Key]:
     Raises:
         ValueError: no page has this number or size.
     """
-    if number < 1 or not 1 <= size <= MOST:
-        raise ValueError(f"pages count from 1 and hold 1 to {MOST} rows: not page {number} of {size}")
+    if number < 1 or not 1 <= size <= MAX_ROWS:
+        raise ValueError(f"pages count from 1 and hold 1 to {MAX_ROWS} rows: not page {number} of {size}")
     return keys[:COUNTED][(number - 1) * size : number * size]
 
 

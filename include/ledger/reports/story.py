@@ -58,9 +58,9 @@ def story(connection: Connection, interaction_id: int) -> Story | None:
         .where(interaction.c.conversation_id == conversation_id)
         .order_by(interaction.c.closed_at)
     )
-    told = lines(connection, list(ids.scalars()))
+    found = lines(connection, list(ids.scalars()))
     events = queries.history(connection, conversation_id)
-    responses = cards_of(connection, [line.id for line in told])
+    responses = cards_of(connection, [line.id for line in found])
     closings = {
         line.id: Closing(
             line=line,
@@ -71,7 +71,7 @@ def story(connection: Connection, interaction_id: int) -> Story | None:
             ),
             responses=tuple(card for card in responses if card.interaction_id == line.id),
         )
-        for line in told
+        for line in found
     }
     return Story(closings[interaction_id], tuple(closings.values()))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.interactions.release_windows import MOST_WINDOWS, ReleaseWindow, release_windows
+from include.interactions.release_windows import MAX_WINDOWS, ReleaseWindow, release_windows
 
 NOW = datetime(2026, 1, 5, 14, 0, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ def test_an_hour_and_its_handover_never_need_more_than_76_windows():
 
 
 def test_windows_widen_rather_than_exceed_what_airflow_can_map():
-    assert len(list(release_windows(at(*range(1, 86_400)), NOW, 5))) <= MOST_WINDOWS
+    assert len(list(release_windows(at(*range(1, 86_400)), NOW, 5))) <= MAX_WINDOWS
 
 
 def test_unsorted_due_times_are_a_mistake():

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.interactions.settings import (
-    LONGEST_DAYS,
-    LONGEST_SECONDS,
+    MAX_DURATION_DAYS,
+    MAX_DURATION_SECONDS,
     Settings,
     SettingsError,
     allowed,
@@ -113,11 +113,13 @@ def test_a_variable_that_is_not_an_object_is_refused():
 
 
 def test_the_longest_times_can_be_added_to_any_instant():
-    settings = load_settings({"seconds_until_send": LONGEST_SECONDS, "expire_after_seconds": LONGEST_SECONDS}, {})
+    settings = load_settings(
+        {"seconds_until_send": MAX_DURATION_SECONDS, "expire_after_seconds": MAX_DURATION_SECONDS}, {}
+    )
     due_at = datetime.now(UTC) + timedelta(seconds=settings.seconds_until_send)
 
     assert due_at + timedelta(seconds=settings.expire_after_seconds) > due_at
-    assert datetime.now(UTC) - timedelta(days=LONGEST_DAYS) < due_at
+    assert datetime.now(UTC) - timedelta(days=MAX_DURATION_DAYS) < due_at
 
 
 @pytest.mark.parametrize("key", Settings.model_fields)

@@ -23,7 +23,7 @@ def url(postgres_url: str) -> str:
 
 
 def test_a_connection_that_ended_while_it_lay_idle_is_replaced(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("include.ledger.engine.LONGEST_IDLE_SECONDS", 0.0)
+    monkeypatch.setattr("include.ledger.engine.MAX_IDLE_SECONDS", 0.0)
     ledger = Ledger(connect(url))
     ledger.migrate()
     assert ledger.extraction.read_watermark() is None

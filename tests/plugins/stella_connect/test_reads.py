@@ -12,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from plugins.stella_connect.hook import MOST_EMPLOYEE_PAGES, StellaConnectHook
+from plugins.stella_connect.hook import MAX_EMPLOYEE_PAGES, StellaConnectHook
 from plugins.vendor_api.errors import BrokenAnswer, KeyFault, OutcomeUnknown, VendorApiError
 from tests.support.bad_server import answer, http, serving
 
@@ -108,7 +108,7 @@ def test_a_list_whose_next_pages_never_end_is_not_read_for_ever(stella_server: H
     )
     with pytest.raises(BrokenAnswer, match=r"GET /v2/employees names a next page after \d+ pages"):
         StellaConnectHook().active_employees()
-    assert len(stella_server.log) == MOST_EMPLOYEE_PAGES
+    assert len(stella_server.log) == MAX_EMPLOYEE_PAGES
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": None}, {"meta": {}}, {"meta": []}])
