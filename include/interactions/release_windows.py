@@ -18,7 +18,7 @@ class ReleaseWindow:
     count: int
 
     def label(self, today: datetime) -> str:
-        """Return the grid's label: "due 14:05:12–14:06:03 · 37 interactions", in UTC, with the date unless today's."""
+        """Return the grid's label: "due 14:05:12–14:06:03 · 37 interactions", UTC, with the date if not today."""
         times = [moment.strftime(_format(moment, today)) for moment in (self.due_from, self.due_until)]
         noun = "interaction" if self.count == 1 else "interactions"
         return f"due {'–'.join(dict.fromkeys(times))} · {self.count:,} {noun}"

@@ -73,7 +73,7 @@ def test_a_demo_interrupted_leaves_no_process_and_frees_its_ports(
         demo.kill()  # nothing is left to kill unless the test has failed
     assert len(family) > len(PARTS)
     assert session_members(sessions) == []
-    assert "nothing is left running" in output.read_text()
+    assert "Nothing is running any more" in output.read_text()
     for port in ports.values():
         require_free(int(port), "the test", "")
 
