@@ -1,5 +1,6 @@
 """Extraction: closed conversations become rows of the interaction ledger."""
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
@@ -22,6 +23,8 @@ from plugins.pipeline.kustomer_people import KustomerPeople
 from plugins.pipeline.masking import MaskingCheck
 from plugins.pipeline.read_ahead import read_ahead
 from plugins.pipeline.surveying import make_planner
+
+log = logging.getLogger(__name__)
 
 MILLISECOND = timedelta(milliseconds=1)
 
@@ -142,6 +145,21 @@ class Extraction:
         counts = {name: self._counts[name] for name in (*names, "deferred")}
         return counts | {"skipped": skipped}
 
+    def warn_about_unseen_attribute(self) -> None:
+        """Warn if no conversation of the run carries the do-not-send attribute that the settings name."""
+        name = self.settings.do_not_send_attribute
+        if name is not None and self._counts["found"] and not self._counts["with_attribute"]:
+            log.warning(
+                "None of the %d conversations carries the custom attribute %r, which do_not_send_attribute names. "
+                "If customers can opt out, check its spelling: opt-outs under another name are not obeyed.",
+                self._counts["found"],
+                name,
+            )
+
+    def _note_attribute(self, conversations: Sequence[Conversation]) -> None:
+        name = self.settings.do_not_send_attribute
+        self._counts["with_attribute"] += sum(name in (record.custom or {}) for record in conversations)
+
     def _describe_doubt(self, window: SearchWindow[Any, Any]) -> str | None:
         self._counts["short"] += window.short_by
         if window.fault is not None:
@@ -164,6 +182,7 @@ class Extraction:
             self._counts["unknown_tags"] += self.people.read_users_and_tags(conversations)
             customers = self.people.read_customers(conversations, found)
             self.masking.check(customers.values())
+            self._note_attribute(conversations)
         interactions = []
         for record in closings:
             customer_id = record.customer_id if isinstance(record, Conversation) else None

@@ -86,6 +86,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
                 count_interactions({"planned": facts["planned"], **skipped}, self.organisation)
                 self.log.info(canonical_line("extracted", facts))
+        extraction.warn_about_unseen_attribute()
         if incomplete:
             if not is_scheduled:
                 raise AirflowException(describe_incomplete(incomplete))

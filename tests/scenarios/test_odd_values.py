@@ -39,6 +39,34 @@ class TestAnOptOut:
 
         assert [request["do_not_send"] for request in sent(sandbox)] == [True]
 
+    @pytest.mark.parametrize(
+        ("name", "custom", "warned"),
+        [
+            ("quietBool", {"otherBool": True}, True),
+            ("quietBool", None, True),
+            ("quietBool", {"quietBool": False}, False),
+            (None, None, False),
+        ],
+    )
+    def test_under_a_name_that_no_conversation_carries_is_warned_about(
+        self, pipeline, close, hour, settings, caplog, name, custom, warned
+    ):
+        settings(seconds_until_send=60, **({"do_not_send_attribute": name} if name else {}))
+        close(custom=custom)
+        close()
+
+        pipeline.extract(run_of(hour))
+
+        warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        assert any("'quietBool'" in text for text in warnings) is warned
+
+    def test_without_conversations_nothing_is_warned_about(self, pipeline, hour, settings, caplog):
+        settings(do_not_send_attribute="quietBool")
+
+        pipeline.extract(run_of(hour))
+
+        assert not [one for one in caplog.records if "quietBool" in one.getMessage()]
+
     def test_that_is_masked_holds_its_interaction_and_no_other(self, pipeline, sandbox, close, hour):
         masked, other = close(custom={DO_NOT_SEND: "********"}), close()
         pipeline.extract(run_of(hour))
