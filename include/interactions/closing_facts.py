@@ -39,6 +39,9 @@ Source = Annotated[str, AfterValidator(check_source)]
 """Where a value comes from: one of `NAMED_SOURCES`, `custom.<name>` or `customer.custom.<name>`."""
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False)
+
+
 @dataclass(frozen=True, slots=True)
 class ClosingFacts:
     """What is known of one closing. A value that is missing or unreadable at Kustomer is absent here."""
@@ -68,7 +71,7 @@ class ClosingFacts:
             "direction": self.direction,
             "messages": self.messages,
         }
-        return json.dumps({key: value for key, value in kept.items() if value not in (None, {})})
+        return _ENCODER.encode({key: value for key, value in kept.items() if value or value == 0})
 
 
 def facts_from_text(

@@ -22,7 +22,7 @@ class ConversationDetails:
 
     channels: tuple[str, ...] = ()
     first_channel: str | None = None
-    """Of the first message."""
+    """Of the first message; not read if there is only one channel, like the next."""
     last_channel: str | None = None
     written_from: str | None = field(default=None, repr=False)
     """The address that wrote the first message."""
@@ -47,6 +47,8 @@ class CustomerDetails:
 def read_conversation_details(record: Json) -> ConversationDetails:
     """The details of a conversation as search and single reads return it."""
     attributes, relationships = _object(record.get("attributes")), _object(record.get("relationships"))
+    channels = _texts(attributes.get("channels"))
+    first, last = _first_and_last_channel(attributes) if len(channels) > 1 else (None, None)
     messages = attributes.get("messageCount")
     direction = attributes.get("direction")
     values = {
@@ -56,13 +58,11 @@ def read_conversation_details(record: Json) -> ConversationDetails:
         "sub_status": _related(relationships, "subStatus"),
         "priority": texts_of(attributes.get("priority")),
     }
-    ends = [_object(attributes.get(name)) for name in ("firstMessageIn", "firstMessageOut")]
-    lasts = [_object(attributes.get(name)) for name in ("lastMessageIn", "lastMessageOut")]
     return ConversationDetails(
-        channels=_texts(attributes.get("channels")),
-        first_channel=next(_channels(ends), None),
-        last_channel=next(_channels(lasts, latest=True), None),
-        written_from=_text(_object(ends[0].get("meta")).get("from")),
+        channels=channels,
+        first_channel=first,
+        last_channel=last,
+        written_from=_text(_object(_object(attributes.get("firstMessageIn")).get("meta")).get("from")),
         values={source: given for source, given in values.items() if given},
         languages=_languages(attributes),
         direction=direction if direction in ("in", "out") else None,
@@ -106,6 +106,12 @@ def _teams(attributes: Json) -> tuple[str, ...]:
 
 def _languages(attributes: Json) -> tuple[str, ...]:
     return tuple(text for name in ("defaultLang", "locale") if (text := _text(attributes.get(name))))
+
+
+def _first_and_last_channel(attributes: Json) -> tuple[str | None, str | None]:
+    firsts = [_object(attributes.get(name)) for name in ("firstMessageIn", "firstMessageOut")]
+    lasts = [_object(attributes.get(name)) for name in ("lastMessageIn", "lastMessageOut")]
+    return next(_channels(firsts), None), next(_channels(lasts, latest=True), None)
 
 
 def _channels(messages: Iterable[Json], *, latest: bool = False) -> Iterator[str]:

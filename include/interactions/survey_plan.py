@@ -7,7 +7,7 @@ tags arrive late.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from include.interactions.closing_facts import ClosingFacts, facts_from_text
 from include.interactions.gathering import facts_now, gather_facts
@@ -189,17 +189,14 @@ class SurveyPlanner:
 
 
 def _apply(plan: SurveyPlan, interaction: Interaction, facts: ClosingFacts, time_zone: str | None) -> Interaction:
-    judged = replace(
-        interaction,
-        due_at=plan.due_at,
-        detail="; ".join(words for words in (interaction.detail, plan.detail) if words) or None,
-        rule=plan.rule,
-        facts=facts.to_text(),
-    )
+    fixed: dict[str, Any] = {"due_at": plan.due_at, "rule": plan.rule, "facts": facts.to_text()}
+    if plan.detail:
+        fixed["detail"] = f"{interaction.detail}; {plan.detail}" if interaction.detail else plan.detail
     if plan.skip is not None or plan.filing is None:
-        return replace(judged, skip=plan.skip, customer_name=None, customer_email=None, tags=())
+        return replace(interaction, **fixed, skip=plan.skip, customer_name=None, customer_email=None, tags=())
     return replace(
-        judged,
+        interaction,
+        **fixed,
         first_due_at=plan.first_due_at if plan.first_due_at != plan.due_at else None,
         survey="count" if plan.survey == "count" else None,
         channel=plan.filing.channel,
