@@ -28,6 +28,10 @@ EXTRACTION = "plugins/pipeline/extraction.py"
 RACES = "tests/faults/test_races.py::"
 CLOCK = "tests/faults/test_clock.py::"
 HISTORIES = "tests/model/test_every_interleaving.py::test_no_order_of_steps_breaks_the_promise"
+SAMPLING = "include/interactions/sampling.py"
+CAPPING = "tests/include/ledger/test_capping.py::"
+SURVEYED = "tests/scenarios/test_who_is_surveyed.py::"
+RULE_BOOK = "tests/include/interactions/test_rule_book.py::"
 RESTORED = "tests/include/ledger/maintenance/test_restoring.py::"
 
 
@@ -48,12 +52,25 @@ class Breach:
 NO_SENDING = (
     (
         SENDING,
-        "self.ledger.releasing.start_sending(claimed, SENDING_LEASE, request, ready.note)",
+        "releasing.start_sending(ready.claimed, SENDING_LEASE, request, ready.note)",
         "datetime.now(UTC) + SENDING_LEASE",
     ),
 )
 SENDING_IS_PLANNED = ((RELEASING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
 EARLY_CLAIM = ((RELEASING, "min(due_until, now)", "due_until"),)
+
+CAP_DECIDED_APART = (
+    (
+        RELEASING,
+        "        with self._engine.begin() as connection:\n"
+        "            if capped := find_cap(connection, claimed.id, cap, self._now()):\n"
+        "                return capped\n",
+        "        with self._reader.begin() as connection:\n"
+        "            if capped := find_cap(connection, claimed.id, cap, self._now()):\n"
+        "                return capped\n"
+        "        with self._engine.begin() as connection:\n",
+    ),
+)
 
 _ONE_BY_ONE = (
     Breach(
@@ -229,6 +246,21 @@ _ONE_BY_ONE = (
                 "            if",
             ),
         ),
+    ),
+    Breach(
+        "the cap is decided before the transaction that commits the send",
+        CAPPING + "test_eight_processes_with_fifty_closings_of_one_customer_send_one_survey",
+        CAP_DECIDED_APART,
+    ),
+    Breach(
+        "what was planned again is sent outside the send window",
+        SURVEYED + "TestASendWindow::test_what_is_due_when_the_window_has_closed_is_put_off",
+        ((SENDING, "self._planner().put_off_until(claimed.interaction, now)", "None"),),
+    ),
+    Breach(
+        "a sample is drawn anew each time",
+        RULE_BOOK + "test_a_sample_is_drawn_once_for_each_closing_whatever_rule_asks",
+        ((SAMPLING, 'f"{purpose}\\n{conversation_id}', "f\"{__import__('secrets').token_hex()}"),),
     ),
     Breach(
         "an unknown outcome is planned again without being asked for",
