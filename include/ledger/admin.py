@@ -1,7 +1,7 @@
 """People's actions on the ledger."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,19 +33,42 @@ class AdminStore(ErasingStore):
         return {"cancelled": 1}
 
     def release_now(
-        self, conversation_id: str, closed_at: datetime | None, by: Actor, why: str, *, dry_run: bool
+        self,
+        conversation_id: str,
+        closed_at: datetime | None,
+        by: Actor,
+        why: str,
+        *,
+        is_open: Callable[[str | None], bool] | None = None,
+        any_time: bool = False,
+        dry_run: bool,
     ) -> dict[str, int]:
         """Make a planned interaction due now: the next release sends it.
 
         Its expiry counts from this instant too. The person claims it and gives it back at once: two legal steps
         with their two events, since there is no event without a step.
+
+        Args:
+            conversation_id: of the interaction.
+            closed_at: which closing, if several are planned.
+            by: who acts.
+            why: in the person's words.
+            is_open: whether the send window is open for a customer in that time zone; None: there is no window.
+            any_time: the person wants it sent even if the window is closed.
+            dry_run: undo it at the end.
         """
         now = self._now()
         with self._by_hand(dry_run) as connection:
             row = _lock_closing(connection, conversation_id, closed_at, State.PLANNED)
+            if is_open and not any_time and not is_open(row.time_zone):
+                raise ActRefusedError(
+                    "The send window is closed now, so a release would put the interaction off. Say that it may be "
+                    "sent outside the window, or leave it planned."
+                )
             token = {"token": secrets.token_hex(16), "lease_until": now + timedelta(minutes=1)}
             move(connection, now, [row.id], (State.PLANNED, State.CLAIMED), None, why, by, **token)
             due = {"token": None, "lease_until": None, "due_at": max(now, row.closed_at), "first_due_at": None}
+            due["any_time"] = any_time or None
             move(connection, now, [row.id], (State.CLAIMED, State.PLANNED), None, why, by, **due)
         return {"due_now": 1}
 

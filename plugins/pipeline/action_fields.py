@@ -116,6 +116,13 @@ _ALL = (
         },
     ),
     Field(
+        "outside_window",
+        "Outside the send window",
+        "Whether it may be sent although the send window is closed. Empty: no.",
+        section=HOW,
+        choices={"yes": "yes, send it outside the window"},
+    ),
+    Field(
         "rules",
         "Rules",
         "JSON, as in the setting rules. Empty: the rules of the settings.",

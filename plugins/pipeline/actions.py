@@ -7,18 +7,21 @@ entries. An action needs no other place but its function, and the ledger's metho
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.actor import Actor
+from include.interactions.settings import Settings
 from include.ledger import Ledger
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.action_fields import FIELDS, Field
 from plugins.pipeline.served_organisation import accept_organisation
 from plugins.pipeline.simulating import DEFAULT_DAYS, simulate_rules
+from plugins.pipeline.surveying import make_planner
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import canonical_line, configured_settings
@@ -98,7 +101,20 @@ def _cancel(order: Order) -> Mapping[str, Any]:
 
 
 def _release_now(order: Order) -> Mapping[str, Any]:
-    return order.ledger.admin.release_now(*order.closing, order.by, order.values["reason"], dry_run=order.dry_run)
+    settings = configured_settings(order.organisation)
+    any_time = order.values.get("outside_window") == "yes"
+    is_open = None
+    if settings.send_window and not any_time:
+        with _kustomer(order, settings) as kustomer:
+            is_open = partial(make_planner(kustomer, settings).is_open, datetime.now(UTC))
+    return order.ledger.admin.release_now(
+        *order.closing,
+        order.by,
+        order.values["reason"],
+        is_open=is_open,
+        any_time=any_time,
+        dry_run=order.dry_run,
+    )
 
 
 def _settle_unknown(order: Order) -> Mapping[str, Any]:
@@ -137,12 +153,15 @@ def _apply_retention(order: Order) -> Mapping[str, Any]:
     }
 
 
+def _kustomer(order: Order, settings: Settings) -> KustomerHook:
+    per_minute = settings.kustomer_requests_per_minute
+    return KustomerHook(order.organisation.kustomer_connection, requests_per_minute=per_minute)
+
+
 def _simulate_rules(order: Order) -> Mapping[str, Any]:
     settings = configured_settings(order.organisation)
     days = order.values.get("days_back", DEFAULT_DAYS)
-    with KustomerHook(
-        order.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
-    ) as kustomer:
+    with _kustomer(order, settings) as kustomer:
         return simulate_rules(order.ledger, kustomer, settings, order.values.get("rules"), days)
 
 
@@ -189,9 +208,10 @@ _ALL = (
         name="release_now",
         title="Release a planned interaction now",
         explanation="The interaction falls due now, and its expiry counts from now. The next hourly run sends it, "
-        "with all the usual checks. To send it at once, trigger the pipeline's DAG as well.",
+        "with all the usual checks. To send it at once, trigger the pipeline's DAG as well. While the send window "
+        "is closed, it is refused unless you say that it may be sent outside the window.",
         needs=("conversation_id", "reason"),
-        allows=("closed_at",),
+        allows=("closed_at", "outside_window"),
         outcomes={"due_now": "due now"},
         carry_out=_release_now,
     ),

@@ -1,6 +1,7 @@
 """The action *Simulate rules*, on a ledger that extraction has filled from a sandbox."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
@@ -88,3 +89,34 @@ def test_rules_that_cannot_be_used_are_named(pipeline, simulate, fields, told):
     pipeline.ledger.migrate()
     with pytest.raises(AirflowFailException, match=told):
         simulate(**fields)
+
+
+class TestReleaseNow:
+    @pytest.fixture
+    def planned(self, pipeline, settings, close, hour):
+        """A planned interaction, and the setting of a window that is closed now."""
+        start = (datetime.now(UTC) + timedelta(hours=3)).replace(minute=0)
+        window = {"from": f"{start:%H:%M}", "to": f"{start + timedelta(hours=1):%H:%M}"}
+        quick = {"seconds_until_send": 60, "kustomer_requests_per_minute": 100_000}
+        conversation = close()
+        settings(**quick, send_window=window)
+        pipeline.extract(run_of(hour))
+        return conversation
+
+    def release_now(self, conversation, **fields):
+        context = form("release_now", conversation_id=conversation, reason="ticket 12", dry_run=False, **fields)
+        check_form(context)
+        return carry_out(context, DEFAULT)
+
+    def test_asks_before_it_breaks_the_send_window(self, pipeline, planned, hour):
+        with pytest.raises(AirflowFailException, match="The send window is closed now"):
+            self.release_now(planned)
+
+        assert pipeline.states() == {planned: "planned"}
+        assert pipeline.release_due(run_of(hour)) == []
+
+    def test_sends_outside_the_window_if_the_person_says_so(self, pipeline, planned, hour):
+        assert self.release_now(planned, outside_window="yes")["due_now"] == 1
+
+        pipeline.release_due(run_of(hour))
+        assert pipeline.sent() == [planned]
