@@ -67,12 +67,14 @@ class LedgerAddress:
         given = {
             name: value for name, value in extra.items() if name not in _FOR_SQLALCHEMY_ALONE + _FOR_OTHER_ROWS
         }
+        prepare_after = given.pop("prepare_threshold", None)
         fields["extra"] = json.dumps(defaults | (extra.get("sqlalchemy_query") or {}) | given)
         connection = Connection(conn_id=self.conn_id, conn_type="postgres", **fields)
 
         def connect() -> Any:
             made: Any = PostgresHook(postgres_conn_id=self.conn_id, connection=connection).get_conn()
-            made.prepare_threshold = None  # see `include.ledger.engine.WITHOUT_PREPARING`
+            # Without it no statements are prepared: see `include.ledger.engine.WITHOUT_PREPARING`.
+            made.prepare_threshold = None if prepare_after is None else int(prepare_after)
             return made
 
         return connect

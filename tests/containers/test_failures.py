@@ -107,13 +107,12 @@ class Case:
 
 
 RECOVER = """
-import os
 from datetime import UTC, datetime, timedelta
 from include.interactions.actor import Actor
 from include.ledger import Ledger, connect
-url = os.environ["AIRFLOW_CONN_INTERACTION_LEDGER"].replace("postgres://", "postgresql+psycopg://")
+from plugins.runtime.ledger_naming import find_ledger
 late = lambda: datetime.now(UTC) + timedelta(minutes=6)
-Ledger(connect(url), late).releasing.recover(by=Actor(run_id="the next hour"))
+Ledger(connect(find_ledger("interaction_ledger")), late).releasing.recover(by=Actor(run_id="the next hour"))
 """
 
 

@@ -75,6 +75,14 @@ def test_a_silent_server_is_given_up_after_the_timeout_of_the_connection() -> No
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize(("extra", "threshold"), [({}, None), ({"prepare_threshold": "5"}, 5)])
+def test_statements_are_prepared_only_where_the_connection_says_so(
+    postgres_url: str, extra: dict[str, Any], threshold: int | None
+) -> None:
+    with connect(LedgerAddress.of(in_postgres(postgres_url, extra))).connect() as connection:
+        assert connection.connection.driver_connection.prepare_threshold == threshold  # type: ignore[union-attr]
+
+
 @pytest.fixture
 def behind_pgbouncer(postgres_url: str) -> Iterator[str]:
     with pooled(postgres_url) as url:
