@@ -204,8 +204,8 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
         nameless: list[ConversationT] = []
         short_by = 0
         for reading in range(1, MAX_READINGS + 1):
-            rows, total, short_by = _read_pages(pages)
             nameless = []  # rows without an id: the caller counts them, but they cannot be told apart
+            rows = _Rows(pages)
             for record in rows:
                 if (id_ := id_of(record)) is None:
                     nameless.append(self.read_conversation(record))
@@ -213,6 +213,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
                 found[id_] = self.read_conversation(record)
                 if owner := _customer_id(record):
                     customer_ids.add(owner)
+            total, short_by = rows.total, rows.short_by
             if not short_by:
                 break
             log.warning(
@@ -267,22 +268,40 @@ def describe_fault(error: VendorApiError) -> str:
     return "unusable answer" if isinstance(error, BrokenAnswer) else "no answer"
 
 
-def _read_pages(pages: Iterable[SearchPage]) -> tuple[list[Record], int, int]:
-    """Return the rows of one reading (each id once), the highest total, and the number of missing rows.
+class _Rows:
+    """The rows of one reading, page after page; afterwards it knows by how many they fall short.
 
     If pages state different totals, rows may have moved from one page to another.
     """
-    rows: dict[object, Record] = {}
-    totals: set[int] = set()
-    for page in pages:
-        totals.add(page.total)
-        for record in page.records:
-            rows[id_of(record) or (len(rows), "nameless")] = record
-        if len(totals) > 1:
-            break
-    total = max(totals)
-    missing = max(0, total - len(rows))
-    return list(rows.values()), total, missing or int(len(totals) > 1)
+
+    def __init__(self, pages: Iterable[SearchPage]) -> None:
+        self._pages = pages
+        self._totals: set[int] = set()
+        self._ids: set[str] = set()
+        self._nameless = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        for page in self._pages:
+            self._totals.add(page.total)
+            for record in page.records:
+                if (id_ := id_of(record)) is None:
+                    self._nameless += 1
+                else:
+                    self._ids.add(id_)
+                yield record
+            if len(self._totals) > 1:
+                return
+
+    @property
+    def total(self) -> int:
+        """The highest total stated."""
+        return max(self._totals)
+
+    @property
+    def short_by(self) -> int:
+        """How many rows did not come; at least 1 if the pages contradict each other."""
+        missing = self.total - len(self._ids) - self._nameless
+        return max(missing, int(len(self._totals) > 1))
 
 
 def _customer_id(record: Record) -> str | None:
