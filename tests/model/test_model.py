@@ -259,7 +259,7 @@ class Pipeline(RuleBasedStateMachine):
                 if event.to_state == State.UNKNOWN:
                     yield "unknown"
                 elif event.from_state == State.UNKNOWN:
-                    yield f"unknown: {event.detail if str(event.by) == 'feedback' else 'its holder came back'}"
+                    yield f"unknown: {event.detail if event.run_id == 'feedback' else 'its holder came back'}"
 
     # --- how it is done
 
