@@ -47,6 +47,8 @@ TRANSITIONS: frozenset[tuple[State | None, State]] = frozenset(
         (State.UNKNOWN, State.PLANNED),
         (State.UNKNOWN, State.CANCELLED),
         (State.SKIPPED, State.PLANNED),
+        (State.CANCELLED, State.PLANNED),
+        (State.REJECTED, State.PLANNED),
     }
 )
 """Every legal (from, to); the ledger's schema refuses all others. `None` is the insert."""

@@ -12,12 +12,12 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import batches
 from include.ledger.by_hand import ActRefusedError, move, spellings
-from include.ledger.erasure import ErasingStore
 from include.ledger.maintenance import restoring
+from include.ledger.planning_again import PlanningAgainStore
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, survey_response
 
 
-class AdminStore(ErasingStore):
+class AdminStore(PlanningAgainStore):
     """People's actions. Each locks its rows first, so that no release moves them.
 
     `closed_at` says which closing of the conversation is meant, if several could be.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from include.interactions.reasons import Reason
 from include.interactions.states import State
 
 WHICH, HOW = "To which interactions", "How"
@@ -97,6 +98,39 @@ _ALL = (
         "Agent's e-mail address",
         "As Kustomer or Stella Connect has it.",
         read=_address,
+    ),
+    Field(
+        "closed_from",
+        "Closed from",
+        "The earliest closing that is meant, UTC.",
+        read=_time,
+        form={"format": "date-time"},
+    ),
+    Field(
+        "closed_until",
+        "Closed before",
+        "Closings before this time, UTC. Empty: up to now.",
+        read=_time,
+        form={"format": "date-time"},
+    ),
+    Field(
+        "ended_as",
+        "Ended as",
+        "Only interactions in this state.",
+        read=State,
+        choices={state: state.capitalize() for state in (State.SKIPPED, State.CANCELLED, State.REJECTED)},
+    ),
+    Field(
+        "ended_for",
+        "Ended for",
+        "Only interactions that ended for this reason.",
+        read=Reason,
+        choices={reason: reason.label for reason in Reason if not reason.final},
+    ),
+    Field(
+        "detail",
+        "Detail",
+        "Only interactions whose detail contains this text, such as a part of Stella Connect's answer.",
     ),
     Field(
         "customer",

@@ -17,8 +17,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.interactions.actor import Actor
 from include.interactions.settings import Settings
 from include.ledger import Ledger
+from include.ledger.planning_again import EndedFilter
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.action_fields import FIELDS, Field
+from plugins.pipeline.planning_again import plan_again
 from plugins.pipeline.served_organisation import accept_organisation
 from plugins.pipeline.simulating import DEFAULT_DAYS, simulate_rules
 from plugins.pipeline.surveying import make_planner
@@ -132,6 +134,26 @@ def _send_agent_again(order: Order) -> Mapping[str, Any]:
     )
 
 
+def _plan_again(order: Order) -> Mapping[str, Any]:
+    settings, values = configured_settings(order.organisation), order.values
+    why = values["reason"]
+    chosen = EndedFilter(
+        closed_from=values["closed_from"],
+        closed_until=values.get("closed_until"),
+        state=values.get("ended_as"),
+        reason=values.get("ended_for"),
+        detail=values.get("detail"),
+        agent_email=values.get("agent_email"),
+    )
+    with (
+        fail_for_good(),
+        KustomerHook(
+            order.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
+        ) as kustomer,
+    ):
+        return plan_again(order.ledger, kustomer, settings, chosen, order.by, why, dry_run=order.dry_run)
+
+
 def _erase_customer(order: Order) -> Mapping[str, Any]:
     values = order.values
     return order.ledger.admin.erase_customer(values["customer"], order.by, values["reason"], dry_run=order.dry_run)
@@ -243,6 +265,23 @@ _ALL = (
             "left": "left skipped (past expiry, closed again, or erased)",
         },
         carry_out=_send_agent_again,
+    ),
+    Action(
+        name="plan_again",
+        title="Plan again what ended without a survey",
+        explanation="Finds skipped, cancelled and rejected interactions by the filters. Reads their conversations "
+        "and people again from Kustomer, and plans what extraction would plan today. Sent, unknown, erased and "
+        "replaced ones are never among them; those that a person cancelled only with *Ended for* `by_hand`. The "
+        "next run checks them again before it sends them; past their expiry `on_expired` decides.",
+        needs=("closed_from", "reason"),
+        allows=("closed_until", "ended_as", "ended_for", "detail", "agent_email"),
+        outcomes={
+            "planned": "planned again",
+            "unknown": _DOUBTED,
+            "left": "left as they are",
+            "unread": "not readable in Kustomer, or not closed at that time any more",
+        },
+        carry_out=_plan_again,
     ),
     Action(
         name="erase_customer",

@@ -106,6 +106,11 @@ def describe_outcome(action: Action, facts: Mapping[str, Any], organisation: Org
     """Say in words what an action did, or would do, for the person who started it."""
     parts = [f"{facts[name]:,} {words}" for name, words in action.outcomes.items() if facts.get(name)]
     outcome = ", ".join(parts) or "there is nothing to do"
+    for name, words in (("by_reason", "Planned again, by former reason"), ("left_by_reason", "Left, by reason")):
+        if counts := facts.get(name):
+            outcome += f". {words}: " + ", ".join(
+                f"{reason} {number:,}" for reason, number in sorted(counts.items())
+            )
     if facts["dry_run"]:
         return f"Dry run, nothing has changed. With it switched off: {outcome}."
     if any(facts.get(name) for name in _SENT_NEXT):

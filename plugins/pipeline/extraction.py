@@ -140,6 +140,21 @@ class Extraction:
         open_ids = {reading.conversation_id for reading in open_still}
         self.store.drop_deferred([reading for id_, reading in by_id.items() if id_ not in open_ids])
 
+    def judge_again(self, closings: Sequence[tuple[str, datetime]]) -> list[Interaction]:
+        """Read these closings (conversation id, closing time) and their people anew, and judge them.
+
+        Records nothing. Missing in the result: what cannot be read, or is not closed at that time any more.
+        """
+        closed_at = dict(closings)
+        found = self.kustomer.read_conversations(list(closed_at))
+        interactions, _ = self._judge(
+            [
+                Candidate(_read_record({"id": id_, **record}), closed_at[id_], closed_at[id_] + MILLISECOND)
+                for id_, record in found.items()
+            ]
+        )
+        return interactions
+
     def facts(self) -> dict[str, Any]:
         """Counts for XCom, log and report."""
         names = ("found", "planned", "known", "superseded", "not_closings", "unreadable", "unknown_tags", "short")

@@ -24,11 +24,11 @@ depends_on = None
 CHECK = "ck_interaction_event_transition"
 CONDITION = (
     "(coalesce(from_state, '') || '>' || to_state) IN ("
-    "'>planned', '>skipped', 'cancelled>cancelled', 'claimed>cancelled', 'claimed>planned', 'claimed>sending', "
-    "'claimed>skipped', 'planned>cancelled', 'planned>claimed', 'planned>planned', 'planned>skipped', "
-    "'rejected>rejected', 'sending>planned', 'sending>rejected', 'sending>sent', 'sending>unknown', 'sent>sent', "
-    "'skipped>planned', 'skipped>skipped', 'unknown>cancelled', 'unknown>planned', 'unknown>rejected', "
-    "'unknown>sent', 'unknown>unknown')"
+    "'>planned', '>skipped', 'cancelled>cancelled', 'cancelled>planned', 'claimed>cancelled', 'claimed>planned', "
+    "'claimed>sending', 'claimed>skipped', 'planned>cancelled', 'planned>claimed', 'planned>planned', "
+    "'planned>skipped', 'rejected>planned', 'rejected>rejected', 'sending>planned', 'sending>rejected', "
+    "'sending>sent', 'sending>unknown', 'sent>sent', 'skipped>planned', 'skipped>skipped', 'unknown>cancelled', "
+    "'unknown>planned', 'unknown>rejected', 'unknown>sent', 'unknown>unknown')"
 )
 REPLACE_CHECK = f"ALTER TABLE interaction_event DROP CONSTRAINT {CHECK}, ADD CONSTRAINT {CHECK} CHECK ({CONDITION})"
 # SQLite changes a CHECK by copying the table, which loses its triggers.

@@ -190,6 +190,7 @@ def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, name: str) 
             "settle_as": State.SENT,
             "agent_email": "a@b.example",
             "customer": "customer-1",
+            "closed_from": NOW,
         }
         values = {name: value for name, value in (full | {"reason": "x"}).items() if name != missing}
         with pytest.raises(KeyError, match=missing):

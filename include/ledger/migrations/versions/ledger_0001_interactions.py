@@ -18,14 +18,14 @@ TRANSITIONS = """
     'claimed>planned', 'claimed>sending', 'claimed>cancelled', 'claimed>skipped',
     'sending>sent', 'sending>rejected', 'sending>unknown', 'sending>planned',
     'unknown>sent', 'unknown>rejected', 'unknown>planned', 'unknown>cancelled',
-    'skipped>planned'
+    'skipped>planned', 'cancelled>planned', 'rejected>planned'
 """
 EVENTS = (
     "'>planned', '>skipped', "
-    "'cancelled>cancelled', "
+    "'cancelled>cancelled', 'cancelled>planned', "
     "'claimed>cancelled', 'claimed>planned', 'claimed>sending', 'claimed>skipped', "
     "'planned>cancelled', 'planned>claimed', 'planned>skipped', "
-    "'rejected>rejected', "
+    "'rejected>planned', 'rejected>rejected', "
     "'sending>planned', 'sending>rejected', 'sending>sent', 'sending>unknown', "
     "'sent>sent', "
     "'skipped>planned', 'skipped>skipped', "

@@ -1,0 +1,58 @@
+"""The action *Plan again*: read ended closings and their people anew from Kustomer, and plan what may be sent."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from include.interactions.actor import Actor
+from include.interactions.settings import Settings
+from include.ledger import ActRefusedError, Ledger
+from include.ledger.batches import batches
+from include.ledger.planning_again import EndedFilter
+from plugins.kustomer.hook import KustomerHook
+from plugins.pipeline.extraction import Extraction
+from plugins.pipeline.served_organisation import refuse_other_organisation
+
+MAX_CLOSINGS = 10_000
+"""How many closings one action looks at; the oldest first, so the next one continues."""
+
+
+def plan_again(
+    ledger: Ledger,
+    kustomer: KustomerHook,
+    settings: Settings,
+    chosen: EndedFilter,
+    by: Actor,
+    why: str,
+    *,
+    dry_run: bool,
+) -> Mapping[str, Any]:
+    """Plan ended interactions again if extraction, asked today, would plan them.
+
+    Returns:
+        Counts: `planned` and `unknown`, `left` (judged as skipped, or changed meanwhile) and `unread`; `by_reason`
+        maps each former reason to how many may be planned, `left_by_reason` each new reason to how many may not.
+
+    Raises:
+        ActRefusedError: no interaction fits the filters.
+        VendorApiError: Kustomer cannot be read.
+    """
+    ended = ledger.admin.list_ended(chosen, MAX_CLOSINGS)
+    if not ended:
+        raise ActRefusedError(
+            "No interaction fits these filters. Sent, unknown, erased and replaced ones are never planned again; "
+            "those that a person cancelled only if “Ended for” says by_hand."
+        )
+    refuse_other_organisation(ledger, kustomer)
+    extraction = Extraction(kustomer, settings, ledger.extraction, by)
+    counts: Counter[str] = Counter()
+    former: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    for some in batches(ended):
+        judged = extraction.judge_again([(one.conversation_id, one.closed_at) for one in some])
+        reasons = {one.conversation_id: one.why for one in some}
+        counts.update(ledger.admin.plan_again(judged, by, why, dry_run=dry_run))
+        counts["unread"] += len(some) - len(judged)
+        former.update(reasons[one.conversation_id] for one in judged if one.skip is None)
+        refused.update(str(one.skip) for one in judged if one.skip is not None)
+    return {**counts, "by_reason": dict(former), "left_by_reason": dict(refused)}
