@@ -190,7 +190,7 @@ def _simulate_rules(order: Order) -> Mapping[str, Any]:
 def _accept_organisation(order: Order) -> Mapping[str, Any]:
     with fail_for_good(), KustomerHook(order.organisation.kustomer_connection) as kustomer:
         return accept_organisation(
-            order.ledger, kustomer, f"{order.by}: {order.values['reason']}", dry_run=order.dry_run
+            order.ledger, kustomer, f"{order.by.run_id}: {order.values['reason']}", dry_run=order.dry_run
         )
 
 

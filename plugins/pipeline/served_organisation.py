@@ -20,7 +20,7 @@ CHECKED_KEY = "kustomer_key_checked"
 """The ledger's memory of the host and key that were found to belong to it, as a hash."""
 
 ACCEPTED = "kustomer_organisation_accepted"
-"""The ledger's memory of who accepted another organisation, and why."""
+"""The ledger's memory of the run in which a person accepted another organisation, and why."""
 
 
 def refuse_other_organisation(ledger: Ledger, kustomer: KustomerHook) -> None:
@@ -71,7 +71,7 @@ def check_key_before_release(ledger: Ledger, kustomer: KustomerHook, settings: S
 def accept_organisation(
     ledger: Ledger, kustomer: KustomerHook, why: str, *, dry_run: bool
 ) -> dict[str, int | str | None]:
-    """Let the ledger serve the organisation whose key the connection has now; `why` names the person, too.
+    """Let the ledger serve the organisation whose key the connection has now; `why` names the run, never a person.
 
     Returns:
         The ids `before` and `now`, and how many organisations were `accepted`: 0 if it served that one already.

@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.sandbox import KUSTOMER_KEY, OTHER_KUSTOMER_KEY
 from include.sandbox.faults import Fault
 from plugins.pipeline.admin import admin_params, carry_out
-from plugins.pipeline.served_organisation import SERVED
+from plugins.pipeline.served_organisation import ACCEPTED, SERVED
 from plugins.runtime.organisations import DEFAULT
 from plugins.vendor_api.errors import OutcomeUnknown
 from tests.support.pipeline import run_of
@@ -101,6 +101,8 @@ def test_a_person_can_accept_it(pipeline, sandbox, hour, use_key, dry_run):
     ours, other = sandbox.state.organisation.id, sandbox.state.other_organisation.id
     assert (result["before"], result["now"], result["accepted"]) == (ours, other, 1)
     assert pipeline.ledger.get_fact(SERVED).value == (ours if dry_run else other)
+    accepted = pipeline.ledger.get_fact(ACCEPTED)
+    assert (accepted and accepted.value) == (None if dry_run else "manual__run: ticket 7: the company moved")
     if dry_run:
         refusal(pipeline.extract, run_of(hour))
     else:
