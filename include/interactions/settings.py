@@ -19,6 +19,9 @@ from include.interactions.text import trimmed
 VARIABLE = "kustomer_stella_connect"
 """The Airflow Variable that holds the settings as JSON."""
 
+MAX_SENDERS = 64
+"""Requests under way at once, unless the setting says otherwise."""
+
 WholeNumber = Annotated[int, Field(strict=True)]
 Word = Annotated[str, BeforeValidator(lambda value: trimmed(value) if isinstance(value, str) else value)]
 """Text without spaces or invisible characters at its ends, as a copied name often has."""
@@ -181,6 +184,14 @@ class Settings(BaseModel):
         ge=1,
         title="Most releases per run",
         description="The most interactions that one run sends, the longest overdue first. Empty: no limit.",
+    )
+    max_senders: WholeNumber = Field(
+        MAX_SENDERS,
+        ge=1,
+        le=256,
+        title="Most senders",
+        description="The most requests to Stella Connect under way at once. A release starts with 8 and adds one "
+        "for each taken request; 429, no answer or no connection halve the number.",
     )
     kustomer_requests_per_minute: WholeNumber = Field(
         300,

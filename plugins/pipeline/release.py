@@ -17,7 +17,7 @@ from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.ledger_retries import retry_ledger
 from plugins.pipeline.release_counts import ReleaseCounts
 from plugins.pipeline.second_look import SecondLook
-from plugins.pipeline.sending import MAX_SENDERS, RefusedAlike, Sender
+from plugins.pipeline.sending import RefusedAlike, Sender
 from plugins.pipeline.surveying import make_planner
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import KeyFault, RateLimited, Refused, VendorApiError
@@ -63,6 +63,7 @@ class Release:
         self.kustomer = kustomer
         self.by = by
         self._counts = ReleaseCounts()
+        self._max_senders = settings.max_senders
         planner = cache(partial(make_planner, kustomer, settings))  # made, and read for, only if anything is due
         self._second_look = SecondLook(ledger, kustomer, stella_connect, settings, planner)
         self._sender = Sender(
@@ -155,7 +156,7 @@ class Release:
         self._look_failure = look.failure or self._look_failure
         self._failed_looks = self._failed_looks + 1 if look.failure else 0
         untaken: list[ClaimedInteraction] = []
-        with ThreadPoolExecutor(MAX_SENDERS, thread_name_prefix="release") as senders:
+        with ThreadPoolExecutor(self._max_senders, thread_name_prefix="release") as senders:
             try:
                 for ready, settled in zip(look.ready, senders.map(self._sender.send, look.ready), strict=True):
                     if not settled:

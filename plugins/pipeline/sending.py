@@ -19,6 +19,7 @@ from include.interactions.evidence import Refusals, requests_at_once
 from include.interactions.feedback_request import at_expiry, channel_for, feedback_request
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
+from include.interactions.sender_limit import SenderLimit
 from include.interactions.settings import Settings
 from include.interactions.states import State
 from include.interactions.survey_plan import SurveyPlanner
@@ -38,10 +39,8 @@ from plugins.vendor_api.errors import (
 
 log = logging.getLogger(__name__)
 
-MAX_SENDERS = 8
-"""POSTs under way at once: a vendor's answer takes longer than ours to prepare."""
-SENDING_LEASE = timedelta(minutes=2)
-"""How long a row may be `sending`: longer than the POST's timeouts together."""
+SENDING_LEASE = timedelta(minutes=5)
+"""How long a row may be `sending`: half of it is longer than the POST's timeouts together."""
 MAX_UNKNOWN_IN_A_ROW = 5
 """So many unknown outcomes in a row are an outage: stop before it makes the whole window unknown."""
 HELD_BACK = "refused like those before it"
@@ -95,6 +94,7 @@ class Sender:
         self.stop: VendorApiError | None = None
         """Why the senders try nothing further at the moment."""
         self._turn = threading.Condition(threading.RLock())
+        self._limit = SenderLimit(settings.max_senders)
         self._under_way = 0
         self._taken = 0
         self._unknown_in_a_row = 0
@@ -136,7 +136,7 @@ class Sender:
             RefusedAlike: Stella Connect took nothing after it had refused several in a row.
         """
         if self._suspect is not None:
-            if not self._was_sent_since(self._suspect.refused_before):
+            if not self._taken and not self._was_sent_since(self._suspect.refused_before):
                 raise self._suspect.fault
             self._put_suspect_aside()
         if self._latest_refusal is None or not (waiting := self.waiting()):
@@ -157,7 +157,7 @@ class Sender:
 
     def _allowed(self) -> int:
         return requests_at_once(
-            MAX_SENDERS, self._refusals, taken=self._taken > 0, key_in_doubt=self._suspect is not None
+            self._limit.at_once, self._refusals, taken=self._taken > 0, key_in_doubt=self._suspect is not None
         )
 
     def _send(self, ready: Ready, begun: _Begun) -> bool:
@@ -246,11 +246,14 @@ class Sender:
             return False
         except (RateLimited, NeverSent) as fault:
             self._settle(claimed, State.PLANNED, fault.status, type(fault).__name__)
+            with self._turn:
+                self._limit = self._limit.lowered()
             self._stop_for(fault)
             return False
         except OutcomeUnknown as fault:
             with self._turn:  # before the commit, and in one step: no sender may start another in between
                 self._unknown_in_a_row += 1
+                self._limit = self._limit.lowered()
                 if self._unknown_in_a_row >= MAX_UNKNOWN_IN_A_ROW:
                     self._stop_for(fault)
             self._settle(claimed, State.UNKNOWN, fault.status, str(fault)[:300])
@@ -282,6 +285,7 @@ class Sender:
     def _note_taken(self, begun: _Begun) -> None:
         with self._turn:
             self._taken += 1
+            self._limit = self._limit.raised()
             self._unknown_in_a_row = 0
             # One that began before the first refusal shows nothing of what came after it.
             ends_refusals = self._refusals.number > 0 and begun.refusals > 0

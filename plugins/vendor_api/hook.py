@@ -190,8 +190,11 @@ class VendorApiHook(BaseHook):
         params: Params | None = None,
         body: object = None,
         private: Iterable[str] = (),
+        read_seconds: float | None = None,
     ) -> requests.Response:
         """Send a request at most once and return its complete 2xx answer.
+
+        `read_seconds` is how long the answer may take, unless the connection has a `timeout` of its own.
 
         Raises:
             VendorApiError: the subclass says whether the request may have been taken.
@@ -206,8 +209,11 @@ class VendorApiHook(BaseHook):
         options = session.merge_environment_settings(
             request.url, dict(settings.proxies), None, settings.verify, settings.cert
         )
+        timeout = settings.timeout
+        if read_seconds is not None and not settings.extra.get("timeout"):
+            timeout = (timeout[0], read_seconds)
         try:
-            response = session.send(request, timeout=settings.timeout, allow_redirects=False, **options)
+            response = session.send(request, timeout=timeout, allow_redirects=False, **options)
         except ConnectFailed as failed:
             raise self._error(
                 NeverSent, call, f"was not sent: no connection to {settings.base_url} ({_reason(failed)})"

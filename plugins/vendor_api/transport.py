@@ -88,7 +88,7 @@ class _Session(requests.Session):
         """
 
 
-def new_session(connections: int = 32) -> requests.Session:
+def new_session(connections: int = 256) -> requests.Session:
     """Make a session for one vendor that up to `connections` threads may share."""
     session = _Session()
     adapter = _Adapter(pool_connections=2, pool_maxsize=connections)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from plugins.pipeline.sending import MAX_SENDERS
+from include.interactions.settings import MAX_SENDERS
 from scripts.stack.connections import DAG_ID
 from scripts.stack.stack import SETTINGS_VARIABLE
 from scripts.stack.waiting import wait_until

@@ -11,7 +11,7 @@ from include.ledger import Ledger, utc_now
 from include.ledger.releasing import ReleasingStore
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
-from plugins.pipeline import release, sending
+from plugins.pipeline import release
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.release import LEASE
 from plugins.pipeline.sending import SENDING_LEASE
@@ -82,7 +82,7 @@ def planned(pipeline, close, hour):
 def test_set_during_a_release_and_set_right_again(
     pipeline, sandbox, clock, stepped, planned, hour, monkeypatch, owner, call, step
 ):
-    monkeypatch.setattr(sending, "MAX_SENDERS", 1)  # or one is between its last look at the clock and its POST
+    one_sender = Settings(max_senders=1)  # or one is between its last look at the clock and its POST
     releasing, kustomer, stella_connect = (
         stepped(one, call, step) if one is owner else one
         for one in (ReleasingStore, KustomerHook, StellaConnectHook)
@@ -90,7 +90,7 @@ def test_set_during_a_release_and_set_right_again(
     ledger = Ledger(pipeline.engine)
     ledger.releasing = releasing(pipeline.engine, utc_now)
     with kustomer(requests_per_minute=0) as kustomer_hook, stella_connect() as stella_hook:
-        task = release.Release(ledger, kustomer_hook, stella_hook, Settings(), by=by_run("run"))
+        task = release.Release(ledger, kustomer_hook, stella_hook, one_sender, by=by_run("run"))
         task.window(hour, hour + 2 * HOUR)
     clock.shift(-step)
     pipeline.release_due(run_of(hour))

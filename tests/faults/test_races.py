@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from include.interactions.settings import MAX_SENDERS
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.release import LEASE
-from plugins.pipeline.sending import MAX_SENDERS, SENDING_LEASE
+from plugins.pipeline.sending import SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from tests.support import release_process as work
 from tests.support.ledger import by_run

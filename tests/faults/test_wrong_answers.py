@@ -217,7 +217,8 @@ class TestEverythingIsRefused:
         assert sandbox.state.duplicates == 0
         assert "release_stopped" not in alarms()
 
-    def test_in_the_middle_of_a_window_too(self, pipeline, sandbox, planned, broken, hour):
+    def test_in_the_middle_of_a_window_too(self, pipeline, sandbox, planned, broken, settings, hour):
+        settings(seconds_until_send=60, max_senders=8)
         planned(150)
         broken(Fault("400", "/v1/requests", after=60))
 

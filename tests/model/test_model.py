@@ -37,6 +37,8 @@ from include.ledger import Ledger, connect
 from include.ledger.schema import interaction_event
 from plugins.pipeline import release
 from plugins.pipeline.extraction import Extraction
+from plugins.pipeline.release import LEASE
+from plugins.pipeline.sending import SENDING_LEASE, RefusedAlike
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.ledger import NOON, by_run
 from tests.support.model_world import (
@@ -58,7 +60,7 @@ DELAY_SECONDS = 1800
 EXPIRE_SECONDS = 4 * 3600
 GRACE = timedelta(hours=1)
 """After which an unknown outcome that Stella Connect does not show counts as absent."""
-AFTER_ALL_LEASES = timedelta(minutes=10)
+AFTER_ALL_LEASES = LEASE + SENDING_LEASE
 MOST_STEPS = 30
 """Of one process: where it may be interrupted."""
 ENDS = {State.SENT, State.REJECTED, State.UNKNOWN, State.CANCELLED, State.SKIPPED}
@@ -230,6 +232,11 @@ class Pipeline(RuleBasedStateMachine):
     def _service_comes_back(self) -> None:
         world = self.world
         world.faults, world.kustomer_fails, world.stella_fails = [], 0, 0
+        # Lists that would end everything are doubted, and all is held until they are right again.
+        world.approved = world.approved or {"agent-0"}
+        if all(one.removed == "gone" for one in world.conversations.values() if one.closed_at is not None):
+            for one in world.conversations.values():
+                one.removed = None
         world.forward(minutes=1)
         self._extract(self._span((now() - HOUR, now()), "schedule"), Interruption(), "back")
         unknown_before = {key for key, row in self.rows().items() if row.state == State.UNKNOWN}
@@ -336,7 +343,7 @@ class Pipeline(RuleBasedStateMachine):
                     run.window(window.due_from, window.due_until, limit)
         except Killed:
             self.figures["kills"] += 1
-        except (release.ReleaseInterrupted, VendorApiError):
+        except (release.ReleaseInterrupted, RefusedAlike, VendorApiError):
             self.figures["failed runs"] += 1
 
 

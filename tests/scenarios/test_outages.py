@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.interactions.sender_limit import START_SENDERS
+from include.interactions.settings import MAX_SENDERS
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
 from plugins.pipeline import release, sending
 from plugins.pipeline.release import MAX_PAUSES, ReleaseInterrupted
-from plugins.pipeline.sending import MAX_SENDERS
 from plugins.vendor_api.errors import VendorApiError
 from tests.scenarios.conftest import HOUR
 from tests.support.ledger import by_run
@@ -177,7 +178,7 @@ class TestStellaConnect:
         paused: list[float] = []
         monkeypatch.setattr(release, "pause", paused.append)
         conversations = planned(30)
-        broken(Fault("429", "/v1/requests", times=3 * MAX_SENDERS, after=5, retry_after=7))
+        broken(Fault("429", "/v1/requests", times=START_SENDERS, after=5, retry_after=7))
 
         pipeline.release_due(run_of(hour))
 

@@ -18,7 +18,7 @@ from include.ledger.schema import interaction
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
 from plugins.pipeline.release import LEASE
-from plugins.pipeline.sending import MAX_SENDERS, SENDING_LEASE
+from plugins.pipeline.sending import SENDING_LEASE
 from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID
 from scripts.stack.waiting import wait_until
@@ -37,7 +37,8 @@ DELAY = timedelta(seconds=100)
 ANSWER_SECONDS = 3.0
 """How long Stella Connect takes for each: the release outlasts all three deaths."""
 PARTS = ("triggerer", "scheduler", "api-server")
-ANOTHER = MAX_SENDERS + 1
+SENDERS = 8
+ANOTHER = SENDERS + 1
 """So many more are accepted before the next death: each release has begun its second round of POSTs."""
 IN_A_HURRY = {
     # The new scheduler takes the tasks of the dead one for dead, while they still run as orphans, and starts them
@@ -73,7 +74,7 @@ class Story:
         sent = {one for one in conversations if self.states[one] == State.SENT}
         accepted = Counter(one for one, _ in self.accepted if one in conversations)
         assert sent | unknown == conversations
-        assert len(unknown) <= len(PARTS) * MAX_SENDERS
+        assert len(unknown) <= len(PARTS) * SENDERS
         assert set(accepted.values()) == {1}
         assert sent <= accepted.keys()
         assert all(at >= self.due[one] for one, at in self.accepted if one in conversations)
@@ -88,7 +89,9 @@ def story(installation: Installation) -> Story:
         return {change_conversation(state, dict(closed)).id for _ in range(number)}
 
     def run() -> str:
-        return installation.trigger(now - 3 * DELAY, now, seconds_until_send=int(DELAY.total_seconds()))
+        return installation.trigger(
+            now - 3 * DELAY, now, seconds_until_send=int(DELAY.total_seconds()), max_senders=SENDERS
+        )
 
     def state_of(run_id: str, task_id: str, window: int) -> str:
         windows = [one for one in installation.tasks(run_id) if one["task_id"] == task_id]

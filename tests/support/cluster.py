@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from include.interactions.settings import MAX_SENDERS
 from include.ledger import Ledger, connect
 from include.sandbox import Sandbox, generate, start
 from include.sandbox.control import expectation
 from include.sandbox.model import DO_NOT_SEND
-from plugins.pipeline.sending import MAX_SENDERS
 from scripts.stack.api import AirflowApi
 from scripts.stack.cluster import Cluster, Vendors
 from scripts.stack.connections import DAG_ID

@@ -358,3 +358,18 @@ def test_logs_hold_neither_keys_nor_customers(
         fate(hook)
     for secret in ("Jane", "stella-key-of-tests", "stella-secret-of-tests"):
         assert secret not in caplog.text
+
+
+@pytest.mark.timeout(10)
+def test_how_long_an_answer_may_take_is_the_posts_own_unless_the_connection_says_otherwise(
+    hook: StellaConnectHook, connect_stella: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plugins.stella_connect.hook.MAX_SECONDS_FOR_AN_ANSWER", 0.2)
+    with serving(bad_server.silence) as server:
+        connect_stella(server.url, timeout=None)
+        assert isinstance(fate(hook), OutcomeUnknown)
+
+    monkeypatch.setattr("plugins.stella_connect.hook.MAX_SECONDS_FOR_AN_ANSWER", 60)
+    with serving(bad_server.silence) as server, StellaConnectHook() as other:
+        connect_stella(server.url, timeout=[0.5, 0.2])
+        assert isinstance(fate(other), OutcomeUnknown)
