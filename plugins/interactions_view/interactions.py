@@ -109,7 +109,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
     with found.read() as connection:
         story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
     if story is None:
-        raise HTTPException(404, "The ledger knows no such interaction.")
+        raise HTTPException(404, "The ledger does not know this interaction.")
     line, now = line_seen_by(visitor, story.chosen.line), datetime.now(UTC)
     steps = [timeline_step(step, visitor) for step in story.chosen.steps]
     title, body = describe_request(line, found, now)
@@ -138,7 +138,7 @@ def conversation(request: Request, visitor: VisitorDep, conversation_id: str) ->
     with source(visitor.organisation).read() as connection:
         interaction_id = stories.latest_closing(connection, conversation_id)
     if interaction_id is None:
-        raise HTTPException(404, "The ledger knows no such conversation.")
+        raise HTTPException(404, "The ledger does not know this conversation.")
     return RedirectResponse(Links(request).to(f"one/{interaction_id}"))
 
 
@@ -155,7 +155,7 @@ class TimelineStep:
 
 
 def timeline_step(step: Step, visitor: Visitor) -> TimelineStep:
-    """The step as the timeline shows it."""
+    """Describe a step for the timeline."""
     title, by, dags = step_title(step), step.by, visitor.organisation
     if by is None:
         return TimelineStep(step, title, None, None, "", None)
