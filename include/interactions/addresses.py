@@ -39,7 +39,7 @@ def usable(address: str | None) -> str | None:
         return None
     address = trimmed(address)
     local, _, domain = address.rpartition("@")
-    if is_masked(address) or any(map(is_invisible, local)):
+    if is_masked(address) or (not address.isascii() and any(map(is_invisible, local))):
         return None
     # Of a plain part before the @ only its length matters, so that an hour's customers share a few checks.
     alike = f"{'x' * len(local)}@{domain}" if _PLAIN.fullmatch(local) else address
