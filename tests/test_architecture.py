@@ -49,7 +49,8 @@ ARROWS = {
 }
 # Single modules that a folder may import besides.
 MODULES = {
-    "plugins/interactions_view": {"plugins.pipeline.actions"},  # the page offers the actions
+    # The page offers the actions and shows the last simulation.
+    "plugins/interactions_view": {"plugins.pipeline.actions", "plugins.pipeline.simulating"},
     "include/ledger": {"plugins.runtime.ledger_naming"},  # only its entry point joins them, see below
 }
 

@@ -24,7 +24,12 @@ SCHEMA = "include/ledger/schema.py"
 FIRST_MIGRATION = "include/ledger/migrations/versions/ledger_0001_interactions.py"
 EXTRACTION_STORE = "include/ledger/extraction.py"
 RESTORING = "include/ledger/maintenance/restoring.py"
-EXTRACTION = "plugins/pipeline/extraction.py"
+OPERATORS = "plugins/pipeline/operators.py"
+EVIDENCE = "include/interactions/evidence.py"
+DEFERRED_READING = "include/interactions/deferred_reading.py"
+PLANNING_AGAIN = "include/ledger/planning_again.py"
+BY_ID = "plugins/kustomer/by_id.py"
+WRONG = "tests/faults/test_wrong_answers.py::"
 RACES = "tests/faults/test_races.py::"
 CLOCK = "tests/faults/test_clock.py::"
 HISTORIES = "tests/model/test_every_interleaving.py::test_no_order_of_steps_breaks_the_promise"
@@ -129,17 +134,16 @@ _ONE_BY_ONE = (
         "`ended` counts as closed",
         "tests/include/interactions/test_eligibility.py",
         (
-            (ELIGIBILITY, 'or record.status != "done":', 'or not (record.status == "done" or record.ended):'),
+            (
+                ELIGIBILITY,
+                'any_status or record.status == "done"',
+                'any_status or record.status == "done" or getattr(record, "ended", False)',
+            ),
             (
                 RECORDS,
                 "    merged_away: bool = False\n",
                 "    merged_away: bool = False\n"
                 '    ended: Harmless[bool] = Field(None, validation_alias=AliasPath("attributes", "ended"))\n',
-            ),
-            (
-                RECORDS,
-                "    closed_at: AwareDatetime\n",
-                "    closed_at: AwareDatetime\n    ended: Harmless[bool] = None\n",
             ),
         ),
     ),
@@ -270,7 +274,7 @@ _ONE_BY_ONE = (
     Breach(
         "the hours that a clock leapt over count as read",
         RACES + "TestAClockThatWasAhead::test_costs_no_closing_of_the_hours_it_leapt_over",
-        ((EXTRACTION, "kustomer.asked_at or span.closed_to", "span.closed_to"),),
+        ((OPERATORS, "kustomer.asked_at or span.closed_to", "span.closed_to"),),
     ),
     Breach(
         "an older copy of the ledger plans what it does not hold",
@@ -281,6 +285,47 @@ _ONE_BY_ONE = (
         "an older copy of the ledger looks only for what it has sent itself",
         RESTORED + "test_what_was_found_absent_is_sent_and_not_doubted_again",
         ((RESTORING, "case((IS_DOUBTFUL, interaction.c.closed_at), else_=attempt)", "attempt"),),
+    ),
+    # Wrong answers: rules 1 to 4 of docs/decisions/0009.
+    Breach(
+        "Kustomer is believed that everything due is gone",
+        WRONG + "TestKustomerFindsNothing::test_ends_nothing_and_everything_goes_out_afterwards",
+        ((EVIDENCE, "gone < asked or others_found", "gone <= asked"),),
+    ),
+    Breach(
+        "an empty list of employees is believed",
+        WRONG + "TestProfiles::test_an_empty_list_ends_nothing",
+        ((EVIDENCE, 'return "lists no active employee at all"', "return None"),),
+    ),
+    Breach(
+        "every refusal is about its interaction",
+        WRONG + "TestEverythingIsRefused::test_stops_after_ten_and_everything_else_goes_out_afterwards",
+        ((EVIDENCE, "return self.number <= 1", "return self.number >= 1"),),
+    ),
+    Breach(
+        "what may have been taken is planned again in bulk",
+        "tests/include/ledger/test_planning_again.py::test_what_was_sent_or_may_have_been_is_never_planned_again",
+        (
+            (
+                PLANNING_AGAIN,
+                "ENDED = (State.SKIPPED, State.CANCELLED, State.REJECTED)",
+                "ENDED = (State.SKIPPED, State.CANCELLED, State.REJECTED, State.UNKNOWN)",
+            ),
+        ),
+    ),
+    Breach(
+        "one conversation that cannot be read holds its whole batch",
+        WRONG + "TestOneUnreadableConversation::test_costs_only_itself_and_past_its_expiry_on_expired_decides",
+        ((BY_ID, "return isinstance(error, Refused | OutcomeUnknown | BrokenAnswer)", "return False"),),
+    ),
+    Breach(
+        "doubt is measured by the age of the closing",
+        "tests/scenarios/test_deferred_readings.py::TestACustomerWhoCannotBeRead::"
+        "test_is_settled_after_a_day_of_trying_whatever_the_age_of_the_closing",
+        (
+            (DEFERRED_READING, "or reading.tries < MIN_TRIES", ""),
+            (DEFERRED_READING, "return now - reading.first_seen >=", "return now - reading.closed_from >="),
+        ),
     ),
 )
 _OF_THE_LEDGER = {
