@@ -9,6 +9,7 @@ from plugins.pipeline.feedback import record_feedback, survey_responses_read
 from plugins.runtime.notifier import notify_failure
 from plugins.runtime.organisations import Organisation, organisations
 from plugins.runtime.params import setting_params
+from plugins.runtime.retries import RETRY_ARGS
 
 
 def feedback(organisation: Organisation) -> None:
@@ -23,12 +24,7 @@ def feedback(organisation: Organisation) -> None:
         on_failure_callback=notify_failure,
         catchup=False,  # reading continues at the ledger's cursor, even after missed runs
         max_active_runs=1,
-        default_args={
-            "retries": 3,
-            "retry_delay": pendulum.duration(seconds=30),
-            "retry_exponential_backoff": True,
-            "max_retry_delay": pendulum.duration(minutes=5),
-        },
+        default_args=RETRY_ARGS,
         params={"on_absent": setting_params()["on_absent"]},
         tags=["kustomer", "stella connect", "csat"],
         doc_md="""

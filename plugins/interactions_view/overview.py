@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from include.ledger.reports import overview as reports
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.queries import Ahead, OverviewQuery, Span
+from plugins.interactions_view.queries import Ahead, OverviewQuery, Period
 from plugins.interactions_view.rendering import Links, page
 from plugins.interactions_view.source import source
 from plugins.runtime.organisations import of_dag
@@ -29,7 +29,7 @@ STALE = timedelta(hours=2)
 def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLResponse:
     """Show the overview."""
     now = datetime.now(UTC)
-    closed_from, closed_until = span_of(asked.span, now)
+    closed_from, closed_until = bounds_of(asked.span, now)
     length, width = AHEAD[asked.ahead]
     due_from = datetime.fromtimestamp(now.timestamp() // width.total_seconds() * width.total_seconds(), UTC)
     found = source(visitor.organisation)
@@ -69,13 +69,13 @@ def tab_of(request: Request, dag_id: str) -> Response:
     return page(request, "problem.html", view="", kind="other_dag", message="", faults=[])
 
 
-def span_of(span: Span, now: datetime) -> tuple[datetime, datetime]:
+def bounds_of(span: Period, now: datetime) -> tuple[datetime, datetime]:
     """Return the days of a span of closings: [from, until), whole days in UTC."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     match span:
-        case Span.TODAY:
+        case Period.TODAY:
             return today, today + DAY
-        case Span.YESTERDAY:
+        case Period.YESTERDAY:
             return today - DAY, today
-        case Span.WEEK:
+        case Period.WEEK:
             return today - 6 * DAY, today + DAY

@@ -49,7 +49,7 @@ class _Parameters(BaseModel):
         return {key: value for key, value in kept.items() if value not in ("", [], None)}
 
 
-class Span(StrEnum):
+class Period(StrEnum):
     """The closings that the overview counts."""
 
     TODAY = "today"
@@ -67,7 +67,7 @@ class Ahead(StrEnum):
 class OverviewParameters(_Parameters):
     """Parameters of the overview."""
 
-    span: Span = Field(Span.TODAY, description=_one_of(Span))
+    span: Period = Field(Period.TODAY, description=_one_of(Period))
     ahead: Ahead = Field(Ahead.HOURS, description=_one_of(Ahead))
 
 

@@ -16,7 +16,7 @@ from plugins.pipeline.feedback import GRACE, REREAD_SPAN
 from plugins.pipeline.masking import masked_addresses
 from plugins.pipeline.messages import Alarm, end_alarms, raise_alarm
 from plugins.pipeline.release import RELEASE_FAULT
-from plugins.runtime.metrics import level
+from plugins.runtime.metrics import set_gauge
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
@@ -58,7 +58,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
     standing = [alarm.name for alarm in alarms]
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
     for name in NAMES:
-        level(f"alarms.{name}", int(name in standing), organisation)
+        set_gauge(f"alarms.{name}", int(name in standing), organisation)
     for alarm in alarms:
         raise_alarm(ledger, alarm, now)
     end_alarms(ledger, set(NAMES) - set(standing))
@@ -79,7 +79,7 @@ def measure_backlog(
         "unknown": left.unknown,
     }
     for name, number in facts.items():
-        level(f"ledger.{name}", number, organisation)
+        set_gauge(f"ledger.{name}", number, organisation)
     return facts
 
 

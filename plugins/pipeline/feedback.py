@@ -13,8 +13,9 @@ from airflow.sdk import Asset, Context
 from include.interactions.actor import Actor
 from include.interactions.survey_response import CLOCK_SLACK, read_survey_response
 from include.ledger import Cursor, Ledger, UnknownOutcome
+from plugins.runtime.assets import make_asset
 from plugins.runtime.failures import fail_for_good
-from plugins.runtime.metrics import count, level
+from plugins.runtime.metrics import count, set_gauge
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import actor_of, canonical_line, open_ledger, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
@@ -33,10 +34,7 @@ MAX_REREAD_SPAN = timedelta(days=30)
 
 def survey_responses_read(organisation: Organisation) -> Asset:
     """Return the asset for the event that each run emits with its counts."""
-    return Asset(
-        name=organisation.name_for("survey_responses_read"),
-        uri=f"x-kustomer-stella-connect://{organisation.name_for('survey-responses')}/read",
-    )
+    return make_asset(organisation, "survey_responses_read", "survey-responses/read")
 
 
 def record_feedback(context: Context, organisation: Organisation) -> dict[str, Any]:
@@ -53,7 +51,7 @@ def record_feedback(context: Context, organisation: Organisation) -> dict[str, A
     for name in ("recorded", "answered", "settled", "resent"):
         count(f"feedback.{name}", facts[name], organisation)
     for name in ("unknown", "unknown_past_grace", "not_shown", "shown_twice"):
-        level(f"feedback.{name}", facts[name], organisation)
+        set_gauge(f"feedback.{name}", facts[name], organisation)
     context["outlet_events"][survey_responses_read(organisation)].extra = facts
     return facts
 

@@ -11,7 +11,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from plugins.pipeline.alarms import measure_backlog, refusals
 from plugins.pipeline.messages import raise_alarm
-from plugins.runtime.metrics import level
+from plugins.runtime.assets import make_asset
+from plugins.runtime.metrics import set_gauge
 from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
 
@@ -22,10 +23,7 @@ FAILED = ("failed", "upstream_failed")
 
 def interactions_released(organisation: Organisation) -> Asset:
     """Return the asset for the event that each run emits with its counts."""
-    return Asset(
-        name=organisation.name_for("interactions_released"),
-        uri=f"x-kustomer-stella-connect://{organisation.name_for('interactions')}/released",
-    )
+    return make_asset(organisation, "interactions_released", "interactions/released")
 
 
 def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
@@ -52,7 +50,7 @@ def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
     }
     log.info(canonical_line("run", facts))
     if (most := released["late_seconds"]["most"]) is not None:
-        level("interactions.late_seconds", most, organisation)
+        set_gauge("interactions.late_seconds", most, organisation)
     context["outlet_events"][interactions_released(organisation)].extra = facts
     _warn_if_late(context, extracted.get("finished_at"), settings_of(context, organisation).handover_seconds)
     for alarm in refusals(

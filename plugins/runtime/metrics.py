@@ -63,7 +63,7 @@ def count(name: str, number: int, organisation: Organisation) -> None:
     stats.incr(name, number, tags={"organisation": organisation.name})
 
 
-def level(name: str, number: float, organisation: Organisation) -> None:
+def set_gauge(name: str, number: float, organisation: Organisation) -> None:
     """Set a gauge."""
     stats.gauge(name, number, tags={"organisation": organisation.name})
 
