@@ -85,7 +85,7 @@ def test_each_organisation_has_its_own_interactions(
     filled.ledger.enter("interaction_ledger")
     use_ledger(monkeypatch, filled.url, "interaction_ledger_acme")  # by mistake
     answer = get("of/acme/list")
-    assert (answer.status, "Each organisation needs a" in answer.text) == (503, True)
+    assert (answer.status, "Each organisation needs its own ledger" in answer.text) == (503, True)
     assert get("of/nobody/list").status == 404
     assert get("of/acme/list", "stranger").status == 403
 
