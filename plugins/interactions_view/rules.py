@@ -10,7 +10,6 @@ from plugins.interactions_view.access import VisitorDep
 from plugins.interactions_view.queries import RulesQuery
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
-from plugins.pipeline.simulating import last_simulation
 
 router = APIRouter()
 
@@ -21,7 +20,7 @@ def show(request: Request, visitor: VisitorDep, asked: RulesQuery) -> HTMLRespon
     found = source(visitor.organisation)
     with found.read() as connection:
         rules = reports.report(connection, datetime.now(UTC) - timedelta(days=int(asked.days)))
-    simulation = last_simulation(found.ledger)
+        simulation = reports.last_simulation(connection)
     return page(
         request,
         "rules.html",

@@ -1,20 +1,17 @@
 """The action *Simulate rules*: what rules would do with the closings that the ledger holds."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from include.interactions.settings import Settings, SettingsError, read_rules
 from include.interactions.simulation import OUTCOMES, Simulation, simulate
 from include.ledger import ActRefusedError, Ledger
-from include.ledger.reports.rules import closings_to_simulate
+from include.ledger.reports.rules import SIMULATION, closings_to_simulate
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.surveying import make_planner
 from plugins.vendor_api.errors import VendorApiError
 
-SIMULATION = "simulation"
-"""The ledger's memory of the last simulation, for the page."""
 DEFAULT_DAYS = 7
 
 
@@ -67,9 +64,3 @@ def describe(found: Simulation, now: datetime, days: int) -> dict[str, Any]:
         ],
         "not_recorded": list(found.missing),
     }
-
-
-def last_simulation(ledger: Ledger) -> Mapping[str, Any] | None:
-    """The result of the last simulation; None if there was none."""
-    fact = ledger.get_fact(SIMULATION)
-    return json.loads(fact.value) if fact else None

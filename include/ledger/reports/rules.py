@@ -1,15 +1,20 @@
 """What each rule did, and the facts of closings for a simulation."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
 from include.interactions.closing_facts import ClosingFacts, facts_from_text
 from include.interactions.states import State
+from include.ledger import facts
 from include.ledger.schema import interaction, state_is
 
+SIMULATION = "simulation"
+"""The ledger's fact: the result of the last simulation."""
 MAX_CLOSINGS = 200_000
 """So many closings at most are simulated, the latest of the span."""
 
@@ -48,6 +53,12 @@ def report(connection: Connection, since: datetime) -> list[RuleReport]:
     return [RuleReport(row[0], *(int(number) for number in row[1:])) for row in rows]
 
 
+def last_simulation(connection: Connection) -> Mapping[str, Any] | None:
+    """Return the result of the last simulation; None if there was none."""
+    fact = facts.read(connection, SIMULATION)
+    return json.loads(fact.value) if fact else None
+
+
 def closings_to_simulate(connection: Connection, since: datetime) -> Iterator[ClosingFacts | None]:
     """Give the facts of the closings since then; None for one of which the ledger has none (any more)."""
     wanted = (
@@ -64,9 +75,9 @@ def closings_to_simulate(connection: Connection, since: datetime) -> Iterator[Cl
         .limit(MAX_CLOSINGS)
     )
     for rows in connection.execution_options(yield_per=5000).execute(wanted).partitions():
-        for conversation_id, closed_at, facts, *agent in rows:
-            if facts is None:
+        for conversation_id, closed_at, kept, *agent in rows:
+            if kept is None:
                 yield None
             else:
                 known = tuple(text for text in agent if text)
-                yield facts_from_text(facts, conversation_id=conversation_id, closed_at=closed_at, agent=known)
+                yield facts_from_text(kept, conversation_id=conversation_id, closed_at=closed_at, agent=known)

@@ -10,8 +10,8 @@ import pytest
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, connect
-from plugins.pipeline.simulating import SIMULATION
-from tests.support.ledger import LEASE, REQUEST, closing
+from include.ledger.reports.rules import SIMULATION
+from tests.support.ledger import LEASE, REQUEST, by_run, closing
 
 NOW = datetime.now(UTC)
 
@@ -37,9 +37,9 @@ def ledger(ledger_url: str) -> Ledger:
     )
     skipped = replace(closing(3, closed_at=at, skip=Reason.RULE), rule="fraud")
     ledger.extraction.record_closings(
-        [*night, skipped, moved, closing(5, closed_at=at, delay=timedelta(days=9))], "extraction"
+        [*night, skipped, moved, closing(5, closed_at=at, delay=timedelta(days=9))], by_run("extraction")
     )
-    (first,) = ledger.releasing.claim(at, NOW, 1, LEASE, "release")
+    (first,) = ledger.releasing.claim(at, NOW, 1, LEASE, by_run("release"))
     ledger.releasing.start_sending(first, LEASE, REQUEST)
     ledger.releasing.settle(first, State.SENT, 200)
     return ledger

@@ -7,8 +7,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.states import State
+from include.ledger.reports.rules import last_simulation
 from plugins.pipeline.admin import carry_out, check_form
-from plugins.pipeline.simulating import last_simulation
 from plugins.runtime.organisations import DEFAULT
 from tests.plugins.pipeline.test_admin import form
 from tests.scenarios.conftest import *  # noqa: F403 - the fixtures of an installation
@@ -59,7 +59,8 @@ def test_counts_for_each_rule_what_would_become_of_the_closings(
     assert (result["closings"][0]["judged"], result["closings"][0]["without_facts"]) == (4, 1)
     assert pipeline.query("SELECT * FROM interaction") == before
     assert sandbox.state.calls.total() == calls + 2  # the tags, on two pages
-    assert last_simulation(pipeline.ledger)["rules"] == result["rules"]
+    with pipeline.ledger.read() as connection:
+        assert last_simulation(connection)["rules"] == result["rules"]
 
 
 def test_without_rules_those_of_the_settings_are_simulated(pipeline, simulate, settings, close, hour):
