@@ -18,6 +18,7 @@ from include.ledger.reports.overview import OVERDUE
 from plugins.pipeline import masking, messages
 from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
 from plugins.pipeline.feedback import GRACE
+from plugins.pipeline.release import RELEASE_FAULT
 from plugins.runtime.organisations import DEFAULT
 from tests.support.ledger import LEASE, NOON, REQUEST, by_run, closing
 
@@ -205,6 +206,7 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     at().extraction.record_closings([replace(closing(5), do_not_send=None), unmapped], by_run("extraction"))
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
     at().set_fact(masking.FACT, "40")
+    at().set_fact(RELEASE_FAULT, "Stella Connect lists no active employee at all.")
 
     assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice"}
     assert not [text for text in told if "@" in text or "customer" in text.lower()]
