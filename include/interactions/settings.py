@@ -32,7 +32,7 @@ MAX_DURATION_DAYS = 36_500
 DEFAULT_CHANNEL = "email"
 MIN_SECONDS_TO_SEND = 60
 """A release takes at least this long from the end of its window to its last request."""
-OTHER_PARAMS = ("start", "end")
+OTHER_PARAMS = ("start", "end", "judge_again")
 """Params of a run that are not settings."""
 
 

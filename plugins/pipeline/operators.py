@@ -15,6 +15,7 @@ from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.deferred_readings import describe_incomplete, read_again, read_span
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.masking import note_readable_addresses, report_masking
+from plugins.pipeline.planning_again import plan_skipped_again
 from plugins.pipeline.release import Release
 from plugins.pipeline.served_organisation import check_key_before_release, refuse_other_organisation
 from plugins.runtime.failures import fail_for_good
@@ -79,6 +80,8 @@ class ExtractClosedConversationsOperator(BaseOperator):
                     if read_until > span.closed_from:
                         ledger.extraction.advance_watermark(span.closed_from, read_until)
                     read_again(extraction, ledger.extraction, began_at)
+                elif context["params"].get("judge_again"):
+                    plan_skipped_again(ledger, kustomer, settings, span, actor_of(context))
                 if extraction.masking.has_seen_address:
                     note_readable_addresses(ledger)
             finally:

@@ -1,20 +1,36 @@
 """The action *Plan again*: read ended closings and their people anew from Kustomer, and plan what may be sent."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from include.interactions.actor import Actor
 from include.interactions.settings import Settings
+from include.interactions.span import Span
+from include.interactions.states import State
 from include.ledger import ActRefusedError, Ledger
 from include.ledger.batches import batches
 from include.ledger.planning_again import EndedFilter
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.served_organisation import refuse_other_organisation
+from plugins.runtime.run_context import canonical_line
+
+log = logging.getLogger(__name__)
 
 MAX_CLOSINGS = 10_000
 """How many closings one action looks at; the oldest first, so the next one continues."""
+
+
+def plan_skipped_again(ledger: Ledger, kustomer: KustomerHook, settings: Settings, span: Span, by: Actor) -> None:
+    """Plan the skipped closings of a span again if extraction, asked today, would plan them."""
+    chosen = EndedFilter(closed_from=span.closed_from, closed_until=span.closed_to, state=State.SKIPPED)
+    try:
+        counts = plan_again(ledger, kustomer, settings, chosen, by, "judge_again", dry_run=False)
+    except ActRefusedError:
+        counts = {"planned": 0}
+    log.info(canonical_line("judged_again", counts))
 
 
 def plan_again(

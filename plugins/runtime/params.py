@@ -19,6 +19,16 @@ def interval_params() -> dict[str, Param]:
             "Start of the interval (included), UTC. If both are empty, the run reads the last full hour.",
         ),
         "end": _instant("Closed before", "End of the interval (excluded), UTC. Fill in both or neither."),
+        "judge_again": Param(
+            None,
+            type=["null", "boolean"],
+            title="Judge again",
+            description=(
+                "Backfills and manual runs: plan skipped closings of the interval again if extraction would plan "
+                "them today, for example after a key or setting was corrected."
+            ),
+            section=INTERVAL,
+        ),
     }
 
 

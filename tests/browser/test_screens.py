@@ -105,7 +105,10 @@ def test_the_trigger_form_offers_an_interval_and_every_setting_and_asks_for_noth
         page.route("**/dagRuns", lambda route: route.abort())
         form.get_by_role("button", name="Trigger", exact=True).click()
     page.unroute("**/dagRuns")
-    assert sent.value.post_data_json["conf"] == dict.fromkeys([*setting_params(), "start", "end"])
+    assert sent.value.post_data_json["conf"] == {
+        **dict.fromkeys([*setting_params(), "start", "end"]),
+        "judge_again": False,
+    }
 
 
 def field(form: Locator, label: str) -> Locator:

@@ -85,7 +85,7 @@ AS_JSON = {"custom_properties", "rules", "cap", "send_window"}
 
 
 def test_the_trigger_form_offers_every_simple_setting_and_the_interval(dag):
-    assert set(dag.params) == {"start", "end", *Settings.model_fields} - AS_JSON
+    assert set(dag.params) == {"start", "end", "judge_again", *Settings.model_fields} - AS_JSON
     for name in dag.params:
         param = dag.params.get_param(name)
         assert param.value is None, "empty: the Variable decides"

@@ -81,3 +81,9 @@ class TestAFew:
         pipeline.extract(run_of(hour))
 
         assert pipeline.states() == {conversation: "skipped invalid_customer_email"}
+
+        mask(masked=False)
+        pipeline.extract(run_of(hour, origin="backfill"))
+        assert pipeline.states() == {conversation: "skipped invalid_customer_email"}, "known, and left alone"
+        pipeline.extract(run_of(hour, origin="backfill", judge_again=True))
+        assert pipeline.states() == {conversation: "planned"}
