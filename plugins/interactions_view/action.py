@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse
 
 from include.ledger.reports import agents
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.people import masked_agent
 from plugins.interactions_view.queries import ActionQuery
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
@@ -36,5 +35,5 @@ def show(request: Request, visitor: VisitorDep, asked: ActionQuery) -> HTMLRespo
         asked=asked,
         action=ACTIONS[asked.action],
         given=given,
-        agent=agent if agent is None or visitor.sees_personal_data else masked_agent(agent),
+        agent=agent,
     )

@@ -1,6 +1,5 @@
 """Agents: who cannot receive feedback, what waits because of that, and the reports on each agent."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, HTTPException, Request
@@ -8,8 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from include.ledger.reports import agents as reports
 from include.ledger.reports.agents import AgentReport, Profile
-from plugins.interactions_view.access import Visitor, VisitorDep
-from plugins.interactions_view.people import masked_agent
+from plugins.interactions_view.access import VisitorDep
 from plugins.interactions_view.queries import AgentsQuery, StreamQuery
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
@@ -23,7 +21,6 @@ def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLRespo
     now = datetime.now(UTC)
     with source(visitor.organisation).read() as connection:
         found = reports.report(connection, now - timedelta(days=int(asked.days)), now)
-    found = [_seen_by(visitor, one) for one in found]
     return page(
         request,
         "agents.html",
@@ -50,14 +47,10 @@ def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQu
         view="agents",
         visitor=visitor,
         asked=asked,
-        one=_seen_by(visitor, one),
+        one=one,
         found=cards,
     )
 
 
 def _needs_a_person(one: AgentReport) -> bool:
     return bool(one.waiting) or one.profile is Profile.NOT_APPROVED
-
-
-def _seen_by(visitor: Visitor, one: AgentReport) -> AgentReport:
-    return one if visitor.sees_personal_data else replace(one, agent=masked_agent(one.agent))

@@ -19,7 +19,7 @@ from include.ledger.reports import story as stories
 from include.ledger.reports.listing import Filter, Line
 from include.ledger.reports.story import Step
 from plugins.interactions_view.access import Visitor, VisitorDep
-from plugins.interactions_view.people import card_seen_by, line_seen_by
+from plugins.interactions_view.people import seen_by
 from plugins.interactions_view.queries import ListQuery
 from plugins.interactions_view.rendering import Links, page
 from plugins.interactions_view.source import Source, source
@@ -78,7 +78,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
         view="list",
         visitor=visitor,
         asked=asked,
-        found=replace(found, rows=tuple(line_seen_by(visitor, line) for line in found.rows)),
+        found=found,
         channels=channels,
         rules=rules,
         agents=known,
@@ -93,7 +93,7 @@ def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
     found = source(visitor.organisation)
     with found.read() as connection:  # what is wrong shows now, not in the middle of a download
         listing.page(connection, chosen, asked.sort, descending=True, size=1)
-    lines = (line_seen_by(visitor, line) for line in listing.export(found.read, chosen))
+    lines = (seen_by(visitor, line) for line in listing.export(found.read, chosen))
     name = f"interactions-{datetime.now(UTC):%Y%m%d-%H%M%S}.csv"
     return StreamingResponse(
         _csv(lines),
@@ -110,7 +110,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
         story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
     if story is None:
         raise HTTPException(404, "The ledger does not know this interaction.")
-    line, now = line_seen_by(visitor, story.chosen.line), datetime.now(UTC)
+    line, now = seen_by(visitor, story.chosen.line), datetime.now(UTC)
     steps = [timeline_step(step, visitor) for step in story.chosen.steps]
     title, body = describe_request(line, found, now)
     return page(
@@ -125,7 +125,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
         answer=answer(line, now, found.settings),
         steps=steps,
         handled_by=next(((one.dag_id, one.run_id) for one in reversed(steps) if one.run_id), None),
-        responses=[card_seen_by(visitor, card) for card in story.chosen.responses],
+        responses=story.chosen.responses,
         request_title=title,
         request_body=body,
         kustomer=kustomer_link(found, line),

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from plugins.interactions_view import words
+from plugins.interactions_view.people import seen_by
 from plugins.runtime.organisations import Organisation, organisations
 
 HERE = Path(__file__).parent
@@ -59,11 +60,13 @@ class Links:
 
 
 def page(request: Request, name: str, status: int = 200, **found: Any) -> HTMLResponse:
-    """Render a template with a view's values."""
+    """Render a template with a view's values, masked unless the visitor may see personal data."""
+    visitor = found.get("visitor")
+    shown = {name: value if name == "visitor" else seen_by(visitor, value) for name, value in found.items()}
     organisation = getattr(request.state, "interactions_of", None) or organisations()[0]
     template = _environment().get_template(name)
     text = template.render(
-        link=Links(request), organisation=organisation, State=State, Reason=Reason, words=words, **found
+        link=Links(request), organisation=organisation, State=State, Reason=Reason, words=words, **shown
     )
     return HTMLResponse(text, status)
 

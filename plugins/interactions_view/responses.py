@@ -1,6 +1,5 @@
 """Survey responses: cards, and averages by day and by agent."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request
@@ -10,7 +9,6 @@ from include.interactions.feedback_request import link_to
 from include.ledger.reports import agents
 from include.ledger.reports import responses as reports
 from plugins.interactions_view.access import VisitorDep
-from plugins.interactions_view.people import card_seen_by
 from plugins.interactions_view.queries import ResponsesQuery, midnight
 from plugins.interactions_view.rendering import page
 from plugins.interactions_view.source import source
@@ -46,7 +44,7 @@ def show(request: Request, visitor: VisitorDep, asked: ResponsesQuery) -> HTMLRe
         view="responses",
         visitor=visitor,
         asked=asked,
-        found=replace(cards, rows=tuple(card_seen_by(visitor, card) for card in cards.rows)),
+        found=cards,
         tickets=tickets,
         days=[(day, by_day.get(day)) for day in days],
         by_agent=by_agent,

@@ -1,14 +1,20 @@
 """Who sees what: without a login, without the right to the DAG, as a viewer, as an editor."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
+from include.interactions.actor import Actor
+from include.interactions.survey_response import SurveyResponse
 from plugins.interactions_view.app import app
+from plugins.pipeline.actions import ACTIONS
 from tests.plugins.interactions_view.conftest import Filled, Get
+from tests.support.ledger import closing
 
 VIEWS = (
     "",
@@ -92,6 +98,52 @@ def test_a_viewer_sees_no_address_of_anybody(filled: Filled, get: Get) -> None:
     assert MASKED in get("list", "viewer").text
     assert MASKED in get("list.csv", "viewer").text
     assert MASKED in get(f"one/{filled.ids['sent']}", "viewer").text
+
+
+def test_no_route_shows_a_viewer_an_address_that_the_ledger_holds(filled: Filled, get: Get) -> None:
+    closed_at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=2)
+    nameless = replace(
+        closing(8, closed_at=closed_at, delay=timedelta(minutes=30)),
+        agent_id="agent-8",
+        agent_email="nameless@example.com",
+        agent_name=None,
+        tags=("for tagged@example.com",),
+    )
+    named_by_address = replace(closing(9, closed_at=closed_at), agent_id="agent-9", agent_name="named@example.com")
+    by = Actor("kustomer_stella_connect", "scheduled__1")
+    filled.ledger.extraction.record_closings([nameless, named_by_address], by)
+    answer = SurveyResponse(
+        uuid="u-8",
+        sequence_id=2,
+        conversation_id=nameless.conversation_id,
+        closed_at=closed_at,
+        requested_via="API",
+        response_received_at=datetime.now(UTC),
+        reward="sent to rewarded@example.com",
+        comment="I am (commented@example.com)",
+    )
+    filled.ledger.feedback.record_responses([answer])
+    person = Actor("interaction_ledger_admin", "manual__1", "operator@example.com")
+    filled.ledger.admin.cancel(nameless.conversation_id, None, person, "see noted@example.com", dry_run=False)
+    with filled.ledger.read() as connection:
+        tables = ("interaction", "interaction_event", "survey_response")
+        rows = [str(row) for name in tables for row in connection.exec_driver_sql(f"SELECT * FROM {name}")]
+        ids = list(connection.exec_driver_sql("SELECT id FROM interaction").scalars())
+    addresses = set(re.findall(r"[\w.]+@example\.com", "".join(rows)))
+    assert len(addresses) > 10
+
+    paths = [
+        *every_route(filled),
+        *(f"one/{row_id}" for row_id in ids),
+        *(f"agents/agent-{number}" for number in (1, 2, 7, 8, 9)),
+        *(f"action?action={name}&agent=agent-{number}" for name in ACTIONS for number in (8, 9)),
+        "responses?agent=agent-8",
+        "list?agent=agent-8",
+    ]
+    shown = {path: {one for one in addresses if one in get(path, "viewer").text} for path in paths}
+
+    assert {path: found for path, found in shown.items() if found} == {}
+    assert "n•••@example.com" in get("responses", "viewer").text
 
 
 def test_an_editor_sees_addresses(filled: Filled, get: Get) -> None:
