@@ -342,10 +342,10 @@ class SmallWorld:
             return outside, process.then("end")
 
         def cancel() -> None:
-            admin.cancel(*which, by_run("person"), by_run("because"), dry_run=False)
+            admin.cancel(*which, by_run("person"), "because", dry_run=False)
 
         def release() -> None:
-            admin.release_now(*which, by_run("person"), by_run("because"), dry_run=False)
+            admin.release_now(*which, by_run("person"), "because", dry_run=False)
 
         def settle() -> None:
             admin.settle(*which, State.CANCELLED, by_run("person"), "because", dry_run=False)
