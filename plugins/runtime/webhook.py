@@ -3,7 +3,7 @@
 It gets {"text": …}, as the webhooks of Slack and Mattermost expect. Its address is a secret: no message shows it.
 
 - type `alarm_webhook` or `http`: host = address, password = the secret rest of the path, if it is kept apart;
-- as a URI the webhook's own address: `https://hooks.slack.com/services/T000/B000/XXXX`.
+- as a URI the webhook's own address: `https://hooks.example.com/services/<token>`.
 """
 
 from typing import ClassVar

@@ -93,7 +93,7 @@ def test_why_did_this_customer_get_no_survey(
     view.get_by_role("link", name="Profile not approved").click()
     view.locator("tbody a.id").first.click()
     expect(view.get_by_role("heading", level=1)).to_have_text(
-        "Not sent: the agent's Stella Connect profile is not approved."
+        "Not sent: Stella Connect did not list the agent as active when the survey was due."
     )
     expect(view.get_by_text("Approve the profile, then plan again.")).to_be_visible()
     page.set_viewport_size({"width": 1280, "height": 800})
@@ -129,7 +129,7 @@ def test_the_table_is_searched_filtered_sorted_paged_and_exported(
 ) -> None:
     page.goto(f"{installation.stack.url}/plugin/interactions")
     view.get_by_role("link", name="Interactions").click()
-    view.get_by_label("State").select_option("sent")  # applies at once
+    view.get_by_label("State", exact=True).select_option("sent")  # applies at once
     expect(page).to_have_url(re.compile("state=sent"))
     expect(view.locator("tbody .badge").first).to_have_text("Sent")
     expect(view.locator("tbody .badge").filter(has_not_text="Sent")).to_have_count(0)
