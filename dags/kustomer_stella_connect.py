@@ -21,6 +21,34 @@ from plugins.runtime.retries import RETRY_ARGS
 
 WINDOW_LABEL = "{{ task.window['label'] }}"
 
+DOC = """
+### Closed conversations become surveys
+
+1. **extract_closed_conversations** reads the conversations closed in Kustomer and records them in the interaction
+   ledger.
+2. **check_agent_profiles** warns about agents without an approved Stella Connect profile.
+3. **plan_release_windows** groups the interactions that fall due before the next run.
+4. **release_window**: *wait_until_due* waits, then *release_interactions* checks each conversation again and sends
+   its interaction.
+5. **report** sums up, and fails the run if a task failed.
+
+The ledger decides what may be sent, not Airflow. Cleared tasks, backfills and overlapping runs send nothing twice.
+To read past hours use **Backfill**, or trigger with *Closed from* and *Closed before*.
+"""
+
+
+@task_group
+def release_window(window: dict[str, object], organisation: Organisation) -> None:
+    """Wait until a window is due, then send its interactions."""
+    wait = SendDelaySensor(task_id="wait_until_due", window=window, map_index_template=WINDOW_LABEL)
+    release = ReleaseInteractionsOperator(
+        task_id="release_interactions",
+        window=window,
+        organisation=organisation,
+        map_index_template=WINDOW_LABEL,
+    )
+    wait >> release
+
 
 def pipeline(organisation: Organisation) -> None:
     """The DAG of one organisation."""
@@ -38,20 +66,7 @@ def pipeline(organisation: Organisation) -> None:
         default_args=RETRY_ARGS,
         params={**interval_params(), **setting_params()},
         tags=["kustomer", "stella connect", "csat"],
-        doc_md="""
-### Closed conversations become surveys
-
-1. **extract_closed_conversations** reads the conversations closed in Kustomer and records them in the interaction
-   ledger.
-2. **check_agent_profiles** warns about agents without an approved Stella Connect profile.
-3. **plan_release_windows** groups the interactions that fall due before the next run.
-4. **release_window**: *wait_until_due* waits, then *release_interactions* checks each conversation again and sends
-   its interaction.
-5. **report** sums up, and fails the run if a task failed.
-
-The ledger decides what may be sent, not Airflow. Cleared tasks, backfills and overlapping runs send nothing twice.
-To read past hours use **Backfill**, or trigger with *Closed from* and *Closed before*.
-""",
+        doc_md=DOC,
     )
     def kustomer_stella_connect() -> None:
         """The pipeline, top to bottom."""
@@ -59,17 +74,6 @@ To read past hours use **Backfill**, or trigger with *Closed from* and *Closed b
         @task(trigger_rule="all_done")  # an outage of Kustomer must not stop what is already planned
         def plan_release_windows() -> list[dict[str, object]]:
             return plan_windows(get_current_context(), organisation)
-
-        @task_group
-        def release_window(window: dict[str, object]) -> None:
-            wait = SendDelaySensor(task_id="wait_until_due", window=window, map_index_template=WINDOW_LABEL)
-            release = ReleaseInteractionsOperator(
-                task_id="release_interactions",
-                window=window,
-                organisation=organisation,
-                map_index_template=WINDOW_LABEL,
-            )
-            wait >> release
 
         @task(trigger_rule="all_done", outlets=[interactions_released(organisation)], multiple_outputs=False)
         def report() -> dict[str, object]:
@@ -85,7 +89,7 @@ To read past hours use **Backfill**, or trigger with *Closed from* and *Closed b
         windows = plan_release_windows()
 
         extract >> check >> windows
-        release_window.expand(window=windows) >> report()
+        release_window.partial(organisation=organisation).expand(window=windows) >> report()
 
     kustomer_stella_connect()
 

@@ -11,23 +11,7 @@ from plugins.runtime.organisations import Organisation, organisations
 from plugins.runtime.params import setting_params
 from plugins.runtime.retries import RETRY_ARGS
 
-
-def feedback(organisation: Organisation) -> None:
-    """The DAG of one organisation."""
-
-    @dag(
-        dag_id=organisation.feedback_dag_id,
-        dag_display_name=organisation.name_for("Stella Connect feedback", " · "),
-        description="Records delivery states and survey responses, settles unknown outcomes, raises alarms.",
-        schedule="*/15 * * * *",
-        start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
-        on_failure_callback=notify_failure,
-        catchup=False,  # reading continues at the ledger's cursor, even after missed runs
-        max_active_runs=1,
-        default_args=RETRY_ARGS,
-        params={"on_absent": setting_params()["on_absent"]},
-        tags=["kustomer", "stella connect", "csat"],
-        doc_md="""
+DOC = """
 ### What became of the surveys
 
 **record_survey_responses** reads Stella Connect's Data Return from where the last run stopped. If nothing is new,
@@ -48,7 +32,25 @@ what to do, a metric, and a message if the connection `stella_connect_alarms` na
 fail the run.
 
 Releases never wait for this DAG.
-""",
+"""
+
+
+def feedback(organisation: Organisation) -> None:
+    """The DAG of one organisation."""
+
+    @dag(
+        dag_id=organisation.feedback_dag_id,
+        dag_display_name=organisation.name_for("Stella Connect feedback", " · "),
+        description="Records delivery states and survey responses, settles unknown outcomes, raises alarms.",
+        schedule="*/15 * * * *",
+        start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
+        on_failure_callback=notify_failure,
+        catchup=False,  # reading continues at the ledger's cursor, even after missed runs
+        max_active_runs=1,
+        default_args=RETRY_ARGS,
+        params={"on_absent": setting_params()["on_absent"]},
+        tags=["kustomer", "stella connect", "csat"],
+        doc_md=DOC,
     )
     def stella_connect_feedback() -> None:
         """Three independent tasks. All are cheap and may be repeated."""
