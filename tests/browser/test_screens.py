@@ -107,7 +107,7 @@ def test_the_trigger_form_offers_an_interval_and_every_setting_and_asks_for_noth
     page.unroute("**/dagRuns")
     assert sent.value.post_data_json["conf"] == {
         **dict.fromkeys([*setting_params(), "start", "end"]),
-        "judge_again": False,
+        "judge_again": None,
     }
 
 

@@ -111,7 +111,7 @@ from datetime import UTC, datetime, timedelta
 from include.interactions.actor import Actor
 from include.ledger import Ledger, connect
 from plugins.runtime.ledger_naming import find_ledger
-late = lambda: datetime.now(UTC) + timedelta(minutes=6)
+late = lambda: datetime.now(UTC) + timedelta(minutes=16)
 Ledger(connect(find_ledger("interaction_ledger")), late).releasing.recover(by=Actor(run_id="the next hour"))
 """
 

@@ -7,19 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.sandbox.changes import change_conversation
-from plugins.pipeline.sensor import GRACE
 from scripts.stack import processes
 from scripts.stack.connections import DAG_ID
 from tests.support.installation import Installation
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.soak, pytest.mark.timeout(900)]
 
 WAIT, EXTRACT = "release_window.wait_until_due", "extract_closed_conversations"
 RUNS = 5
 """More than Airflow runs at a time by three, which it was before."""
 DELAY = timedelta(seconds=120)
-CHECKED_EVERY = timedelta(seconds=15)
-"""How often Airflow's scheduler looks for waits that are over (`trigger_timeout_check_interval`)."""
 BOUND = 600
 """Seconds: not an expectation, but what a busy machine may need."""
 
@@ -61,7 +58,6 @@ def test_windows_are_released_without_a_triggerer_and_keep_no_other_run_from_ext
     at = {one.request["ext_interaction_id"]: datetime.fromtimestamp(one.received_at, UTC) for one in arrived}
     assert at.keys() == due.keys()
     assert all(due[one] <= at[one] for one in due)
-    assert min(at[one] - due[one] for one in due) < GRACE + 10 * CHECKED_EVERY
     assert any(
         "The triggerer did not resume this task" in line["event"]
         for run_id in run_ids

@@ -36,7 +36,7 @@ IMPATIENT = DEAD_TASKS_SOON | {
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
 }
 WAIT, RELEASE = "release_window.wait_until_due", "release_window.release_interactions"
-AFTER_EVERY_LEASE = timedelta(minutes=6)
+AFTER_EVERY_LEASE = timedelta(minutes=16)
 
 
 @dataclass
