@@ -103,7 +103,7 @@ def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
         given_back = other.submit(ledger.releasing.give_back, [claimed])
         with engine.connect() as onlooker:
             waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            wait_until(lambda: onlooker.scalar(waiting), "the other to wait", 10)
+            wait_until(lambda: onlooker.scalar(waiting), "the other to wait", 60)
         step.commit()
 
         assert given_back.result() == 0
