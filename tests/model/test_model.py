@@ -389,7 +389,11 @@ total: Counter[str] = Counter()
 
 
 @pytest.mark.parametrize(
-    "histories", [250, *(pytest.param(2_500, id=f"part {n} of 4", marks=LONG) for n in range(1, 5))]
+    "histories",
+    [
+        pytest.param(150, id="150", marks=pytest.mark.timeout(900)),
+        *(pytest.param(2_500, id=f"part {n} of 4", marks=LONG) for n in range(1, 5)),
+    ],
 )
 def test_any_order_of_events_keeps_the_promise(
     histories: int,

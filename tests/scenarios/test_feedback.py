@@ -386,7 +386,7 @@ class TestAStrangeDataReturn:
 
         assert facts["recorded"] == 2
         assert pipeline.ledger.feedback.read_cursor().sequence_id == 50
-        assert "reading stops here" in warnings(caplog)[-1]
+        assert "Reading stops here" in warnings(caplog)[-1]
         assert [request.args.get("after") for request, _ in httpserver.log] == [None, "50"]
 
     @pytest.mark.parametrize("read_before", [False, True])
