@@ -1,4 +1,4 @@
-"""Which folder may import which, and that no import runs in a circle."""
+"""Which folder may import which, that no import runs in a circle, and how long files and functions may be."""
 
 import ast
 from collections.abc import Iterator
@@ -124,3 +124,32 @@ def test_the_two_vendors_hooks_and_the_sandbox_are_joined_only_where_they_may_be
     assert importers("include/sandbox") == {"include/sandbox", "scripts"}
     both = importers("plugins/kustomer") & importers("plugins/stella_connect")
     assert both == {"plugins/pipeline"}
+
+
+MAX_FILE_LINES = 400
+MAX_BODY_LINES = 40
+LONG_FUNCTIONS = {
+    "scripts/benchmark/filled.py::_statements": "one generated SQL statement",
+}
+"""Functions that may be longer, with the reason. Migrations may be too: they list every column of a table."""
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function below its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in FILES.values()}
+    assert {path: lines for path, lines in lengths.items() if lines > MAX_FILE_LINES} == {}
+
+
+def test_no_function_is_too_long_to_read() -> None:
+    long = {
+        f"{path.relative_to(ROOT).as_posix()}::{node.name}": body_lines(node)
+        for path in FILES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > MAX_BODY_LINES
+    }
+    assert set(long) == set(LONG_FUNCTIONS), long

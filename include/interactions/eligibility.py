@@ -1,6 +1,7 @@
 """Decide whether a record is a closing, who its agent is, and whether there may be a survey."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -94,55 +95,40 @@ def judge(
     if record.closed_at is None:
         msg = f"conversation {record.id} is not a closing"
         raise ValueError(msg)
-    due_at = record.closed_at + record.closed_within + timedelta(seconds=settings.seconds_until_send)
-
-    def skipped(reason: Reason, detail: str | None = None, agent: User | None = None) -> Interaction:
-        return Interaction(
-            conversation_id=record.id,
-            closed_at=closed_at,
-            due_at=due_at,
-            skip=reason,
-            detail=detail,
-            customer_id=customer.id if customer else None,
-            agent_id=agent.id if agent else None,
-            agent_name=agent.name if agent else None,
-            agent_email=usable(agent.email) if agent else None,
-        )
-
-    closed_at = record.closed_at
+    known = Interaction(
+        conversation_id=record.id,
+        closed_at=record.closed_at,
+        due_at=record.closed_at + record.closed_within + timedelta(seconds=settings.seconds_until_send),
+        customer_id=customer.id if customer else None,
+    )
     if isinstance(record, Malformed):
-        return skipped(Reason.MALFORMED_RECORD, f"unreadable: {record.fields}")
+        return replace(known, skip=Reason.MALFORMED_RECORD, detail=f"unreadable: {record.fields}")
     if record.merged_away:
-        return skipped(Reason.MERGED)
+        return replace(known, skip=Reason.MERGED)
     agent = agent_of(record, users)
     if agent is None:
-        return skipped(Reason.NO_AGENT_ASSIGNED)
+        return replace(known, skip=Reason.NO_AGENT_ASSIGNED)
     agent_email = usable(agent.email)
+    known = replace(known, agent_id=agent.id, agent_name=agent.name, agent_email=agent_email)
     if agent_email is None:
-        return skipped(Reason.AGENT_WITHOUT_EMAIL, agent=agent)
+        return replace(known, skip=Reason.AGENT_WITHOUT_EMAIL)
     if record.customer_id is None or customer is None:
-        return skipped(Reason.NO_CUSTOMER_EMAIL, "customer not found", agent=agent)
+        return replace(known, skip=Reason.NO_CUSTOMER_EMAIL, detail="customer not found")
     address = choose_address(customer, agent_email, settings, record.details.written_from)
     if isinstance(address, Unsuitable):
-        return skipped(address.reason, address.detail, agent=agent)
-    return Interaction(
-        conversation_id=record.id,
-        closed_at=closed_at,
-        due_at=due_at,
+        return replace(known, skip=address.reason, detail=address.detail)
+    return replace(
+        known,
         detail=record.assumption,
-        customer_id=customer.id,
         customer_name=greeting(customer, address),
         customer_email=address,
-        agent_id=agent.id,
-        agent_email=agent_email,
-        agent_name=agent.name,
         tags=names_of(record.tag_ids, tag_names),
         do_not_send={"yes": True, "no": False, "masked": None}[record.opt_out(settings.do_not_send_attribute)],
     )
 
 
 class Unsuitable(NamedTuple):
-    """Return the reason why none of a customer's addresses may get the survey."""
+    """Why none of a customer's addresses may get the survey."""
 
     reason: Reason
     detail: str | None = None
