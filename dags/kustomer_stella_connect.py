@@ -94,5 +94,5 @@ def pipeline(organisation: Organisation) -> None:
     kustomer_stella_connect()
 
 
-for one in organisations():
-    pipeline(one)
+for organisation in organisations():
+    pipeline(organisation)

@@ -74,5 +74,5 @@ def feedback(organisation: Organisation) -> None:
     stella_connect_feedback()
 
 
-for one in organisations():
-    feedback(one)
+for organisation in organisations():
+    feedback(organisation)

@@ -64,7 +64,7 @@ def _domain_if_well_formed(address: str) -> str | None:
 def survey_addresses(emails: Iterable[Email]) -> list[str]:
     """Return the usable addresses: verified ones first, then in Kustomer's order."""
     candidates = [(entry.verified is not True, usable(entry.email)) for entry in emails]
-    return [address for _, address in sorted(candidates, key=lambda one: one[0]) if address is not None]
+    return [address for _, address in sorted(candidates, key=lambda candidate: candidate[0]) if address is not None]
 
 
 def is_automatic(address: str) -> bool:

@@ -85,16 +85,20 @@ def interaction_of(response: SurveyResponse, closings: Iterable[KnownClosing]) -
     Agents also send manual requests, and any order number can be an `ext_interaction_id`. Therefore the request
     must have come through the API, and must name our closing or be created after our attempt.
     """
-    ours = [one for one in closings if one.conversation_id == response.conversation_id]
+    ours = [closing for closing in closings if closing.conversation_id == response.conversation_id]
     via = (response.requested_via or "").strip().casefold()
     if response.is_recovery or via == "manual":
         return None
     if response.closed_at is not None:  # only our requests carry it, so a missing `requested_via` does no harm
-        return next((one for one in ours if one.closed_at == response.closed_at), None)
+        return next((closing for closing in ours if closing.closed_at == response.closed_at), None)
     if via != "api" or response.request_created_at is None:
         return None
     latest = response.request_created_at + CLOCK_SLACK
-    tried = [(one.first_attempt, one) for one in ours if one.first_attempt and one.first_attempt <= latest]
+    tried = [
+        (closing.first_attempt, closing)
+        for closing in ours
+        if closing.first_attempt and closing.first_attempt <= latest
+    ]
     return max(tried, key=lambda pair: pair[0])[1] if tried else None
 
 

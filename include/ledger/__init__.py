@@ -4,7 +4,7 @@ The ledger alone changes states, each in one conditional statement plus its even
 """
 
 from include.interactions.span import Watermark
-from include.ledger.by_hand import ActRefusedError
+from include.ledger.by_hand import ActionRefusedError
 from include.ledger.engine import connect
 from include.ledger.extraction import Recorded
 from include.ledger.facts import Fact
@@ -15,7 +15,7 @@ from include.ledger.queries import Backlog, Event
 from include.ledger.releasing import Recovered
 
 __all__ = [
-    "ActRefusedError",
+    "ActionRefusedError",
     "Backlog",
     "Cursor",
     "Event",

@@ -11,7 +11,7 @@ from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import batches
-from include.ledger.by_hand import ActRefusedError, move, spellings
+from include.ledger.by_hand import ActionRefusedError, move, spellings
 from include.ledger.maintenance import restoring
 from include.ledger.planning_again import PlanningAgainStore
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, survey_response
@@ -61,7 +61,7 @@ class AdminStore(PlanningAgainStore):
         with self._by_hand(dry_run) as connection:
             row = _lock_closing(connection, conversation_id, closed_at, State.PLANNED)
             if is_open and not any_time and not is_open(row.time_zone):
-                raise ActRefusedError(
+                raise ActionRefusedError(
                     "The send window is closed now, so a release would put the interaction off. Say that it may be "
                     "sent outside the window, or leave it planned."
                 )
@@ -129,7 +129,7 @@ def _lock_unapproved(connection: Connection, agent_email: str, due_after: dateti
     of_agent = (*refused, interaction.c.agent_email.in_(spelt))
     candidates = connection.execute(select(func.count()).where(*of_agent)).scalar_one()
     if not candidates:
-        raise ActRefusedError(
+        raise ActionRefusedError(
             "No interaction of this agent is skipped because of the profile. Check the address; perhaps they were "
             "sent again already."
         )
@@ -149,7 +149,7 @@ def _lock_unapproved(connection: Connection, agent_email: str, due_after: dateti
         .all()
     )
     if not ids:
-        raise ActRefusedError(
+        raise ActionRefusedError(
             f"{candidates} interactions of this agent are skipped because of the profile. None may be sent again: "
             f"they are past their expiry, have a later closing, or are erased."
         )
@@ -171,12 +171,12 @@ def _taken_at(connection: Connection, row: Any) -> datetime:
 def _check_not_taken(connection: Connection, row: Any, outcome: State) -> None:
     number, _ = _shown(connection, row.id)
     if number:
-        raise ActRefusedError(
+        raise ActionRefusedError(
             f"Stella Connect shows the interaction of conversation {row.conversation_id}, closed "
             f"{_iso(row.closed_at)}: it was taken. Settle it as sent."
         )
     if outcome is State.PLANNED and (row.customer_email is None or row.agent_email is None):
-        raise ActRefusedError(
+        raise ActionRefusedError(
             f"The addresses of conversation {row.conversation_id}, closed {_iso(row.closed_at)}, have been erased: "
             f"it cannot be sent again. Settle it as sent or cancelled."
         )
@@ -200,14 +200,16 @@ def _lock_closing(connection: Connection, conversation_id: str, closed_at: datet
         .with_for_update()
     ).all()
     if not rows:
-        raise ActRefusedError(f"The ledger knows no conversation {conversation_id!r:.80}.")
+        raise ActionRefusedError(f"The ledger knows no conversation {conversation_id!r:.80}.")
     standing = "; ".join(f"closed {_iso(row.closed_at)}: {row.state}" for row in rows)
     fitting = [row for row in rows if row.state == state and closed_at in (None, row.closed_at)]
     if not fitting:
         closing = "" if closed_at is None else f" closed {_iso(closed_at)}"
-        raise ActRefusedError(f"Conversation {conversation_id} has no {state} interaction{closing} ({standing}).")
+        raise ActionRefusedError(
+            f"Conversation {conversation_id} has no {state} interaction{closing} ({standing})."
+        )
     if len(fitting) > 1:
-        raise ActRefusedError(
+        raise ActionRefusedError(
             f"Conversation {conversation_id} has {len(fitting)} {state} interactions ({standing}): say which "
             f"by the time of its closing."
         )

@@ -17,12 +17,12 @@ from include.ledger.store import Store
 from include.ledger.transition import Transition
 
 
-class ActRefusedError(Exception):
+class ActionRefusedError(Exception):
     """The action does not match the ledger; the message says why and names no person."""
 
 
 class ByHandStore(Store):
-    """Carries out an action, or raises `ActRefusedError` and changes nothing. A dry run is rolled back."""
+    """Carries out an action, or raises `ActionRefusedError` and changes nothing. A dry run is rolled back."""
 
     @contextmanager
     def _by_hand(self, dry_run: bool) -> Iterator[Connection]:

@@ -12,7 +12,7 @@ from include.interactions.cap import customer_key
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
-from include.ledger.by_hand import ActRefusedError, ByHandStore, move, spellings
+from include.ledger.by_hand import ActionRefusedError, ByHandStore, move, spellings
 from include.ledger.customer_keys import read_secret
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import note
@@ -82,9 +82,11 @@ def _lock_customer(connection: Connection, customer: str, now: datetime) -> Sequ
         .with_for_update(key_share=True)  # avoids a deadlock with a process that adds a survey response
     ).all()
     if not rows:
-        raise ActRefusedError("The ledger holds nothing of this customer. Check the id or the address.")
+        raise ActionRefusedError("The ledger holds nothing of this customer. Check the id or the address.")
     if held := sum(row.state in _HELD for row in rows):
-        raise ActRefusedError(f"{held} interactions of this customer are being sent now. Try again in 10 minutes.")
+        raise ActionRefusedError(
+            f"{held} interactions of this customer are being sent now. Try again in 10 minutes."
+        )
     return rows
 
 

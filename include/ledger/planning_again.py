@@ -65,7 +65,7 @@ class PlanningAgainStore(ErasingStore):
                 .order_by(row.closed_at, row.id)
                 .limit(limit)
             ).all()
-        return [Ended(one.conversation_id, one.closed_at, one.reason or one.state) for one in found]
+        return [Ended(row.conversation_id, row.closed_at, row.reason or row.state) for row in found]
 
     def plan_again(self, judged: Sequence[Interaction], by: Actor, why: str, *, dry_run: bool) -> dict[str, int]:
         """Ended → planned, with what was judged anew; returns the counts `planned`, `unknown` and `left`.

@@ -107,7 +107,9 @@ def note(
     connection: Connection, at: datetime, ids: Sequence[int], state: State, reason: Reason, detail: str, by: Actor
 ) -> None:
     """Append to the history what happened to interactions that stay in their state."""
-    connection.execute(_APPEND, [_event(one, at, (state, state), reason, detail, by) for one in ids])
+    connection.execute(
+        _APPEND, [_event(interaction_id, at, (state, state), reason, detail, by) for interaction_id in ids]
+    )
 
 
 def _event(

@@ -34,16 +34,16 @@ def visitor(request: Request, user: GetUserDep) -> Visitor:
         HTTPException: 401 without a login, 403 without the right to read the pipeline's DAG, 404 for an unknown
             organisation.
     """
-    readable = [one for one in organisations() if _may_read(one, request, user)]
+    readable = [organisation for organisation in organisations() if _may_read(organisation, request, user)]
     name = request.path_params.get("organisation")
-    found = next((one for one in readable if name in (None, one.name)), None)
+    found = next((organisation for organisation in readable if name in (None, organisation.name)), None)
     if found is None:
-        known = name is None or any(name == one.name for one in organisations())
+        known = name is None or any(name == organisation.name for organisation in organisations())
         raise HTTPException(403 if known else 404, "Forbidden" if known else "This organisation does not exist.")
     request.state.interactions_of = found
     return Visitor(
         organisation=found,
-        others=[one for one in readable if one != found],
+        others=[organisation for organisation in readable if organisation != found],
         sees_personal_data=_passes("PUT", None, found.dag_id, request, user),
         may_act=_passes("POST", DagAccessEntity.RUN, found.admin_dag_id, request, user),
     )

@@ -23,7 +23,7 @@ def show(request: Request, visitor: VisitorDep, asked: ActionQuery) -> HTMLRespo
     agent = None
     if asked.agent:
         with source(visitor.organisation).read() as connection:
-            agent = next((one for one in agents.known(connection) if one.id == asked.agent), None)
+            agent = next((agent for agent in agents.known(connection) if agent.id == asked.agent), None)
     given = asked.model_dump(exclude={"action", "agent"}, exclude_none=True, mode="json")
     if agent and visitor.sees_personal_data and agent.email:
         given["agent_email"] = agent.email

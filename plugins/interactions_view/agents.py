@@ -27,8 +27,8 @@ def show(request: Request, visitor: VisitorDep, asked: AgentsQuery) -> HTMLRespo
         view="agents",
         visitor=visitor,
         asked=asked,
-        to_do=[one for one in found if _needs_a_person(one)],
-        others=[one for one in found if not _needs_a_person(one)],
+        to_do=[report for report in found if _needs_a_person(report)],
+        others=[report for report in found if not _needs_a_person(report)],
     )
 
 
@@ -37,8 +37,8 @@ def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQu
     """Show one agent with the reports of Stella Connect."""
     now = datetime.now(UTC)
     with source(visitor.organisation).read() as connection:
-        one = reports.one(connection, agent_id, now - timedelta(days=int(asked.days)), now)
-        if one is None:
+        report = reports.report_agent(connection, agent_id, now - timedelta(days=int(asked.days)), now)
+        if report is None:
             raise HTTPException(404, "The ledger does not know this agent.")
         cards = reports.stream(connection, agent_id, number=asked.page)
     return page(
@@ -47,10 +47,10 @@ def stream(request: Request, visitor: VisitorDep, agent_id: str, asked: StreamQu
         view="agents",
         visitor=visitor,
         asked=asked,
-        one=one,
+        report=report,
         found=cards,
     )
 
 
-def _needs_a_person(one: AgentReport) -> bool:
-    return bool(one.waiting) or one.profile is Profile.NOT_APPROVED
+def _needs_a_person(report: AgentReport) -> bool:
+    return bool(report.waiting) or report.profile is Profile.NOT_APPROVED

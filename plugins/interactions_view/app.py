@@ -62,7 +62,7 @@ def _refused(request: Request, refusal: HTTPException) -> Response:
 
 @app.exception_handler(RequestValidationError)
 def _wrong_parameters(request: Request, wrong: RequestValidationError) -> Response:
-    return _problem(request, 422, "Wrong parameters", faults=[_fault(one) for one in wrong.errors()])
+    return _problem(request, 422, "Wrong parameters", faults=[_fault(fault) for fault in wrong.errors()])
 
 
 @app.exception_handler(NoSourceError)

@@ -103,7 +103,7 @@ def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
 
 
 @router.get("/one/{interaction_id}")
-def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLResponse:
+def show_interaction(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLResponse:
     """One interaction: the answer, its timeline, its request, what Stella Connect says."""
     found = source(visitor.organisation)
     with found.read() as connection:
@@ -115,7 +115,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
     title, body = describe_request(line, found, now)
     return page(
         request,
-        "one.html",
+        "interaction.html",
         view="list",
         visitor=visitor,
         line=line,
@@ -124,7 +124,7 @@ def one(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLRespo
         story=story,
         answer=answer(line, now, found.settings),
         steps=steps,
-        handled_by=next(((one.dag_id, one.run_id) for one in reversed(steps) if one.run_id), None),
+        handled_by=next(((step.dag_id, step.run_id) for step in reversed(steps) if step.run_id), None),
         responses=story.chosen.responses,
         request_title=title,
         request_body=body,

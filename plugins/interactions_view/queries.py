@@ -44,7 +44,8 @@ class _Parameters(BaseModel):
         if not isinstance(given, dict):
             return given
         kept = {
-            key: [one for one in value if one] if isinstance(value, list) else value for key, value in given.items()
+            key: [entry for entry in value if entry] if isinstance(value, list) else value
+            for key, value in given.items()
         }
         return {key: value for key, value in kept.items() if value not in ("", [], None)}
 

@@ -142,7 +142,7 @@ def _pairs(query: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = []
     for key, value in query.items():
         values = value if isinstance(value, list | tuple | set | frozenset) else [value]
-        pairs += [(key.rstrip("_"), str(one)) for one in values if one not in (None, "")]
+        pairs += [(key.rstrip("_"), str(entry)) for entry in values if entry not in (None, "")]
     return pairs
 
 

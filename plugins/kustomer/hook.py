@@ -30,9 +30,9 @@ from plugins.kustomer.calls import (
     calls_without_role,
 )
 from plugins.kustomer.instants import as_text
+from plugins.vendor_api.connection import checked_url
 from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, NotFound, VendorApiError
 from plugins.vendor_api.hook import READ_ATTEMPTS, Call, Params, Signer, VendorApiHook
-from plugins.vendor_api.settings import checked_url
 from plugins.vendor_api.throttle import Throttle
 
 PAGE_SIZE = 500

@@ -10,7 +10,7 @@ from airflow.sdk import Context, Param
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.interactions.actor import Actor
-from include.ledger import ActRefusedError
+from include.ledger import ActionRefusedError
 from plugins.pipeline.action_fields import FIELDS, Field
 from plugins.pipeline.actions import ACTIONS, APPLY_RETENTION, Action, Order
 from plugins.runtime.organisations import Organisation
@@ -121,7 +121,7 @@ def describe_outcome(action: Action, facts: Mapping[str, Any], organisation: Org
 def _perform(action: Action, order: Order) -> dict[str, Any]:
     try:
         result = action.carry_out(order)
-    except ActRefusedError as refusal:
+    except ActionRefusedError as refusal:
         msg = f"{refusal} Nothing has changed."
         raise AirflowFailException(msg) from None
     if not action.changes_something:

@@ -169,7 +169,7 @@ def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> li
     """Return the alarms about what Stella Connect shows or does not show."""
     hours, alarms = GRACE // timedelta(hours=1), []
     if unknown := sum(
-        one.attempted_at + GRACE + LOOKED_FOR <= now for one in ledger.feedback.list_unknown_outcomes()
+        outcome.attempted_at + GRACE + LOOKED_FOR <= now for outcome in ledger.feedback.list_unknown_outcomes()
     ):
         alarms.append(
             Alarm(

@@ -108,14 +108,14 @@ class Extraction:
         incomplete = []
         with collect_garbage_seldom(), closing(read_ahead(search.windows(closed_from, closed_to))) as windows:
             for window in windows:
-                if doubt := self._describe_doubt(window):
-                    incomplete.append(DeferredReading(window.closed_from, window.closed_to, doubt))
+                if problem := self._describe_doubt(window):
+                    incomplete.append(DeferredReading(window.closed_from, window.closed_to, problem))
                 bounds = window.closed_from, window.closed_to
                 interactions, doubtful = self._judge(
                     [Candidate(record, *bounds) for record in window.conversations], window.customers
                 )
                 self._record(interactions)
-                self._defer([one.as_deferred() for one in doubtful])
+                self._defer([doubt.as_deferred() for doubt in doubtful])
         return incomplete
 
     def read_closings(self, readings: Sequence[DeferredReading], now: datetime) -> None:
@@ -129,11 +129,11 @@ class Extraction:
             ]
         )
         open_still = []
-        for one in doubtful:
-            if one.was_tried and is_exhausted(by_id[one.settled.conversation_id], now):
-                interactions.append(one.settled)
+        for doubt in doubtful:
+            if doubt.was_tried and is_exhausted(by_id[doubt.settled.conversation_id], now):
+                interactions.append(doubt.settled)
             else:
-                open_still.append(one.as_deferred())
+                open_still.append(doubt.as_deferred())
         self._record(interactions)
         self._defer(open_still)
         # Recorded, deleted, or not a closing any more: nothing is in doubt about the rest.

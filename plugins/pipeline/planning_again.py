@@ -9,7 +9,7 @@ from include.interactions.actor import Actor
 from include.interactions.settings import Settings
 from include.interactions.span import Span
 from include.interactions.states import State
-from include.ledger import ActRefusedError, Ledger
+from include.ledger import ActionRefusedError, Ledger
 from include.ledger.batches import batches
 from include.ledger.planning_again import EndedFilter
 from plugins.kustomer.hook import KustomerHook
@@ -28,7 +28,7 @@ def plan_skipped_again(ledger: Ledger, kustomer: KustomerHook, settings: Setting
     chosen = EndedFilter(closed_from=span.closed_from, closed_until=span.closed_to, state=State.SKIPPED)
     try:
         counts = plan_again(ledger, kustomer, settings, chosen, by, "judge_again", dry_run=False)
-    except ActRefusedError:
+    except ActionRefusedError:
         counts = {"planned": 0}
     log.info(canonical_line("judged_again", counts))
 
@@ -50,12 +50,12 @@ def plan_again(
         maps each former reason to how many may be planned, `left_by_reason` each new reason to how many may not.
 
     Raises:
-        ActRefusedError: no interaction fits the filters.
+        ActionRefusedError: no interaction fits the filters.
         VendorApiError: Kustomer cannot be read.
     """
     ended = ledger.admin.list_ended(chosen, MAX_CLOSINGS)
     if not ended:
-        raise ActRefusedError(
+        raise ActionRefusedError(
             "No interaction fits these filters. Sent, unknown, erased and replaced ones are never planned again; "
             "those that a person cancelled only if “Ended for” says by_hand."
         )
@@ -65,10 +65,10 @@ def plan_again(
     former: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     for some in batches(ended):
-        judged = extraction.judge_again([(one.conversation_id, one.closed_at) for one in some])
-        reasons = {one.conversation_id: one.why for one in some}
+        judged = extraction.judge_again([(ended.conversation_id, ended.closed_at) for ended in some])
+        reasons = {ended.conversation_id: ended.why for ended in some}
         counts.update(ledger.admin.plan_again(judged, by, why, dry_run=dry_run))
         counts["unread"] += len(some) - len(judged)
-        former.update(reasons[one.conversation_id] for one in judged if one.skip is None)
-        refused.update(str(one.skip) for one in judged if one.skip is not None)
+        former.update(reasons[interaction.conversation_id] for interaction in judged if interaction.skip is None)
+        refused.update(str(interaction.skip) for interaction in judged if interaction.skip is not None)
     return {**counts, "by_reason": dict(former), "left_by_reason": dict(refused)}

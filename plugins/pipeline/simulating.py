@@ -6,7 +6,7 @@ from typing import Any
 
 from include.interactions.settings import Settings, SettingsError, read_rules
 from include.interactions.simulation import OUTCOMES, Simulation, simulate
-from include.ledger import ActRefusedError, Ledger
+from include.ledger import ActionRefusedError, Ledger
 from include.ledger.reports.rules import SIMULATION, closings_to_simulate
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.surveying import make_planner
@@ -23,14 +23,14 @@ def simulate_rules(
     From Kustomer only the names that the rules use are read.
 
     Raises:
-        ActRefusedError: the rules cannot be used.
+        ActionRefusedError: the rules cannot be used.
     """
     now = datetime.now(UTC)
     try:
         proposed = settings if rules is None else settings.model_copy(update={"rules": read_rules(rules)})
         today, then = make_planner(kustomer, settings), make_planner(kustomer, proposed)
     except (SettingsError, VendorApiError) as fault:
-        raise ActRefusedError(str(fault)) from fault
+        raise ActionRefusedError(str(fault)) from fault
     with ledger.read() as connection:
         found = simulate(closings_to_simulate(connection, now - timedelta(days=days)), today, then)
     result = describe(found, now, days)

@@ -100,7 +100,12 @@ def organisations() -> Sequence[Organisation]:
 def of_dag(dag_id: str) -> Organisation | None:
     """Return the organisation that this DAG belongs to; None for any other DAG."""
     return next(
-        (one for one in organisations() if dag_id in (one.dag_id, one.feedback_dag_id, one.admin_dag_id)), None
+        (
+            organisation
+            for organisation in organisations()
+            if dag_id in (organisation.dag_id, organisation.feedback_dag_id, organisation.admin_dag_id)
+        ),
+        None,
     )
 
 
@@ -115,15 +120,17 @@ def _organisation(name: str, options: Any, schedule: str) -> Organisation:
         raise OrganisationsError(f"{ENVIRONMENT}: {name!r:.80} cannot be an organisation's name; {_ALLOWED}")
     if not isinstance(options, dict) or options.keys() - {"schedule"}:
         raise OrganisationsError(f"{ENVIRONMENT}: {options!r:.80} is not allowed for {name!r}; {_ALLOWED}")
-    own = options.get("schedule", schedule)
-    if not isinstance(own, str):
-        raise OrganisationsError(f"{ENVIRONMENT}: the schedule {own!r:.80} of {name!r} is not allowed; {_ALLOWED}")
-    if (problem := find_fault(own)) is not None:
+    ticks = options.get("schedule", schedule)
+    if not isinstance(ticks, str):
+        raise OrganisationsError(
+            f"{ENVIRONMENT}: the schedule {ticks!r:.80} of {name!r} is not allowed; {_ALLOWED}"
+        )
+    if (problem := find_fault(ticks)) is not None:
         variable = ENVIRONMENT if "schedule" in options else SCHEDULE
         raise OrganisationsError(
-            f"{variable}: the schedule {own!r:.80} of {name!r} is not allowed: {problem}; {_ALLOWED}"
+            f"{variable}: the schedule {ticks!r:.80} of {name!r} is not allowed: {problem}; {_ALLOWED}"
         )
-    return Organisation(name, own)
+    return Organisation(name, ticks)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
 
+from plugins.vendor_api.connection import EXTRAS, HttpSettings, fault, http_settings, is_loopback
 from plugins.vendor_api.errors import ConfigurationError
 from plugins.vendor_api.lookup import find_connection
-from plugins.vendor_api.settings import EXTRAS, HttpSettings, fault, http_settings, is_loopback
 from plugins.vendor_api.transport import ConnectFailed, new_session
 from plugins.vendor_api.waiting import pause
 

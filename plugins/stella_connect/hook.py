@@ -15,9 +15,9 @@ from typing import Any
 from airflow.sdk.log import mask_secret
 from requests import PreparedRequest
 
+from plugins.vendor_api.connection import secret
 from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, VendorApiError
 from plugins.vendor_api.hook import Call, Signer, VendorApiHook
-from plugins.vendor_api.settings import secret
 from plugins.vendor_api.throttle import Throttle
 
 Record = dict[str, Any]
@@ -69,12 +69,12 @@ class StellaConnectHook(VendorApiHook):
         Raises:
             VendorApiError: the list may be incomplete. A failure never gives an empty or cut list.
         """
-        own: dict[str, str | int] = {"status": "active", "number_of_employees": EMPLOYEES_PER_PAGE}
+        ours: dict[str, str | int] = {"status": "active", "number_of_employees": EMPLOYEES_PER_PAGE}
         emails: list[str] = []
         seen: set[object] = {None, ""}
         cursor: dict[str, str] = {}
         for _ in range(MAX_EMPLOYEE_PAGES):
-            answer = self._read(EMPLOYEES, params={**cursor, **own}, complete=_lacks_employees)
+            answer = self._read(EMPLOYEES, params={**cursor, **ours}, complete=_lacks_employees)
             emails += [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
             meta = answer.get("meta")
             link = meta.get("next_page") if isinstance(meta, dict) else None

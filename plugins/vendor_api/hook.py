@@ -17,6 +17,7 @@ from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from plugins.vendor_api.complaints import complaint, without_personal_data
+from plugins.vendor_api.connection import HttpSettings, fault, read_settings
 from plugins.vendor_api.errors import (
     BrokenAnswer,
     KeyFault,
@@ -28,7 +29,6 @@ from plugins.vendor_api.errors import (
     VendorApiError,
 )
 from plugins.vendor_api.lookup import find_connection
-from plugins.vendor_api.settings import HttpSettings, fault, read_settings
 from plugins.vendor_api.transport import ConnectFailed, new_session
 from plugins.vendor_api.waiting import before_next_read, pause, requested_wait
 

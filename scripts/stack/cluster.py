@@ -189,7 +189,7 @@ class Cluster(processes.Running):
     def environment(self, service: compose.Service, name: str) -> dict[str, str]:
         """Return the whole environment of a member: the service's, and what one machine needs besides."""
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("AIRFLOW")}
-        own = {key: self.native(value, name) for key, value in service.environment.items()}
+        configured = {key: self.native(value, name) for key, value in service.environment.items()}
         machine = {
             # The image's own settings.
             "AIRFLOW_HOME": str(self.code),
@@ -205,9 +205,11 @@ class Cluster(processes.Running):
             "NO_PROXY": HOST,
             "no_proxy": HOST,
         }
-        if "PYTHONPATH" in own:
-            own["PYTHONPATH"] = f"{own['PYTHONPATH']}{os.pathsep}{ROOT}"  # of which scripts.stack.cluster_member
-        return inherited | own | machine | self._extra
+        if "PYTHONPATH" in configured:
+            configured["PYTHONPATH"] = (
+                f"{configured['PYTHONPATH']}{os.pathsep}{ROOT}"  # of which scripts.stack.cluster_member
+            )
+        return inherited | configured | machine | self._extra
 
     def command(self, service: compose.Service, name: str) -> list[str]:
         """Return the command of a service as a process of this machine."""

@@ -52,7 +52,7 @@ def environment(
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     url = f"http://{HOST}:{api_port}"
-    own = {
+    airflow = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": str(ROOT),
         # Airflow's parts speak to each other on loopback, where no proxy can reach them.
@@ -73,11 +73,11 @@ def environment(
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",  # seconds until a changed DAG file is seen
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
-    own |= {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name, connection in connections.items()}
+    airflow |= {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name, connection in connections.items()}
     if settings is not None:
-        own[f"AIRFLOW_VAR_{SETTINGS_VARIABLE.upper()}"] = json.dumps(settings)
-    own["no_proxy"] = own["NO_PROXY"]
-    return inherited | own
+        airflow[f"AIRFLOW_VAR_{SETTINGS_VARIABLE.upper()}"] = json.dumps(settings)
+    airflow["no_proxy"] = airflow["NO_PROXY"]
+    return inherited | airflow
 
 
 def _folders(home: Path, dags: Path) -> dict[str, str]:

@@ -61,7 +61,7 @@ EXPIRE_SECONDS = 4 * 3600
 GRACE = timedelta(hours=1)
 """After which an unknown outcome that Stella Connect does not show counts as absent."""
 AFTER_ALL_LEASES = LEASE + SENDING_LEASE
-MOST_STEPS = 30
+MAX_STEPS = 30
 """Of one process: where it may be interrupted."""
 ENDS = {State.SENT, State.REJECTED, State.UNKNOWN, State.CANCELLED, State.SKIPPED}
 LONG = [pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -70,7 +70,7 @@ numbers = st.integers(1, 3)
 agents = st.sampled_from([(0,), (0,), (1,), (0, 1), ()])
 answers = st.lists(st.sampled_from([*FAULTS, "201"]), max_size=8)
 interruptions = st.one_of(
-    st.none(), st.tuples(st.sampled_from(["kill", "kill", "pause"]), st.integers(1, MOST_STEPS))
+    st.none(), st.tuples(st.sampled_from(["kill", "kill", "pause"]), st.integers(1, MAX_STEPS))
 )
 
 

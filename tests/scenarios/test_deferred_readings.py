@@ -78,7 +78,7 @@ class TestACustomerWhoCannotBeRead:
         self, pipeline, hour_with, broken, deferred, hour, kind, origin, monkeypatch
     ):
         if kind == "hang":
-            monkeypatch.setattr("plugins.vendor_api.settings.READ_SECONDS", 0.2)
+            monkeypatch.setattr("plugins.vendor_api.connection.READ_SECONDS", 0.2)
         (first, doubted, last), customer = hour_with(hour)
         broken(Fault(kind, f"/v1/customers/{customer}", seconds=1))
 
@@ -163,7 +163,7 @@ class TestACustomerWhoCannotBeRead:
         self, pipeline, sandbox, close, broken, hour, monkeypatch
     ):
         """Row 11a: what the reading of many mute customers may cost is bounded."""
-        monkeypatch.setattr("plugins.vendor_api.settings.READ_SECONDS", 0.2)
+        monkeypatch.setattr("plugins.vendor_api.connection.READ_SECONDS", 0.2)
         monkeypatch.setattr(kustomer_people, "MAX_SECONDS_OF_FAILURES", 1.0)
         organisation = sandbox.state.organisation
         customers = [organisation.conversations[close(minute=minute)].customer_id for minute in range(20)]

@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
 from include.ledger import Ledger
-from include.ledger.by_hand import ActRefusedError
+from include.ledger.by_hand import ActionRefusedError
 from include.ledger.columns import EPOCH, MILLISECOND
 from include.ledger.feedback import UnknownOutcome
 from plugins.pipeline.feedback import GRACE
@@ -335,7 +335,7 @@ class SmallWorld:
         admin, which = self.ledger.admin, (closing(1).conversation_id, LONG_AGO)
 
         def act(outside: Outside, process: Process, *, what: Callable[[], object], claims: bool) -> Result:
-            with suppress(ActRefusedError):
+            with suppress(ActionRefusedError):
                 what()
                 if claims:
                     outside = replace(outside, by_hand=outside.by_hand | {1})

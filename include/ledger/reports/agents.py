@@ -54,11 +54,14 @@ _NOT_APPROVED = interaction.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED
 def report(connection: Connection, since: datetime, until: datetime) -> list[AgentReport]:
     """Return every known agent: first those with waiting interactions, by deadline; then the others, by name."""
     reports = _reports(connection, known(connection), since, until)
-    urgent = sorted((one for one in reports if one.first_due_at), key=lambda one: (one.first_due_at, one.agent.id))
-    return urgent + [one for one in reports if not one.first_due_at]
+    urgent = sorted(
+        (report for report in reports if report.first_due_at),
+        key=lambda report: (report.first_due_at, report.agent.id),
+    )
+    return urgent + [report for report in reports if not report.first_due_at]
 
 
-def one(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
+def report_agent(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
     """Return the report of one agent; None if the ledger does not know this id."""
     found = [agent for agent in known(connection) if agent.id == agent_id]
     reports = _reports(connection, found, since, until, interaction.c.agent_id == agent_id)
@@ -133,11 +136,11 @@ def _closed(
 
 def _profiles(connection: Connection) -> dict[str | None, Profile]:
     """Take the profile from the latest closing that shows it: from its release, else from the early warning."""
-    row, own = interaction.c, interaction.alias("own")
+    row, closing = interaction.c, interaction.alias("closing")
     has_profile = or_(
-        own.c.agent_profile.is_not(None),
-        own.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED,
-        state_is(State.SENT, row=own),
+        closing.c.agent_profile.is_not(None),
+        closing.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED,
+        state_is(State.SENT, row=closing),
     )
     heard = case(
         (_NOT_APPROVED, Profile.NOT_APPROVED), (state_is(State.SENT), Profile.APPROVED), else_=row.agent_profile
@@ -146,6 +149,6 @@ def _profiles(connection: Connection) -> dict[str | None, Profile]:
     rows = connection.execute(
         select(row.agent_id, heard)
         .select_from(agents)
-        .join(interaction, row.id == latest_of(agents, has_profile, row=own))
+        .join(interaction, row.id == latest_of(agents, has_profile, row=closing))
     )
     return {agent_id: Profile(word) for agent_id, word in rows}

@@ -241,8 +241,8 @@ def _reported_through(connection: Connection, channel: str) -> Condition:
     some = connection.execute(select(func.count()).select_from(of_channel.limit(_MANY).subquery())).scalar_one()
     if some < _MANY:
         return interaction.c.id.in_(of_channel)
-    own = given.interaction_id == interaction.c.id
-    return select(given.uuid).where(own, given.channel.concat("") == channel).exists()
+    same_interaction = given.interaction_id == interaction.c.id
+    return select(given.uuid).where(same_interaction, given.channel.concat("") == channel).exists()
 
 
 def _one_of(states: Collection[State]) -> Condition:

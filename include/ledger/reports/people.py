@@ -64,7 +64,7 @@ def agent_of(row: Any) -> Agent:
 
 def known(connection: Connection) -> list[Agent]:
     """Return every known agent by name, with name and address from the latest closing."""
-    agents = [Agent(*one) for one in connection.execute(_KNOWN)]
+    agents = [Agent(*row) for row in connection.execute(_KNOWN)]
     return sorted(agents, key=lambda agent: ((agent.name or agent.email or "").casefold(), agent.id))
 
 

@@ -65,9 +65,9 @@ def story(connection: Connection, interaction_id: int) -> Story | None:
         line.id: Closing(
             line=line,
             steps=tuple(
-                Step(one.at, one.from_state, one.to_state, one.reason, one.detail, one.by)
-                for one in events
-                if one.interaction_id == line.id
+                Step(event.at, event.from_state, event.to_state, event.reason, event.detail, event.by)
+                for event in events
+                if event.interaction_id == line.id
             ),
             responses=tuple(card for card in responses if card.interaction_id == line.id),
         )

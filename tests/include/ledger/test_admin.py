@@ -10,7 +10,7 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
-from include.ledger import ActRefusedError, Ledger, erasure
+from include.ledger import ActionRefusedError, Ledger, erasure
 from include.ledger.schema import interaction, survey_response
 from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
@@ -96,16 +96,16 @@ def test_of_two_closings_the_person_says_which(ledger: Ledger, clock: Clock) -> 
     (one,) = ledger.releasing.claim(NOON, clock(), 10, LEASE, by_run("run"))
     ledger.releasing.start_sending(one, LEASE, REQUEST)
     ledger.releasing.settle(one, State.UNKNOWN, None, "read timeout")
-    with pytest.raises(ActRefusedError, match=r"has 2 unknown .*12:00:00\.000Z.*14:00:00\.000Z.*say which"):
+    with pytest.raises(ActionRefusedError, match=r"has 2 unknown .*12:00:00\.000Z.*14:00:00\.000Z.*say which"):
         ledger.admin.settle(ONE, None, State.SENT, *WHO, dry_run=False)
     assert ledger.admin.settle(ONE, later.closed_at, State.SENT, *WHO, dry_run=False) == {"sent": 1}
-    with pytest.raises(ActRefusedError, match=r"no unknown interaction closed 2026-03-02T14:00:00\.000Z"):
+    with pytest.raises(ActionRefusedError, match=r"no unknown interaction closed 2026-03-02T14:00:00\.000Z"):
         ledger.admin.settle(ONE, later.closed_at, State.SENT, *WHO, dry_run=False)
     assert ledger.admin.settle(ONE, None, State.PLANNED, *WHO, dry_run=False) == {"planned": 1}
 
 
 def test_an_unknown_conversation_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(ActRefusedError, match="knows no conversation"):
+    with pytest.raises(ActionRefusedError, match="knows no conversation"):
         ledger.admin.cancel("nobody", None, *WHO, dry_run=False)
 
 
@@ -113,9 +113,9 @@ def test_what_is_sent_cannot_be_cancelled_or_released_or_settled(ledger: Ledger,
     ledger.releasing.settle(sending(ledger, clock), State.SENT, 201)
     before = ledger.history(ONE)
     for act in (ledger.admin.cancel, ledger.admin.release_now):
-        with pytest.raises(ActRefusedError, match=r"no planned interaction \(closed .*: sent\)"):
+        with pytest.raises(ActionRefusedError, match=r"no planned interaction \(closed .*: sent\)"):
             act(ONE, None, *WHO, dry_run=False)
-    with pytest.raises(ActRefusedError, match="no unknown interaction"):
+    with pytest.raises(ActionRefusedError, match="no unknown interaction"):
         ledger.admin.settle(ONE, None, State.PLANNED, *WHO, dry_run=False)
     assert ledger.history(ONE) == before
 
@@ -141,7 +141,7 @@ def test_what_stella_connect_shows_is_not_sent_again(
 ) -> None:
     shown(ledger, request_created_at=NOON + HOUR + timedelta(seconds=2))
     for outcome in (State.PLANNED, State.CANCELLED):
-        with pytest.raises(ActRefusedError, match="Settle it as sent"):
+        with pytest.raises(ActionRefusedError, match="Settle it as sent"):
             ledger.admin.settle(ONE, None, outcome, *WHO, dry_run=False)
     assert row(engine).state == State.UNKNOWN
     ledger.admin.settle(ONE, None, State.SENT, *WHO, dry_run=False)
@@ -157,7 +157,7 @@ def test_an_erased_one_cannot_be_sent_again_and_its_holder_comes_too_late(
         "comments": 0,
     }
     assert not ledger.releasing.settle(unknown, State.PLANNED, None, "refused")
-    with pytest.raises(ActRefusedError, match="have been erased"):
+    with pytest.raises(ActionRefusedError, match="have been erased"):
         ledger.admin.settle(ONE, None, State.PLANNED, *WHO, dry_run=False)
     assert ledger.admin.settle(ONE, None, State.CANCELLED, *WHO, dry_run=False) == {"cancelled": 1}
 
@@ -189,7 +189,7 @@ def test_an_approved_agents_interactions_are_sent_again_within_their_expiry(ledg
 
 def test_the_expiry_ends_at_its_millisecond(ledger: Ledger) -> None:
     ledger.extraction.record_closings([skip(1, delay=timedelta(0), closed_at=NOON - WEEK)], by_run("extraction"))
-    with pytest.raises(ActRefusedError, match="past their expiry"):
+    with pytest.raises(ActionRefusedError, match="past their expiry"):
         ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     tick = timedelta(milliseconds=1)
     assert ledger.admin.send_again("agent@example.com", WEEK + tick, *WHO, dry_run=False)["planned"] == 1
@@ -197,7 +197,7 @@ def test_the_expiry_ends_at_its_millisecond(ledger: Ledger) -> None:
 
 def test_one_with_a_later_closing_is_not_sent_again(ledger: Ledger) -> None:
     ledger.extraction.record_closings([skip(1), closing(1, closed_at=NOON + HOUR)], by_run("extraction"))
-    with pytest.raises(ActRefusedError, match="1 interactions of this agent"):
+    with pytest.raises(ActionRefusedError, match="1 interactions of this agent"):
         ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
 
 
@@ -205,7 +205,7 @@ def test_a_second_approval_is_refused_and_names_nobody(ledger: Ledger) -> None:
     ledger.extraction.record_closings([skip(1)], by_run("extraction"))
     ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     before = ledger.history(ONE)
-    with pytest.raises(ActRefusedError, match="sent again already") as refusal:
+    with pytest.raises(ActionRefusedError, match="sent again already") as refusal:
         ledger.admin.send_again("agent@example.com", WEEK, *WHO, dry_run=False)
     assert "@" not in str(refusal.value)
     assert ledger.history(ONE) == before
@@ -259,7 +259,7 @@ def test_nothing_is_erased_while_one_is_being_sent(ledger: Ledger, engine: Engin
     sending(ledger, clock)
     ledger.extraction.record_closings([closing(1, closed_at=NOON + HOUR)], by_run("extraction"))
     before = everything(engine)
-    with pytest.raises(ActRefusedError, match="being sent now"):
+    with pytest.raises(ActionRefusedError, match="being sent now"):
         ledger.admin.erase_customer("customer-1", *WHO, dry_run=False)
     assert everything(engine) == before
 
@@ -267,7 +267,7 @@ def test_nothing_is_erased_while_one_is_being_sent(ledger: Ledger, engine: Engin
 def test_an_erase_without_a_match_is_refused_and_repeats_no_address(ledger: Ledger) -> None:
     ledger.extraction.record_closings([closing(1)], by_run("extraction"))
     for named in ("nobody@example.com", "customer-99"):
-        with pytest.raises(ActRefusedError) as refusal:
+        with pytest.raises(ActionRefusedError) as refusal:
             ledger.admin.erase_customer(named, *WHO, dry_run=False)
         assert named not in str(refusal.value)
 

@@ -112,7 +112,7 @@ def test_a_profile_is_what_was_heard_last(ledger: Ledger, clock: Clock) -> None:
     def profile() -> Profile:
         with ledger.read() as connection:
             (report,) = agents.report(connection, NOON, NOON + 9 * HOUR)
-            assert agents.one(connection, report.agent.id or "", NOON, NOON + 9 * HOUR) == report
+            assert agents.report_agent(connection, report.agent.id or "", NOON, NOON + 9 * HOUR) == report
         return report.profile
 
     ledger.extraction.record_closings([closing(1), closing(2, closed_at=NOON + HOUR)], by_run("run"))

@@ -9,8 +9,8 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from plugins.kustomer.hook import KustomerHook
 from plugins.stella_connect.hook import StellaConnectHook
+from plugins.vendor_api.connection import HttpSettings
 from plugins.vendor_api.errors import ConfigurationError
-from plugins.vendor_api.settings import HttpSettings
 
 WEB = {"web_url": "https://acme.kustomerapp.com"}
 
@@ -208,7 +208,7 @@ def test_a_link_address_that_is_none_is_refused(settings: Any, web_url: object) 
 
 def test_secrets_are_masked_in_logs(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     masked: list[object] = []
-    monkeypatch.setattr("plugins.vendor_api.settings.mask_secret", masked.append)
+    monkeypatch.setattr("plugins.vendor_api.connection.mask_secret", masked.append)
     settings({**WEB, "api_secret": "hidden-one"}, password=" key-of-tests ")
     assert "key-of-tests" in masked
     assert {**WEB, "api_secret": "hidden-one"} in masked
