@@ -12,7 +12,7 @@ from include.interactions.cap import customer_key
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
-from include.ledger.by_hand import ActionRefusedError, ByHandStore, move, spellings
+from include.ledger.by_hand import ActionRefusedError, ByHandStore, move
 from include.ledger.customer_keys import read_secret
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import note
@@ -29,10 +29,14 @@ class ErasingStore(ByHandStore):
     """Erases personal data from the ledger; states and times stay."""
 
     def erase_customer(self, customer: str, by: Actor, why: str, *, dry_run: bool) -> dict[str, int]:
-        """Erase everything that the ledger holds of a customer, by id or e-mail address.
+        """Erase everything that the ledger holds of a person, by customer id or e-mail address.
 
-        By address: everything of all customers who ever had it. Planned interactions are cancelled; the history
-        of the others gets a note. The details of their earlier events are erased too.
+        Planned interactions are cancelled; the history of the others gets a note. The details of their earlier
+        events are erased too.
+
+        Returns:
+            How many interactions were `erased` and how many of them `cancelled`, how many `comments` were erased,
+            and under how many `customer_ids` and `addresses` the person was found.
         """
         with self._by_hand(dry_run) as connection:
             now = self._now()
@@ -44,7 +48,13 @@ class ErasingStore(ByHandStore):
             _lock_out_holders(connection, [row.id for row in rows if row.state == State.UNKNOWN])
             comments = sum(_blank(connection, some, _OF_CUSTOMER) for some in batches(ids))
             _note_erasure(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
-        return {"erased": len(rows), "cancelled": len(planned), "comments": comments}
+        return {
+            "erased": len(rows),
+            "cancelled": len(planned),
+            "comments": comments,
+            "customer_ids": len({row.customer_id for row in rows} - {None}),
+            "addresses": len({row.customer_key for row in rows} - {None}),
+        }
 
     def retain(
         self,
@@ -62,12 +72,12 @@ class ErasingStore(ByHandStore):
         """
         with self._by_hand(dry_run) as connection:
             _drop_late_comments(connection)
-            _drop_keys(connection, self._now() - max(retention, keep_keys))
         before, erased, last = self._now() - retention, 0, 0
         while True:
             with self._by_hand(dry_run) as connection:
                 rows = _lock_retained(connection, before, last)
                 if not rows:
+                    _drop_keys(connection, self._now() - max(retention, keep_keys))
                     return erased
                 _blank(connection, [row.id for row in rows], _OF_ANYBODY)
                 _note_erasure(connection, self._now(), rows, why, by)
@@ -76,8 +86,8 @@ class ErasingStore(ByHandStore):
 
 def _lock_customer(connection: Connection, customer: str, now: datetime) -> Sequence[Any]:
     rows = connection.execute(
-        select(interaction.c.id, interaction.c.state)
-        .where(_is_customer(connection, customer, now))
+        select(interaction.c.id, interaction.c.state, interaction.c.customer_id, interaction.c.customer_key)
+        .where(_is_person(connection, customer, now))
         .order_by(interaction.c.id)
         .with_for_update(key_share=True)  # avoids a deadlock with a process that adds a survey response
     ).all()
@@ -142,8 +152,9 @@ def _drop_late_comments(connection: Connection) -> int:
 
 
 def _drop_keys(connection: Connection, before: datetime) -> None:
-    """Drop the hash of addresses that no cap asks about any more."""
-    old = (_FINAL, interaction.c.updated_at < before, interaction.c.customer_key.is_not(None))
+    """Drop the hash of erased addresses that no cap asks about any more."""
+    row = interaction.c
+    old = (_FINAL, row.updated_at < before, row.customer_key.is_not(None), row.customer_email.is_(None))
     connection.execute(update(interaction).where(*old).values(customer_key=None))
 
 
@@ -169,14 +180,20 @@ def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -
     return len(comments.all())
 
 
-def _is_customer(connection: Connection, customer: str, now: datetime) -> ColumnElement[bool]:
-    """Return the condition; rows of which only the hash of the address is left are among them."""
-    only_hash = interaction.c.customer_id.is_(None)
-    if "@" not in customer:
-        of_it = interaction.c.customer_id == customer.strip()
-        keys = select(interaction.c.customer_key).where(of_it, interaction.c.customer_key.is_not(None))
-        return or_(of_it, only_hash & interaction.c.customer_key.in_(keys))
-    had_it = interaction.c.customer_email.in_(spellings(connection, interaction.c.customer_email, customer))
-    key = customer_key(read_secret(connection, now), customer)
-    ids = select(interaction.c.customer_id).where(had_it)
-    return or_(had_it, interaction.c.customer_id.in_(ids), only_hash & (interaction.c.customer_key == key))
+def _is_person(connection: Connection, customer: str, now: datetime) -> ColumnElement[bool]:
+    """Return the condition of all rows of a person, also of those of which only the hash of the address is left.
+
+    Kustomer merges customers, so a person may stand under several ids and addresses. An id leads to its addresses
+    and the ids that share one; an address leads to the ids that had it and their addresses. The search ends
+    there, because colleagues may share an address.
+    """
+    customer_id, key = interaction.c.customer_id, interaction.c.customer_key
+    if "@" in customer:
+        named = key == customer_key(read_secret(connection, now), customer)
+        ids = select(customer_id).where(named)
+        keys = select(key).where(customer_id.in_(ids))
+    else:
+        named = customer_id == customer.strip()
+        keys = select(key).where(named)
+        ids = select(customer_id).where(key.in_(keys))
+    return or_(named, customer_id.in_(ids), key.in_(keys))

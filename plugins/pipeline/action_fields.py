@@ -135,7 +135,8 @@ _ALL = (
     Field(
         "customer",
         "Customer",
-        "Kustomer's customer id, or an e-mail address. Prefer the id: Airflow keeps and shows what you write here.",
+        "Kustomer's customer id, or an e-mail address. Either finds the person's other ids and addresses. Prefer "
+        "the id: Airflow keeps and shows what you write here.",
     ),
     Field(
         "settle_as",

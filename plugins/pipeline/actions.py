@@ -286,14 +286,17 @@ _ALL = (
     Action(
         name="erase_customer",
         title="Erase a customer",
-        explanation="Erases name, address, id, tags and comments of a customer everywhere in the ledger. What was "
-        "still planned is cancelled (`erased`). States, times and counts stay. By address: everything of the "
-        "customers who ever had it.",
+        explanation="Erases name, address, id, tags and comments of a person everywhere in the ledger. What was "
+        "still planned is cancelled (`erased`). States, times and counts stay. An id stands for all its addresses "
+        "and the ids that share one of them; an address for all ids that had it and their other addresses. The dry "
+        "run counts the ids and addresses found: more than one of each may mean a shared address.",
         needs=("customer", "reason"),
         outcomes={
             "cancelled": "cancelled",
-            "erased": "erased",
+            "erased": "interactions erased",
             "comments": "comments erased",
+            "customer_ids": "customer ids found",
+            "addresses": "addresses found",
         },
         carry_out=_erase_customer,
     ),
