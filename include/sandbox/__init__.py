@@ -12,6 +12,7 @@ from include.sandbox.options import (
     RULES_KUSTOMER_KEY,
     STELLA_KEY,
     STELLA_SECRET,
+    WRITING_KUSTOMER_KEY,
     Options,
 )
 from include.sandbox.organisation import generate
@@ -25,6 +26,7 @@ __all__ = [
     "RULES_KUSTOMER_KEY",
     "STELLA_KEY",
     "STELLA_SECRET",
+    "WRITING_KUSTOMER_KEY",
     "Options",
     "PortTaken",
     "Sandbox",

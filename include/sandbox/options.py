@@ -9,6 +9,8 @@ OTHER_KUSTOMER_KEY = "kustomer-other-organisation-key"
 """Valid, but of another organisation, in which there is nothing."""
 RULES_KUSTOMER_KEY = "kustomer-rules-key"
 """As the sandbox's key, with the roles that rules need besides."""
+WRITING_KUSTOMER_KEY = "kustomer-writing-key"
+"""As the sandbox's key, with the roles that `write_back` and `recovery` need besides."""
 STELLA_KEY = "stella-sandbox-key"
 STELLA_SECRET = "stella-sandbox-secret"  # noqa: S105 - opens nothing but this sandbox
 
@@ -22,6 +24,16 @@ ROLES = (
 """Roles of the Kustomer key: just what the pipeline needs."""
 LIST_ROLES = tuple(f"org.permission.{name}.read" for name in ("brand", "queue", "team", "sub_status", "schedule"))
 """Further roles that rules, mapping and send windows can need."""
+WRITE_ROLES = (
+    "org.permission.conversation.update",
+    "org.permission.bulk.read",
+    "org.permission.note.read",
+    "org.permission.note.create",
+    "org.permission.kobject.read",
+    "org.permission.kobject.create",
+    "org.permission.kobject.update",
+)
+"""Further roles that writing to Kustomer needs."""
 CHANNELS = ("phone", "chat", "email")
 """Channels of a new Stella Connect account."""
 
@@ -76,6 +88,10 @@ class Options:
     slow_post_every: int = 0
     """Each so many-th POST waits for `slow_post_seconds` instead; 0: none."""
     slow_post_seconds: float = 90.0
+    klasses: tuple[str, ...] = ("survey_answer",)
+    """Kustomer's classes of custom objects."""
+    bulk_seconds: float = 0.0
+    """How long Kustomer takes for a bulk job."""
     hang_seconds: float = 120.0
     """Longest time for which a hanging call is held."""
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from include.sandbox.faults import Faults
+from include.sandbox.kustomer.written import Written
 from include.sandbox.limits import Budget
 from include.sandbox.model import Json, Organisation
 from include.sandbox.options import (
@@ -12,6 +13,8 @@ from include.sandbox.options import (
     LIST_ROLES,
     OTHER_KUSTOMER_KEY,
     RULES_KUSTOMER_KEY,
+    WRITE_ROLES,
+    WRITING_KUSTOMER_KEY,
     Options,
 )
 from include.sandbox.stella_connect.data_return import DataReturn
@@ -60,6 +63,7 @@ class State:
         self.kustomer_tokens: dict[str, tuple[str, ...] | None] = {
             KUSTOMER_KEY: options.kustomer_roles,
             RULES_KUSTOMER_KEY: (*options.kustomer_roles, *LIST_ROLES),
+            WRITING_KUSTOMER_KEY: (*options.kustomer_roles, *WRITE_ROLES),
             OTHER_KUSTOMER_KEY: options.kustomer_roles,
             EXPIRED_KUSTOMER_KEY: None,
         }
@@ -68,6 +72,7 @@ class State:
         self.org_budget = Budget(options.org_per_minute, window)
         self.search_budgets: dict[str, Budget] = {}
         self.data_budget = Budget(options.data_per_minute, window)
+        self.written = Written()
         self.data_return = DataReturn(organisation, options)
 
     def search_budget(self, key: str) -> Budget:

@@ -23,7 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _EXTENSION = "sandbox.transport"
-_ID_IN_PATH = re.compile(r"^/(v\d)/(conversations|customers|users|employees)/(?!search$|current$)[^/]+$")
+_ID_IN_PATH = re.compile(
+    r"^/(v\d)/(conversations|customers|users|employees|bulk|klasses/[^/]+)/(externalId=)?(?!search$|current$|bulk$)[^/]+"
+)
 
 
 _HTML, _JSON = [(b"content-type", b"text/html")], [(b"content-type", b"application/json")]
@@ -165,7 +167,7 @@ class FaultyApp:
 
 def path_pattern(path: str) -> str:
     """Return the path with ids taken out, so that calls of one kind are counted together."""
-    return _ID_IN_PATH.sub(r"/\1/\2/{id}", path)
+    return _ID_IN_PATH.sub(r"/\1/\2/\3{id}", path)
 
 
 async def _whole_body(receive: Receive) -> bytes:

@@ -35,6 +35,23 @@ SUB_STATUSES = Call(
 )
 SCHEDULES = Call("GET", "/v1/schedules", ("org.permission.schedule.read",))
 SCHEDULE = Call("GET", "/v1/schedules/{id}", SCHEDULES.roles)
+BULK = Call("GET", "/v1/bulk/{id}", ("org.permission.bulk.read", "org.user.bulk.read"))
+UPDATE_CONVERSATION = Call(
+    "PATCH",
+    "/v1/conversations/{id}",
+    ("org.permission.conversation.update", "org.user.conversation.write"),
+)
+UPDATE_CONVERSATIONS = Call("PUT", "/v1/conversations/bulk", UPDATE_CONVERSATION.roles)
+ADD_TAGS = Call("POST", "/v1/conversations/{id}/tags", UPDATE_CONVERSATION.roles)
+NOTES = Call("GET", "/v1/conversations/{id}/notes", ("org.permission.note.read", "org.user.note.read"))
+CREATE_NOTE = Call("POST", NOTES.path, ("org.permission.note.create", "org.user.note.write"))
+FIND_KOBJECT = Call(
+    "GET",
+    "/v1/klasses/{name}/externalId={external_id}",
+    ("org.permission.kobject.read", "org.user.kobject.read"),
+)
+CREATE_KOBJECT = Call("POST", "/v1/klasses/{name}", ("org.permission.kobject.create", "org.user.kobject.write"))
+UPDATE_KOBJECT = Call("PUT", "/v1/klasses/{name}/{id}", ("org.permission.kobject.update", "org.user.kobject.write"))
 TOKEN = Call("GET", "/v1/auth/tokens/current")
 
 LISTS = {"brand": BRANDS, "queue": QUEUES, "team": TEAMS, "sub_status": SUB_STATUSES, "tag": TAGS}

@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from requests import PreparedRequest
-
+from plugins.kustomer.api import NEW_KEY, attributes_of, id_of, rows_of
 from plugins.kustomer.by_id import Record, RecordsById, read_by_id
 from plugins.kustomer.calls import (
     CONVERSATIONS,
@@ -30,13 +29,12 @@ from plugins.kustomer.calls import (
     calls_without_role,
 )
 from plugins.kustomer.instants import as_text
+from plugins.kustomer.writing import WritingCalls
 from plugins.vendor_api.connection import checked_url
 from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, NotFound, VendorApiError
-from plugins.vendor_api.hook import READ_ATTEMPTS, Call, Params, Signer, VendorApiHook
-from plugins.vendor_api.throttle import Throttle
+from plugins.vendor_api.hook import READ_ATTEMPTS, Call
 
 PAGE_SIZE = 500
-MAX_PAGES = 100  # section 2.3: a hard limit, though `links.next` points beyond it
 LIST_PAGE_SIZE = 100  # section 6: the usual maximum of a list; 500 is known for few
 
 
@@ -61,35 +59,8 @@ class Schedule:
     holidays: list[Record]
 
 
-class KustomerHook(VendorApiHook):
-    """Reads from Kustomer; writes nothing.
-
-    All calls stay below `requests_per_minute`, because every integration of the organisation shares the budget.
-    Searches also stay below `searches_per_minute` (documented limit of a key: 100).
-
-    Args:
-        kustomer_conn_id: a connection of type `kustomer`: host, password = API key, extra `web_url`.
-        requests_per_minute: 0 for no limit.
-        searches_per_minute: 0 for no limit.
-    """
-
-    conn_name_attr = "kustomer_conn_id"
-    default_conn_name = "kustomer_default"
-    conn_type = "kustomer"
-    hook_name = "Kustomer"
-    default_host = "https://api.kustomerapp.com"
-    required_extras = ("web_url",)
-
-    def __init__(
-        self,
-        kustomer_conn_id: str = default_conn_name,
-        *,
-        requests_per_minute: float = 300,
-        searches_per_minute: float = 96,
-    ) -> None:
-        super().__init__(kustomer_conn_id)
-        self._all_calls = Throttle(requests_per_minute)
-        self._searches = Throttle(searches_per_minute)
+class KustomerHook(WritingCalls):
+    """Reads from Kustomer; `WritingCalls` are what it writes."""
 
     @property
     def web_url(self) -> str:
@@ -140,7 +111,7 @@ class KustomerHook(VendorApiHook):
             total = meta.get("total") if isinstance(meta, dict) else None
             if not isinstance(total, int):
                 raise self.search_error("gave no meta.total, so completeness cannot be checked")
-            yield SearchPage(_rows(answer), total)
+            yield SearchPage(rows_of(answer), total)
 
     def search_error(self, problem: str) -> VendorApiError:
         """Return the exception for a search whose answer cannot be used."""
@@ -171,7 +142,7 @@ class KustomerHook(VendorApiHook):
             answer = self._get(CUSTOMER, CUSTOMER.path.format(id=quote(customer_id, safe="")), attempts=attempts)
         except NotFound:
             return None
-        record = next(iter(_rows(answer)), {})
+        record = next(iter(rows_of(answer)), {})
         if id_of(record) is None:
             raise self._error(BrokenAnswer, CUSTOMER, "answered without the requested record")
         return record
@@ -185,7 +156,7 @@ class KustomerHook(VendorApiHook):
         users = {}
         for deleted in ({}, {"deleted": "true"}):
             for answer in self._pages(USERS, deleted, PAGE_SIZE):
-                users.update({str(row.get("id")): row for row in _rows(answer)})
+                users.update({str(row.get("id")): row for row in rows_of(answer)})
         return list(users.values())
 
     def list_tags(self) -> dict[str, str]:
@@ -207,15 +178,15 @@ class KustomerHook(VendorApiHook):
         included = answer.get("included")
         holidays = [row for row in included if isinstance(row, dict)] if isinstance(included, list) else []
         return Schedule(
-            _attributes(next(iter(_rows(answer)), {})),
-            [_attributes(row) for row in holidays if "holiday" in str(row.get("type"))],
+            attributes_of(next(iter(rows_of(answer)), {})),
+            [attributes_of(row) for row in holidays if "holiday" in str(row.get("type"))],
         )
 
     def _names_by_id(self, call: Call) -> dict[str, str]:
         names = {}
         for answer in self._pages(call, {}, LIST_PAGE_SIZE):
-            for row in _rows(answer):
-                attributes = _attributes(row)
+            for row in rows_of(answer):
+                attributes = attributes_of(row)
                 name = attributes.get("name") or attributes.get("label")  # a sub-status has a label
                 if isinstance(name, str) and name:
                     names[str(row.get("id"))] = name
@@ -244,118 +215,21 @@ class KustomerHook(VendorApiHook):
             needs = "; ".join(f"{call} needs {call.roles[0]}" for call in lacking)
             return False, (
                 f"Kustomer accepts the key, but it lacks {len(lacking)} of the {len(NEEDED)} roles needed: {needs}"
-                f". {_NEW_KEY}"
+                f". {NEW_KEY}"
             )
         further = calls_without_role(roles, FOR_NAMES)
         names = "".join(f" {call.roles[0]}" for call in further)
-        hint = f" Settings with names or a schedule can also need:{names}. {_NEW_KEY}" if further else ""
+        hint = f" Settings with names or a schedule can also need:{names}. {NEW_KEY}" if further else ""
         return True, f"Kustomer accepts the key, and it has all needed roles. Links will lead to {web_url}.{hint}"
 
     def _read_by_id(self, call: Call, ids: Sequence[str]) -> RecordsById:
         def read_list(some: Sequence[str], attempts: int) -> dict[str, Record]:
             path = call.path.format(ids=",".join(quote(id_, safe="") for id_ in some))
             wanted = set(some)
-            rows = _rows(self._get(call, path, attempts=attempts))
+            rows = rows_of(self._get(call, path, attempts=attempts))
             found = {id_: row for row in rows if (id_ := id_of(row)) in wanted and id_ is not None}
             if len(wanted) == 1 and not found:
                 raise self._error(BrokenAnswer, call, "answered without the requested record")
             return found
 
         return read_by_id(read_list, ids)
-
-    def _pages(
-        self, call: Call, params: Params, page_size: int, body: object = None, attempts: int = READ_ATTEMPTS
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the answers of a paged call until `links.next` is empty or `MAX_PAGES` were read.
-
-        Raises:
-            BrokenAnswer: `links.next` is not text, or repeats (no progress).
-        """
-        query: dict[str, str | int] = {**params, "page": 1, "pageSize": page_size}
-        seen: set[object] = set()
-        for _ in range(MAX_PAGES):
-            answer = self._get(call, params=query, body=body, attempts=attempts)
-            yield answer
-            links = answer.get("links")
-            link = links.get("next") if isinstance(links, dict) else None
-            following = self._query_of_next(call, link)
-            if following is None:
-                return
-            if link in seen:
-                raise self._error(BrokenAnswer, call, "gave the same next page twice")
-            seen.add(link)
-            query |= following
-
-    def _get(
-        self,
-        call: Call,
-        path: str | None = None,
-        *,
-        params: Params | None = None,
-        body: object = None,
-        attempts: int = READ_ATTEMPTS,
-    ) -> dict[str, Any]:
-        """Return the answer of a throttled and retried call: an object with `data`."""
-
-        def wait_for_turn() -> None:
-            if call is SEARCH:
-                self._searches.wait()
-            self._all_calls.wait()
-
-        answer: dict[str, Any] = self._read(
-            call,
-            path,
-            params=params,
-            body=body,
-            before=wait_for_turn,
-            complete=_lacks_data,
-            attempts=attempts,
-        )
-        return answer
-
-    def _signer(self, path: str) -> Signer:  # noqa: ARG002 - every path is signed alike
-        key = self.settings.key
-
-        def sign(request: PreparedRequest) -> PreparedRequest:
-            request.headers["Authorization"] = f"Bearer {key}"
-            return request
-
-        return sign
-
-    def _key_advice(self, call: Call, status: int) -> str:
-        if status == 401:
-            return (
-                "The key is unknown, expired, or from another region than the host "
-                "(https://<org>.api.kustomerapp.com works in every region). Put a valid key into the "
-                f"password of connection {self.conn_id!r}."
-            )
-        needs = " or ".join(call.roles) or "a valid key"
-        return f"The key of connection {self.conn_id!r} needs {needs}, or may not be used from here. {_NEW_KEY}"
-
-
-_NEW_KEY = (
-    "Kustomer cannot change the roles of a key: create a new key with all of them under Settings > Security > "
-    "API Keys and put it into the connection's password."
-)
-
-
-def id_of(record: Record) -> str | None:
-    """Return the record's id, or None."""
-    value = record.get("id")
-    return value if isinstance(value, str) else None
-
-
-def _attributes(record: Record) -> Record:
-    attributes = record.get("attributes")
-    return attributes if isinstance(attributes, dict) else {}
-
-
-def _lacks_data(answer: object) -> str | None:
-    data = answer.get("data") if isinstance(answer, dict) else None
-    return None if isinstance(data, list | dict) else "answered without data"
-
-
-def _rows(answer: dict[str, Any]) -> list[Record]:
-    """Return the records of an answer: `data` is a list, or one record for a single id."""
-    data = answer["data"]
-    return [row for row in (data if isinstance(data, list) else [data]) if isinstance(row, dict)]

@@ -15,8 +15,9 @@ from datetime import datetime, timedelta
 from itertools import chain, islice, pairwise
 from typing import Generic, Literal, TypeVar
 
+from plugins.kustomer.api import MAX_PAGES, id_of
 from plugins.kustomer.by_id import Record
-from plugins.kustomer.hook import MAX_PAGES, PAGE_SIZE, KustomerHook, SearchPage, id_of
+from plugins.kustomer.hook import PAGE_SIZE, KustomerHook, SearchPage
 from plugins.kustomer.instants import as_text, from_milliseconds, to_milliseconds
 from plugins.vendor_api.errors import BrokenAnswer, OutcomeUnknown, VendorApiError
 from plugins.vendor_api.hook import READ_ATTEMPTS

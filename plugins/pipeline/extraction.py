@@ -18,7 +18,8 @@ from include.interactions.records import Conversation, Customer, Malformed, read
 from include.interactions.settings import Settings
 from include.interactions.survey_plan import SurveyPlanner
 from include.ledger.extraction import ExtractionStore
-from plugins.kustomer.hook import KustomerHook, id_of
+from plugins.kustomer.api import id_of
+from plugins.kustomer.hook import KustomerHook
 from plugins.kustomer.search import ClosingsSearch, SearchWindow
 from plugins.pipeline.kustomer_people import KustomerPeople
 from plugins.pipeline.masking import MaskingCheck

@@ -13,6 +13,7 @@ from include.sandbox.control import add_control
 from include.sandbox.kustomer import records, search
 from include.sandbox.kustomer.errors import KustomerError
 from include.sandbox.kustomer.lists import add_lists
+from include.sandbox.kustomer.writing import add_writing
 from include.sandbox.limits import Standing
 from include.sandbox.model import Customer, Json, Organisation, User
 from include.sandbox.options import OTHER_KUSTOMER_KEY
@@ -62,6 +63,7 @@ def kustomer_app(state: State) -> FastAPI:
     ):
         app.add_api_route(path, answers, methods=["GET"])
     add_lists(app, calls.allow, calls.page, answer, listing)
+    add_writing(app, state, calls.allow, spend, answer, listing)
     return app
 
 
