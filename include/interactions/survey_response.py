@@ -9,8 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SkipValidation, ValidationError
 
+from include.interactions.answers import (
+    MAX_NAME_CHARACTERS,
+    REWARDS,
+    STARS,
+    Answer,
+    answer_to,
+    cut_text,
+    object_of,
+    read_answers,
+    read_nps,
+    read_resolved,
+)
 from include.interactions.records import Harmless, Id
 
 CLOCK_SLACK = timedelta(minutes=5)
@@ -19,7 +31,7 @@ ours."""
 
 
 class SurveyResponse(BaseModel):
-    """One record of Data Return, without anything that names a person beyond what the comment itself says."""
+    """One record of Data Return. Of people it names only the team leader, and whom the comments name."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -31,6 +43,8 @@ class SurveyResponse(BaseModel):
     """The closing, from the custom property that we send along."""
     requested_via: Harmless[str] = None
     is_recovery: Harmless[bool] = None
+    """Whether it belongs to a service recovery; `parent_uuid` is then the record of the first survey."""
+    parent_uuid: Harmless[Id] = None
     delivery_status: Harmless[str] = None
     """Open text such as "Sent" or "Not sent: suppression period"."""
     request_created_at: Harmless[AwareDatetime] = None
@@ -39,10 +53,22 @@ class SurveyResponse(BaseModel):
     """When the customer answered; None without an answer."""
     rating: Harmless[Annotated[int, Field(ge=0, le=100)]] = None
     """The agent's stars."""
+    nps: Harmless[int] = None
+    """How likely the customer is to recommend, from 0 to 10."""
+    resolved: Harmless[bool] = None
+    """Whether the first contact resolved the matter."""
     comment: Harmless[str] = Field(None, repr=False)
+    """The first of the comments, that on the stars before others."""
+    answers: SkipValidation[tuple[Answer, ...]] = Field((), repr=False)
+    """Every question that the customer saw."""
+    disputed: Harmless[bool] = None
+    """Whether the answer is disputed at Stella Connect; may change long after the answer."""
     reward: Harmless[str] = None
     channel: Harmless[str] = None
     brand: Harmless[str] = None
+    language: Harmless[str] = None
+    survey_name: Harmless[str] = None
+    team_leader: Harmless[str] = Field(None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +81,28 @@ class KnownClosing:
     first_attempt: datetime | None
     """When its first request was sent; None if none was."""
     erased: bool
-    """Whether the customer's data were erased: then no comment may be stored again."""
+    """Whether the customer's data were erased: then no words of an answer may be stored again."""
 
 
 def read_survey_response(record: Mapping[str, Any]) -> SurveyResponse | None:
     """Return the record; None if it has no usable `uuid` or `sequence_id`."""
-    answers = _object(record.get("answers"))
-    stars = _object(answers.get("agent_star_rating"))
+    answers = read_answers(record.get("answers"))
     fields = {
         **record,
         "conversation_id": record.get("ext_interaction_id"),
-        "closed_at": _object(record.get("custom_properties")).get("closed_at"),
+        "closed_at": object_of(record.get("custom_properties")).get("closed_at"),
         "delivery_status": record.get("request_delivery_status"),
-        "rating": _first(option.get("integer_value") for option in _options(stars)),
-        "comment": _first(_object(answer).get("comment") for answer in (stars, *answers.values())),
-        "reward": record.get("reward_name")
-        or _first(option.get("option_text") for option in _options(_object(answers.get("rewards")))),
+        "rating": _value(answer_to(answers, STARS)),
+        "nps": read_nps(answers),
+        "resolved": read_resolved(answers),
+        "comment": _first_comment(answers),
+        "answers": answers,
+        "reward": record.get("reward_name") or _label(answer_to(answers, REWARDS)),
         "brand": record.get("branding"),
+        "team_leader": object_of(record.get("team_leader")).get("full_name"),
     }
+    for name in ("delivery_status", "reward", "channel", "brand", "language", "survey_name", "team_leader"):
+        fields[name] = cut_text(fields.get(name), MAX_NAME_CHARACTERS)
     try:
         return SurveyResponse.model_validate(fields)
     except ValidationError:
@@ -102,17 +132,14 @@ def interaction_of(response: SurveyResponse, closings: Iterable[KnownClosing]) -
     return max(tried, key=lambda pair: pair[0])[1] if tried else None
 
 
-def _object(value: object) -> Mapping[str, Any]:
-    if isinstance(value, list):  # where the spec draws an object
-        value = next((item for item in value if isinstance(item, Mapping)), None)
-    return value if isinstance(value, Mapping) else {}
+def _value(answer: Answer | None) -> int | None:
+    return answer.value if answer else None
 
 
-def _options(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    options = answer.get("selected_options")
-    listed = options.values() if isinstance(options, Mapping) else options if isinstance(options, list) else []
-    return [option for option in listed if isinstance(option, Mapping)]
+def _label(answer: Answer | None) -> str | None:
+    return next(iter(answer.options), None) if answer else None
 
 
-def _first(values: Iterable[object]) -> object:
-    return next((value for value in values if value not in (None, "")), None)
+def _first_comment(answers: Iterable[Answer]) -> str | None:
+    by_stars = sorted(answers, key=lambda answer: answer.type != STARS)
+    return next((answer.comment for answer in by_stars if answer.comment), None)

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
+
+from include.interactions.answers import Answer, answers_from, answers_text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -86,6 +89,31 @@ class TextMapping(TypeDecorator[Mapping[str, str]]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Mapping[str, str]:  # noqa: ARG002 - SQLAlchemy's signature
         """Read the mapping back, in its order."""
         return dict(json.loads(value)) if value else {}
+
+
+class SurveyAnswers(TypeDecorator[tuple[Answer, ...]]):
+    """The answers of a survey as JSON text; none at all takes no room."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Answer, ...] | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Write the answers as a JSON list that PostgreSQL reads as jsonb too."""
+        return answers_text(map(_storable_answer, value)) if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Answer, ...]:  # noqa: ARG002 - SQLAlchemy's signature
+        """Read the answers back, in their order."""
+        return answers_from(value) if value else ()
+
+
+def _storable_answer(answer: Answer) -> Answer:
+    return replace(
+        answer,
+        type=storable(answer.type),
+        question=answer.question and storable(answer.question),
+        options=tuple(map(storable, answer.options)),
+        comment=answer.comment and storable(answer.comment),
+    )
 
 
 def mapping_text(value: Mapping[str, str] | None) -> str | None:

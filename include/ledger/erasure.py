@@ -14,7 +14,7 @@ from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
 from include.ledger.by_hand import ActionRefusedError, ByHandStore, move
 from include.ledger.customer_keys import read_secret
-from include.ledger.schema import interaction, interaction_event, state_is, survey_response
+from include.ledger.schema import PERSONAL_WORDS, interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import note
 
 _WITH_ADDRESS = ("customer_id", "customer_name", "customer_email", "tags", "sent_request")
@@ -46,12 +46,12 @@ class ErasingStore(ByHandStore):
             planned = [row.id for row in rows if row.state == State.PLANNED]
             move(connection, now, planned, (State.PLANNED, State.CANCELLED), Reason.ERASED, why, by)
             _lock_out_holders(connection, [row.id for row in rows if row.state == State.UNKNOWN])
-            comments = sum(_blank(connection, some, _OF_CUSTOMER) for some in batches(ids))
+            answers = sum(_blank(connection, some, _OF_CUSTOMER) for some in batches(ids))
             _note_erasure(connection, now, [row for row in rows if row.state != State.PLANNED], why, by)
         return {
             "erased": len(rows),
             "cancelled": len(planned),
-            "comments": comments,
+            "answers": answers,
             "customer_ids": len({row.customer_id for row in rows} - {None}),
             "addresses": len({row.customer_key for row in rows} - {None}),
         }
@@ -71,7 +71,7 @@ class ErasingStore(ByHandStore):
         One transaction for each thousand, so that releases hardly wait.
         """
         with self._by_hand(dry_run) as connection:
-            _drop_late_comments(connection)
+            _drop_late_words(connection)
         before, erased, last = self._now() - retention, 0, 0
         while True:
             with self._by_hand(dry_run) as connection:
@@ -137,15 +137,20 @@ def _lock_out_holders(connection: Connection, unknown: Sequence[int]) -> None:
         connection.execute(update(interaction).where(interaction.c.id.in_(some)).values(token=fresh))
 
 
-def _drop_late_comments(connection: Connection) -> int:
-    """Erase comments of erased interactions, because one may be recorded during the erasure."""
+def _drop_late_words(connection: Connection) -> None:
+    """Erase the answers of erased interactions, because one may be recorded during the erasure."""
     erased = select(interaction.c.id).where(
         interaction.c.id == survey_response.c.interaction_id, interaction.c.customer_email.is_(None)
     )
+    _drop_answers(connection, erased.exists())
+
+
+def _drop_answers(connection: Connection, of_whom: ColumnElement[bool]) -> int:
+    held = or_(*(survey_response.c[name].is_not(None) for name in PERSONAL_WORDS))
     dropped = connection.execute(
         update(survey_response)
-        .where(survey_response.c.comment.is_not(None), erased.exists())
-        .values(comment=None)
+        .where(of_whom, held)
+        .values(dict.fromkeys(PERSONAL_WORDS, null()))
         .returning(survey_response.c.uuid)
     )
     return len(dropped.all())
@@ -166,18 +171,12 @@ def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], wh
 
 
 def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> int:
-    """Erase these columns and the customer's comments; return how many comments were erased.
+    """Erase these columns and the words of the survey responses; return how many responses held any.
 
     `updated_at` stays: it says when the interaction last moved.
     """
     connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(dict.fromkeys(columns, null())))
-    comments = connection.execute(
-        update(survey_response)
-        .where(survey_response.c.interaction_id.in_(ids), survey_response.c.comment.is_not(None))
-        .values(comment=None)
-        .returning(survey_response.c.uuid)
-    )
-    return len(comments.all())
+    return _drop_answers(connection, survey_response.c.interaction_id.in_(ids))
 
 
 def _is_person(connection: Connection, customer: str, now: datetime) -> ColumnElement[bool]:

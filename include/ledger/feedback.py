@@ -16,8 +16,8 @@ from include.interactions.survey_response import KnownClosing, SurveyResponse, i
 from include.ledger import queries
 from include.ledger.batches import batches
 from include.ledger.maintenance.restoring import IS_DOUBTFUL, since_closing
+from include.ledger.schema import PERSONAL_WORDS, interaction, interaction_event, state_is, survey_response
 from include.ledger.schema import data_return_cursor as cursor_row
-from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 from include.ledger.store import Store
 from include.ledger.transition import Transition
 
@@ -31,10 +31,19 @@ _READ = (
     "request_sent_at",
     "response_received_at",
     "rating",
+    "nps",
+    "resolved",
     "comment",
+    "answers",
+    "disputed",
     "reward",
     "channel",
     "brand",
+    "language",
+    "survey_name",
+    "team_leader",
+    "is_recovery",
+    "parent_uuid",
 )
 """Columns that have the same name in a record and in the table."""
 
@@ -247,7 +256,7 @@ def _row(response: SurveyResponse, ours: KnownClosing, now: datetime) -> dict[st
         "sequence_id": response.sequence_id,
         "interaction_id": ours.interaction_id,
         **{name: getattr(response, name) for name in _READ},
-        "comment": None if ours.erased else response.comment,
+        **(dict.fromkeys(PERSONAL_WORDS) if ours.erased else {}),
         "read_at": now,
     }
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from include.interactions.states import NOTED, REPLACING, TRANSITIONS, State
-from include.ledger.columns import Instant, StorableText, TagNames, TextMapping
+from include.ledger.columns import Instant, StorableText, SurveyAnswers, TagNames, TextMapping
 
 metadata = MetaData(
     naming_convention={
@@ -183,16 +183,33 @@ survey_response = Table(
     Column("request_sent_at", Instant),
     Column("response_received_at", Instant),
     Column("rating", SmallInteger),
-    # The customer's own words: may hold personal data, and goes when those of the interaction go.
+    # From 0 to 10.
+    Column("nps", SmallInteger),
+    # First contact resolution.
+    Column("resolved", Boolean),
+    # The customer's own words: may hold personal data, and go when those of the interaction go.
     Column("comment", StorableText),
+    # Every question with its answer, as JSON: may hold personal data too.
+    Column("answers", SurveyAnswers),
+    Column("disputed", Boolean),
     Column("reward", StorableText),
     Column("channel", StorableText),
     Column("brand", StorableText),
+    Column("language", StorableText),
+    Column("survey_name", StorableText),
+    # A name, which goes with the other personal data.
+    Column("team_leader", StorableText),
+    # Of a service recovery; then `parent_uuid` is the record of the first survey.
+    Column("is_recovery", Boolean),
+    Column("parent_uuid", StorableText),
     # When the ledger last learnt something new of it.
     Column("read_at", Instant, nullable=False),
     # The interaction's, kept in step by triggers of the database: answers are counted by agent without a join.
     Column("agent_id", StorableText),
 )
+
+PERSONAL_WORDS = ("comment", "answers", "team_leader")
+"""Columns of a survey response that may name a person."""
 
 data_return_cursor = Table(
     "data_return_cursor",

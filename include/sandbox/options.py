@@ -63,6 +63,10 @@ class Options:
     answered_share: float = 0.35
     """Share of the sent surveys that customers answer."""
     answer_after_seconds: float = 60.0
+    changed_share: float = 0.1
+    """Share of the answers that change later: up to three stars get disputed, others get a second comment."""
+    change_after_seconds: float = 60.0
+    """How long after the answer."""
     suppression_days: int = 0
     """Stella Connect's suppression period per customer address; 0: none."""
     stella_brands: tuple[str, ...] = ()

@@ -199,7 +199,7 @@ _DOUBTED = "unknown, because it may have left before the ledger was restored"
 APPLY_RETENTION = Action(
     name="apply_retention",
     title="Erase personal data past the retention",
-    explanation="Erases names, addresses, ids, tags and comments of interactions that were settled more than "
+    explanation="Erases names, addresses, ids, tags and answers of interactions that were settled more than "
     "`personal_data_retention_days` ago. The feedback DAG does this every day.",
     needs=(),
     allows=("reason",),
@@ -286,7 +286,7 @@ _ALL = (
     Action(
         name="erase_customer",
         title="Erase a customer",
-        explanation="Erases name, address, id, tags and comments of a person everywhere in the ledger. What was "
+        explanation="Erases name, address, id, tags and answers of a person everywhere in the ledger. What was "
         "still planned is cancelled (`erased`). States, times and counts stay. An id stands for all its addresses "
         "and the ids that share one of them; an address for all ids that had it and their other addresses. The dry "
         "run counts the ids and addresses found: more than one of each may mean a shared address.",
@@ -294,7 +294,7 @@ _ALL = (
         outcomes={
             "cancelled": "cancelled",
             "erased": "interactions erased",
-            "comments": "comments erased",
+            "answers": "answers erased",
             "customer_ids": "customer ids found",
             "addresses": "addresses found",
         },

@@ -1,7 +1,7 @@
 """Stella Connect's Data Return: what became of each accepted request, by a number that only grows.
 
 Chosen where the fact sheet (section 4) says unknown: a record gets its number when it becomes visible, and a
-new one when the customer answers; the old number is gone then.
+new one when the customer answers or the answer changes; the old number is gone then.
 """
 
 import hashlib
@@ -26,6 +26,10 @@ _COMMENTS = (
     "Sehr freundlich, danke! 🙂",
     None,
 )
+_EXCELLENCE = ("Friendliness", "Knowledge", "Speed", "Went the extra mile")
+_IMPROVEMENT = ("Waiting time", "Clarity", "Knowledge", "Follow-up")
+_LEADERS = ("Ines Halloran", "Tomás Oduya", "Priya Lindqvist")
+_MAX_DISPUTED_STARS = 3
 _REWARDS = ("Coffee voucher", "Book token", None)
 
 
@@ -41,6 +45,8 @@ class Interaction:
     sequence_id: int | None = None
     """None while it is not visible yet."""
     answered_at: float | None = None
+    changed: bool = False
+    """Whether the answer was disputed, or got a second comment."""
 
 
 class DataReturn:
@@ -85,14 +91,18 @@ class DataReturn:
             if row.sequence_id is None:
                 if row.delivery_status == "Sent" and self._chance(row) < self.options.answered_share:
                     heapq.heappush(self._due, (due + self.options.answer_after_seconds, number, row))
-            else:
+            elif row.answered_at is None:
                 row.answered_at = due
+                if self._chance(row, "change") < self.options.changed_share:
+                    heapq.heappush(self._due, (due + self.options.change_after_seconds, number, row))
+            else:
+                row.changed = True
             row.sequence_id = next(self._next)
             self._numbers.append(row.sequence_id)
             self._rows.append(row)
 
-    def _chance(self, row: Interaction) -> float:
-        return random.Random(f"{self.organisation.seed}{row.uuid}").random()  # noqa: S311 - decides a pretended answer
+    def _chance(self, row: Interaction, of: str = "") -> float:
+        return random.Random(f"{self.organisation.seed}{row.uuid}{of}").random()  # noqa: S311 - decides a pretended answer
 
 
 def record(row: Interaction, employees: dict[str, Employee], branding: str) -> Json:
@@ -104,6 +114,7 @@ def record(row: Interaction, employees: dict[str, Employee], branding: str) -> J
     stars = chance.choice((5, 5, 5, 4, 4, 3, 2, 1))
     comment = chance.choice(_COMMENTS)
     reward = chance.choice(_REWARDS) if answered and stars >= 4 else None
+    leader = random.Random(address).choice(_LEADERS)  # noqa: S311 - always the same one for an agent
     return {
         "uuid": row.uuid,
         "sequence_id": row.sequence_id,
@@ -126,10 +137,11 @@ def record(row: Interaction, employees: dict[str, Employee], branding: str) -> J
         "reward_name": reward,
         "marketing": {},
         "employee": _agent(address, employees.get(address or "")),
-        "team_leader": {"custom_id": None, "full_name": "Ines Halloran"},
+        "team_leader": {"custom_id": None, "full_name": leader},
+        "disputed": row.changed and stars <= _MAX_DISPUTED_STARS,
         "customer": _person(request),
         "custom_properties": request.get("custom_properties") or {},
-        "answers": _answers(stars, comment) if answered else {},
+        "answers": _answers(chance, stars, comment, changed=row.changed) if answered else {},
     }
 
 
@@ -151,22 +163,43 @@ def _person(request: Json) -> Json:
     }
 
 
-def _answers(stars: int, comment: str | None) -> Json:
-    option = f"star-{stars}"
+def _answers(chance: random.Random, stars: int, comment: str | None, *, changed: bool) -> Json:
+    """Answer every question; a customer with up to three stars names no excellence, another no improvement."""
+    likely = chance.choice(((0, 2, 4), (1, 3, 5), (4, 6, 7), (7, 8, 9), (9, 10, 10))[stars - 1])
+    resolved = chance.random() < stars / 5
+    areas = {
+        name: chance.sample(names, chance.choice((1, 2)))
+        for name, names in (("+", _EXCELLENCE), ("-", _IMPROVEMENT))
+    }
+    again = "Still waiting for the refund." if stars <= _MAX_DISPUTED_STARS else "P.S. It still works today."
     return {
-        "agent_star_rating": {
-            "question_id": "q-1",
-            "question_text": "How did we do?",
-            "comment": comment,
-            "selected_options": {
-                option: {"option_id": option, "option_text": f"{stars} stars", "integer_value": stars}
-            },
-        },
-        "areas_of_improvement": {
-            "question_id": "q-2",
-            "question_text": "What could be better?",
-            "comment": None,
-            "selected_options": {},
+        "agent_star_rating": _answer(
+            "q-1", "How did we do?", {f"star-{stars}": (f"{stars} stars", stars)}, comment
+        ),
+        "nps": _answer("q-3", "How likely are you to recommend us?", {f"nps-{likely}": (str(likely), likely)}),
+        "fcr": _answer("q-4", "Was your matter resolved?", {"yes": ("Yes", 1)} if resolved else {"no": ("No", 0)}),
+        "areas_of_excellence": _answer(
+            "q-5", "What went well?", {name: (name, None) for name in areas["+"] if stars > _MAX_DISPUTED_STARS}
+        ),
+        "areas_of_improvement": _answer(
+            "q-2",
+            "What could be better?",
+            {name: (name, None) for name in areas["-"] if stars <= _MAX_DISPUTED_STARS},
+            again if changed else None,
+        ),
+    }
+
+
+def _answer(
+    question: str, text: str, options: dict[str, tuple[str, int | None]], comment: str | None = None
+) -> Json:
+    return {
+        "question_id": question,
+        "question_text": text,
+        "comment": comment,
+        "selected_options": {
+            option: {"option_id": option, "option_text": label, "integer_value": value}
+            for option, (label, value) in options.items()
         },
     }
 

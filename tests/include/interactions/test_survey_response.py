@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from include.interactions.answers import MAX_NAME_CHARACTERS
 from include.interactions.survey_response import KnownClosing, interaction_of, read_survey_response
 
 CLOSED_AT = datetime(2026, 1, 5, 10, 15, 0, 250_000, tzinfo=UTC)
@@ -67,11 +68,40 @@ def test_a_record_of_nothing_but_nulls_and_its_identity_is_read():
     read = read_survey_response(dict.fromkeys(RECORD) | {"uuid": "u-1", "sequence_id": 7})
 
     assert read is not None
-    assert read.model_dump(exclude={"uuid", "sequence_id"}, exclude_none=True) == {}
+    assert read.model_dump(exclude={"uuid", "sequence_id"}, exclude_none=True) == {"answers": ()}
 
 
 def test_unknown_fields_are_passed_over():
-    assert response(disputed=True, surprise={"a": [1]}) == response()
+    assert response(surprise={"a": [1]}) == response()
+
+
+def test_dispute_recovery_survey_and_team_leader_are_read():
+    read = response(
+        disputed=True,
+        is_recovery=True,
+        parent_uuid="u-0",
+        language="en",
+        survey_name="After contact",
+        team_leader={"custom_id": None, "full_name": "Ines Halloran"},
+    )
+
+    assert (read.disputed, read.is_recovery, read.parent_uuid) == (True, True, "u-0")
+    assert (read.language, read.survey_name, read.team_leader) == ("en", "After contact", "Ines Halloran")
+    assert "Halloran" not in repr(read)
+
+
+@pytest.mark.parametrize("name", ["disputed", "language", "survey_name", "team_leader", "answers"])
+@pytest.mark.parametrize(
+    "strange", [[], {}, "?", -1, [None], {"full_name": 7}, {"nps": [[]]}, {"fcr": 1}], ids=repr
+)
+def test_no_strange_value_of_the_further_fields_makes_a_record_unreadable(name, strange):
+    assert response(**{name: strange}) is not None
+
+
+def test_long_texts_are_cut():
+    read = response(survey_name="n" * 999, request_delivery_status="s" * 999)
+
+    assert (len(read.survey_name), len(read.delivery_status)) == (MAX_NAME_CHARACTERS, MAX_NAME_CHARACTERS)
 
 
 @pytest.mark.parametrize(

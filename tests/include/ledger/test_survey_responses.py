@@ -3,13 +3,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text, update
+from sqlalchemy import Engine, event, select, text, update
 
+from include.interactions.answers import Answer
 from include.interactions.interaction import ClaimedInteraction
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Cursor, Learnt, Ledger, Shown
-from include.ledger.schema import interaction
+from include.ledger.schema import interaction, survey_response
 from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 HOUR = timedelta(hours=1)
@@ -62,6 +63,36 @@ def test_a_record_belongs_to_its_interaction(
     ]
 
 
+WHOLE = (Answer("nps", "Would you? \0 \ud800", 3, ("3",), "no \ud800"), Answer("fcr", None, None, (), None))
+
+
+def test_the_whole_answer_is_kept_as_it_can_be_stored(
+    ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
+) -> None:
+    said = {"nps": 3, "resolved": False, "language": "de", "survey_name": "After", "team_leader": "Ines"}
+    ledger.feedback.record_responses([response(1, answers=WHOLE, disputed=True, **said)])
+    with engine.connect() as connection:
+        row = connection.execute(select(survey_response)).one()
+    assert {name: getattr(row, name) for name in said} == said
+    assert (row.disputed, row.is_recovery, row.parent_uuid) == (True, None, None)
+    assert row.answers == (
+        Answer("nps", "Would you? \N{REPLACEMENT CHARACTER} ?", 3, ("3",), "no ?"),
+        Answer("fcr", None, None, (), None),
+    )
+
+
+def test_a_late_dispute_and_a_second_comment_replace_the_answer(
+    ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
+) -> None:
+    ledger.feedback.record_responses([response(1, rating=1, disputed=False, answers=WHOLE[:1])])
+    late = response(1, sequence_id=9, rating=1, disputed=True, answers=WHOLE)
+    assert ledger.feedback.record_responses([late]).changed == 1
+    assert ledger.feedback.record_responses([response(1, rating=1, disputed=False)]).changed == 0
+    with engine.connect() as connection:
+        row = connection.execute(select(survey_response)).one()
+    assert (row.disputed, len(row.answers)) == (True, 2)
+
+
 def test_without_our_property_a_record_is_recognised_by_our_first_attempt(
     ledger: Ledger, sending: list[ClaimedInteraction]
 ) -> None:
@@ -98,14 +129,14 @@ def test_more_records_than_one_statement_takes(ledger: Ledger, sending: list[Cla
     assert ledger.feedback.record_responses(many).changed == 2500
 
 
-def test_the_comment_of_an_erased_customer_does_not_come_back(
+def test_the_words_of_an_erased_customer_do_not_come_back(
     ledger: Ledger, engine: Engine, sending: list[ClaimedInteraction]
 ) -> None:
     ledger.releasing.settle(sending[0], State.SENT, 200)
     with engine.begin() as connection:
         connection.execute(update(interaction).values(customer_email=None).where(interaction.c.id == sending[0].id))
-    ledger.feedback.record_responses([response(comment="words", rating=2)])
-    assert rows(engine, "comment, rating") == [(None, 2)]
+    ledger.feedback.record_responses([response(comment="words", rating=2, answers=WHOLE, team_leader="Ines")])
+    assert rows(engine, "comment, answers, team_leader, rating") == [(None, None, None, 2)]
 
 
 # --- the cursor

@@ -333,9 +333,38 @@ def test_an_answer_gives_the_record_a_new_number(
         time.sleep(0.05)
     assert second["uuid"] == first["uuid"]
     assert second["sequence_id"] > first["sequence_id"]
-    [option] = second["answers"]["agent_star_rating"]["selected_options"].values()
-    assert 1 <= option["integer_value"] <= 5
-    assert second["answers"]["areas_of_improvement"]["selected_options"] == {}
+    numbers = {
+        name: [option["integer_value"] for option in answer["selected_options"].values()]
+        for name, answer in second["answers"].items()
+    }
+    assert numbers["agent_star_rating"][0] in range(1, 6)
+    assert numbers["nps"][0] in range(11)
+    assert numbers["fcr"][0] in (0, 1)
+    areas = numbers["areas_of_excellence"], numbers["areas_of_improvement"]
+    assert min(map(len, areas)) == 0, "one of them was seen and not answered"
+
+
+def test_an_answer_changes_later_under_a_new_number(
+    run: Callable[..., Sandbox], client_of: Any, feedback: Request
+) -> None:
+    client = client_of(
+        run(answered_share=1, answer_after_seconds=0, changed_share=1, change_after_seconds=2, data_per_minute=0)
+    )
+    for number in range(8):
+        client.post(feedback | {"ext_interaction_id": str(number)})
+
+    def ours() -> dict[str, Any]:
+        return {row["uuid"]: row for row in client.stella("/v2/data").json() if row["requested_via"] == "API"}
+
+    first = again = ours()
+    deadline = time.monotonic() + 20
+    while any(row["sequence_id"] == again[uuid]["sequence_id"] for uuid, row in first.items()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+        again = ours()
+    assert not any(row["disputed"] for row in first.values())
+    assert {row["disputed"] for row in again.values()} == {True, False}
+    assert all(row["answers"]["areas_of_improvement"]["comment"] for row in again.values())
 
 
 def test_who_answers_hangs_on_the_seed_alone(organisation: Any, client_of: Any, feedback: Request) -> None:
