@@ -19,17 +19,17 @@ VULNERABLE, UNCHECKED = 1, 2
 def verdict(dependencies: Sequence[Mapping[str, Any]], *, unchecked_is_ok: bool = False) -> tuple[int, str]:
     """Return the status and the message. pip-audit itself passes even if it could check nothing."""
     lines = [
-        f"{one['name']} {one['version']}: {flaw['id']}, fixed in {', '.join(flaw['fix_versions']) or 'no release'}"
-        for one in dependencies
-        for flaw in one.get("vulns", [])
+        f"{pin['name']} {pin['version']}: {flaw['id']}, fixed in {', '.join(flaw['fix_versions']) or 'no release'}"
+        for pin in dependencies
+        for flaw in pin.get("vulns", [])
     ]
-    unchecked = sum("skip_reason" in one for one in dependencies)
+    unchecked = sum("skip_reason" in pin for pin in dependencies)
     if unchecked or not dependencies:
         lines.append(
             f"NOT CHECKED: {unchecked} of {len(dependencies)} packages. The package index that this machine "
             f"can reach says nothing about their vulnerabilities."
         )
-    if any(one.get("vulns") for one in dependencies):
+    if any(pin.get("vulns") for pin in dependencies):
         return VULNERABLE, "\n".join(lines)
     if lines:
         return (0 if unchecked_is_ok else UNCHECKED), "\n".join(lines)

@@ -93,8 +93,8 @@ def _default(value: object) -> str:
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
-    option = next((one for one in schema.get("anyOf", []) if one["type"] != "null"), schema)
-    if any(one["type"] == "object" for one in schema.get("anyOf", [])) and option["type"] == "string":
+    option = next((kind for kind in schema.get("anyOf", []) if kind["type"] != "null"), schema)
+    if any(kind["type"] == "object" for kind in schema.get("anyOf", [])) and option["type"] == "string":
         return "text, or a [mapping](docs/who-is-surveyed.md#mapping)"
     if "enum" in option:
         return ", ".join(f"`{word}`" for word in option["enum"])

@@ -94,9 +94,9 @@ class RuleBook:
         return next(page for page in self._pages if page.holds(facts))
 
 
-def stricter(one: Survey, other: Survey) -> Survey:
+def stricter(first: Survey, second: Survey) -> Survey:
     """The answer that mails less: an exclusion that was once decided stays."""
-    return max(one, other, key=STRICTNESS.__getitem__)
+    return max(first, second, key=STRICTNESS.__getitem__)
 
 
 def _survey_of(page: _Page, facts: ClosingFacts) -> tuple[Survey, bool]:

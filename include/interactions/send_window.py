@@ -63,7 +63,7 @@ class SendWindow(BaseModel):
         """Whether a schedule must be read from Kustomer."""
         return self.schedule is not None or self.holidays == "kustomer"
 
-    def own_hours(self, holidays: Iterable[date] = ()) -> OpenHours:
+    def to_open_hours(self, holidays: Iterable[date] = ()) -> OpenHours:
         """The hours written here.
 
         Args:

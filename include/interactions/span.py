@@ -29,7 +29,7 @@ class Watermark:
     covered_until: datetime
 
 
-def own_interval(
+def interval_of(
     interval: tuple[datetime, datetime] | None,
     asked: tuple[datetime | None, datetime | None],
     run_after: datetime,
@@ -71,7 +71,7 @@ def _check(start: datetime, end: datetime, run_after: datetime) -> None:
 
 
 def span_of(
-    own: tuple[datetime, datetime],
+    interval: tuple[datetime, datetime],
     origin: Origin,
     watermark: Watermark | None,
     *,
@@ -83,7 +83,7 @@ def span_of(
     installation's first interval: a new installation sends nothing for the past. A backfill or a manual run reads
     only its own interval.
     """
-    start, end = own
+    start, end = interval
     closed_from = start
     if origin == "schedule" and watermark is not None:
         reach = min(start, watermark.covered_until) - timedelta(seconds=overlap_seconds)

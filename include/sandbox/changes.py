@@ -54,7 +54,7 @@ def _read(name: str, value: Any) -> Any:
     if name in _TIMES and value is not None:
         return _instant(value, name)
     if name in _TUPLES:
-        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        if not isinstance(value, list | tuple) or not all(isinstance(entry, str) for entry in value):
             raise ValueError(f"{name} must be a list of ids")
         return tuple(value)
     if name in _OBJECTS and not isinstance(value, dict | None):
@@ -72,7 +72,7 @@ def _instant(value: Any, name: str) -> int:
 def _new_conversation(state: State, values: Json, now: int) -> Conversation:
     """Return a plain closed conversation of the first approved agent and a customer of its own."""
     organisation = state.organisation
-    active = {one.email: one for one in organisation.employees if one.status == "active"}
+    active = {employee.email: employee for employee in organisation.employees if employee.status == "active"}
     agent = next((user for user in organisation.users.values() if user.email in active), None)
     if agent is None:
         raise ValueError("no agent has an approved profile")
@@ -137,7 +137,7 @@ def change_employee(state: State, change: Json) -> Employee:
         if employee.email == email:
             employee.status = status
             return employee
-    number = max((one.id for one in employees), default=5000) + 1
+    number = max((employee.id for employee in employees), default=5000) + 1
     employees.append(Employee(number, email, f"E{number}", "New", "Employee", status))
     return employees[-1]
 

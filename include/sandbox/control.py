@@ -34,9 +34,9 @@ def add_control(app: FastAPI, state: State) -> None:
         ("/_sandbox/faults", calls.replace_faults),
         ("/_sandbox/options", lambda given: change_options(state.options, given)),
         ("/_sandbox/conversations", calls.each(calls.change_conversation)),
-        ("/_sandbox/customers", calls.each(lambda one: customer_record(changes.change_customer(state, one)))),
+        ("/_sandbox/customers", calls.each(lambda given: customer_record(changes.change_customer(state, given)))),
         ("/_sandbox/employees", calls.each(calls.change_employee)),
-        ("/_sandbox/users", calls.each(lambda one: user_record(changes.change_user(state, one)))),
+        ("/_sandbox/users", calls.each(lambda given: user_record(changes.change_user(state, given)))),
     ):
         app.add_api_route(path, _applying(changes_one), methods=["POST"])
 
@@ -61,21 +61,21 @@ class _Calls:
         limit = int(request.query_params.get("limit", str(len(state.received))))
         accepted = [
             {
-                "received_at": utc(one.received_at),
-                "duplicate": one.duplicate,
-                "delivery_status": one.delivery_status,
-                "request": one.request,
+                "received_at": utc(received.received_at),
+                "duplicate": received.duplicate,
+                "delivery_status": received.delivery_status,
+                "request": received.request,
             }
-            for one in state.received[start : start + limit]
+            for received in state.received[start : start + limit]
         ]
         refused = [
             {
-                "received_at": utc(one.received_at),
-                "status": one.status,
-                "error": one.name,
-                "ext_interaction_id": one.ext_interaction_id,
+                "received_at": utc(refusal.received_at),
+                "status": refusal.status,
+                "error": refusal.name,
+                "ext_interaction_id": refusal.ext_interaction_id,
             }
-            for one in state.refused
+            for refusal in state.refused
         ]
         return JSONResponse({"counts": state.counts(), "accepted": accepted, "refused": refused})
 
@@ -112,7 +112,7 @@ class _Calls:
 
     def each(self, change: Callable[[Json], Json]) -> Callable[[Any], Any]:
         """Return what applies a change to one object or to each of a list."""
-        return lambda given: [change(one) for one in given] if isinstance(given, list) else change(given)
+        return lambda given: [change(entry) for entry in given] if isinstance(given, list) else change(given)
 
 
 def _applying(change: Callable[[Any], Any]) -> Callable[[Request], Awaitable[JSONResponse]]:
@@ -132,12 +132,20 @@ def expectation(state: State, closed_from: int | None = None, closed_to: int | N
     """
     start, end = closed_from or 0, math.inf if closed_to is None else closed_to
     every = state.organisation.conversations.values()
-    chosen = [one for one in every if one.closed_at is None or start <= one.closed_at < end]
-    sent = [one.id for one in chosen if one.expected == "sent"]
-    others = {one.id: one.expected for one in chosen if one.expected != "sent"}
+    chosen = [
+        conversation
+        for conversation in every
+        if conversation.closed_at is None or start <= conversation.closed_at < end
+    ]
+    sent = [conversation.id for conversation in chosen if conversation.expected == "sent"]
+    others = {conversation.id: conversation.expected for conversation in chosen if conversation.expected != "sent"}
     return {
         "sent": sent,
-        "do_not_send": [one.id for one in chosen if one.expected == "sent" and one.expected_do_not_send],
+        "do_not_send": [
+            conversation.id
+            for conversation in chosen
+            if conversation.expected == "sent" and conversation.expected_do_not_send
+        ],
         "others": others,
         "reasons": dict(Counter(others.values())),
         "difference": _difference(state, sent),
@@ -146,13 +154,13 @@ def expectation(state: State, closed_from: int | None = None, closed_to: int | N
 
 def _difference(state: State, wanted: list[str]) -> Json:
     """Return how what was received differs from what was wanted."""
-    had = {one.request["ext_interaction_id"]: one.request for one in state.received}
+    had = {received.request["ext_interaction_id"]: received.request for received in state.received}
 
-    def is_wrong(one: Conversation, request: Json) -> bool:
+    def is_wrong(conversation: Conversation, request: Json) -> bool:
         return (
-            bool(request.get("do_not_send")) != one.expected_do_not_send
-            or request["employee"].get("email") != one.expected_employee
-            or request["customer"]["email"] != one.expected_customer
+            bool(request.get("do_not_send")) != conversation.expected_do_not_send
+            or request["employee"].get("email") != conversation.expected_employee
+            or request["customer"]["email"] != conversation.expected_customer
         )
 
     conversations, known = state.organisation.conversations, set(wanted)

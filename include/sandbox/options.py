@@ -123,7 +123,7 @@ def change_options(options: Options, given: Any) -> None:
     values: dict[str, Any] = {}
     for name, value in given.items():
         kind = CHANGEABLE[name]
-        if kind is tuple and isinstance(value, list) and all(isinstance(one, str) for one in value):
+        if kind is tuple and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
             values[name] = tuple(value)
         elif type(value) is kind or (kind is float and type(value) is int):
             values[name] = value

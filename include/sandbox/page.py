@@ -26,7 +26,9 @@ tr.duplicate td { background: color-mix(in srgb, #c62828 14%, transparent); }
 def page(state: State) -> str:
     """Return the whole page, every received text escaped."""
     counts = state.counts()
-    waiting = sum(1 for one in state.organisation.conversations.values() if one.expected == "sent")
+    waiting = sum(
+        1 for conversation in state.organisation.conversations.values() if conversation.expected == "sent"
+    )
     figures = "".join(
         f'<div><dt>{label}</dt><dd class="{"bad" if bad and number else ""}">{number:,}</dd></div>'
         for label, number, bad in (
@@ -40,7 +42,7 @@ def page(state: State) -> str:
     company = escape(state.organisation.name)
     latest = state.received[-SHOWN:][::-1]
     rows = (
-        "".join(_row(one) for one in latest)
+        "".join(_row(received) for received in latest)
         or '<tr><td colspan="7">No requests yet. They appear with the first release.</td></tr>'
     )
     heads = "".join(
@@ -58,9 +60,9 @@ def page(state: State) -> str:
 </body></html>"""
 
 
-def _row(one: Received) -> str:
-    request = one.request
-    instant = datetime.fromtimestamp(one.received_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _row(received: Received) -> str:
+    request = received.request
+    instant = datetime.fromtimestamp(received.received_at, UTC).strftime("%Y-%m-%d %H:%M:%S")
     id_ = escape(request["ext_interaction_id"])
     if url := request.get("external_url"):
         id_ = f'<a rel="noreferrer" href="{escape(url)}">{id_}</a>'
@@ -70,8 +72,8 @@ def _row(one: Received) -> str:
         f"{escape(request['customer']['name'])}<br>{escape(request['customer']['email'])}",
         escape(employee or ""),
         escape(request["channel"]),
-        escape(one.delivery_status) + (" · <strong>duplicate</strong>" if one.duplicate else ""),
+        escape(received.delivery_status) + (" · <strong>duplicate</strong>" if received.duplicate else ""),
         escape(", ".join(request.get("tags") or [])),
     )
     row = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr{" class=duplicate" if one.duplicate else ""}><td class="time">{instant}</td>{row}</tr>'
+    return f'<tr{" class=duplicate" if received.duplicate else ""}><td class="time">{instant}</td>{row}</tr>'

@@ -111,7 +111,7 @@ def several_assigned_closer_among_them(make: Generator, conversation: Conversati
     other = make.agent()
     conversation.closing_users = (
         other.user.id,
-        *[one for one in conversation.closing_users if one != other.user.id],
+        *[user_id for user_id in conversation.closing_users if user_id != other.user.id],
     )
     conversation.assigned_users = conversation.closing_users
 
@@ -130,7 +130,7 @@ def a_bot_and_a_person_assigned(make: Generator, conversation: Conversation) -> 
     conversation.closed_by = make.bots[1].id
 
 
-def closing_without_assignees_of_its_own(_make: Generator, conversation: Conversation) -> None:
+def closing_without_assignees(_make: Generator, conversation: Conversation) -> None:
     """`lastDone.assignedUsers` is empty, so `assignedUsers` decides."""
     conversation.closing_users = ()
 
@@ -170,7 +170,7 @@ def survivor_of_a_merge(_make: Generator, conversation: Conversation) -> None:
 
 def merged_away(make: Generator, conversation: Conversation) -> None:
     """Merged into another conversation."""
-    survivors = [one for one in make.organisation.conversations.values() if one.merged_target]
+    survivors = [survivor for survivor in make.organisation.conversations.values() if survivor.merged_target]
     conversation.merged_into = survivors[-1].id if survivors else make.new_id()
     _skip(conversation, "merged")
 
@@ -327,7 +327,7 @@ SITUATIONS: tuple[Situation, ...] = (
     profile_deactivated,
     unassigned_after_the_closing,
     more_than_twenty_tags,
-    closing_without_assignees_of_its_own,
+    closing_without_assignees,
     deleted_but_still_in_the_index,
     only_unverified_addresses,
     profile_confirmed,

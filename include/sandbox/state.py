@@ -94,5 +94,5 @@ class State:
             "accepted": len(self.received),
             "refused": len(self.refused),
             "duplicates": self.duplicates,
-            "do_not_send": sum(1 for one in self.received if one.request.get("do_not_send") is True),
+            "do_not_send": sum(1 for received in self.received if received.request.get("do_not_send") is True),
         }

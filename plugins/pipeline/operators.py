@@ -24,9 +24,9 @@ from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
+    find_interval,
     open_ledger,
     origin_of,
-    own_interval_of,
     settings_of,
 )
 from plugins.stella_connect.hook import StellaConnectHook
@@ -98,7 +98,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
 
     def _find_span(self, context: Context, settings: Settings, ledger: Ledger) -> Span:
         """Return what this run reads; the very first scheduled run sets the watermark."""
-        interval = own_interval_of(context)
+        interval = find_interval(context)
         if _is_scheduled(context) and ledger.extraction.read_watermark() is None:
             # From here on no hour may be missing, not even the first if it fails.
             ledger.extraction.advance_watermark(interval[0], interval[0])

@@ -12,9 +12,9 @@ from plugins.runtime.organisations import Organisation
 from plugins.runtime.run_context import (
     actor_of,
     canonical_line,
+    find_interval,
     open_ledger,
     origin_of,
-    own_interval_of,
     settings_of,
 )
 from plugins.runtime.schedule import next_ticks
@@ -34,7 +34,7 @@ def plan_windows(context: Context, organisation: Organisation) -> list[dict[str,
     """
     settings, ledger = settings_of(context, organisation), open_ledger(organisation)
     recovered = ledger.releasing.recover(by=actor_of(context))
-    end, now = own_interval_of(context)[1], datetime.now(UTC)
+    end, now = find_interval(context)[1], datetime.now(UTC)
     ticks = next_ticks(organisation.schedule, end)
     until = release_before(end, origin_of(context), ticks, handover_seconds=settings.handover_seconds)
     # A run for a past hour has nothing to wait for: it releases what is overdue now.

@@ -5,7 +5,7 @@ from airflow.sdk import Context
 from plugins.kustomer.hook import KustomerHook
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import open_ledger, own_interval_of, remember_settings, settings_of
+from plugins.runtime.run_context import find_interval, open_ledger, remember_settings, settings_of
 from plugins.stella_connect.hook import StellaConnectHook
 
 
@@ -16,7 +16,7 @@ def check_configuration(context: Context, organisation: Organisation) -> None:
         AirflowFailException: names the setting or connection, the key in it, and what is allowed.
     """
     settings_of(context, organisation)
-    own_interval_of(context)
+    find_interval(context)
     remember_settings(open_ledger(organisation), organisation)
     with fail_for_good():
         _ = KustomerHook(organisation.kustomer_connection).web_url  # reading it checks the whole connection

@@ -14,7 +14,7 @@ from plugins.pipeline.messages import raise_alarm
 from plugins.runtime.assets import make_asset
 from plugins.runtime.metrics import set_gauge
 from plugins.runtime.organisations import Organisation
-from plugins.runtime.run_context import canonical_line, open_ledger, origin_of, own_interval_of, settings_of
+from plugins.runtime.run_context import canonical_line, find_interval, open_ledger, origin_of, settings_of
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _warn_if_late(context: Context, finished_at: str | None, handover_seconds: i
     """Warn if extraction ended after the handover, when the next run takes over."""
     if finished_at is None or origin_of(context) != "schedule":
         return
-    took_over = own_interval_of(context)[1] + timedelta(seconds=handover_seconds)
+    took_over = find_interval(context)[1] + timedelta(seconds=handover_seconds)
     if datetime.fromisoformat(finished_at).astimezone(UTC) > took_over:
         log.warning(
             "Extraction finished at %s, after the handover ended at %s: interactions that fell due in between "

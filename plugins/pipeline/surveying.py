@@ -42,13 +42,13 @@ def _read_lists(kustomer: KustomerHook, settings: Settings) -> dict[Kind, Mappin
 
 def _hours(kustomer: KustomerHook, window: SendWindow) -> OpenHours:
     if not window.needs_kustomer:
-        return window.own_hours()
+        return window.to_open_hours()
     name = window.schedule or DEFAULT_SCHEDULE
     try:
         identity = name if window.schedule is None else _find(kustomer.list_schedules(), name)
         found = kustomer.read_schedule(identity)
         if window.schedule is None:
-            return window.own_hours(read_holidays(found.holidays))
+            return window.to_open_hours(read_holidays(found.holidays))
         return read_schedule(found.attributes, found.holidays)
     except ScheduleError as error:
         msg = f"send_window: the schedule {name!r} in Kustomer cannot be used: {error}"

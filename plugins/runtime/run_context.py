@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.actor import Actor
 from include.interactions.settings import Settings, SettingsError, load_settings
-from include.interactions.span import Origin, own_interval
+from include.interactions.span import Origin, interval_of
 from include.ledger import Ledger, LedgerRefusedError, connect
 from plugins.runtime.ledger_address import AddressError, LedgerAddress
 from plugins.runtime.organisations import Organisation
@@ -106,7 +106,7 @@ def origin_of(context: Context) -> Origin:
     return origins.get(kind, "by hand")
 
 
-def own_interval_of(context: Context) -> tuple[datetime, datetime]:
+def find_interval(context: Context) -> tuple[datetime, datetime]:
     """Return the closings of this run: [start, end), UTC.
 
     Raises:
@@ -118,7 +118,7 @@ def own_interval_of(context: Context) -> tuple[datetime, datetime]:
         interval = (run.data_interval_start.astimezone(UTC), run.data_interval_end.astimezone(UTC))
     try:
         asked = (_instant("start", params.get("start")), _instant("end", params.get("end")))
-        return own_interval(interval, asked, run.run_after.astimezone(UTC))
+        return interval_of(interval, asked, run.run_after.astimezone(UTC))
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
 

@@ -76,7 +76,9 @@ def keep(figures: Iterable[Figure], file: Path = KEPT_IN, page: Path = PAGE) -> 
     """Put these figures in place of the same rows' older ones, and make the page's table anew."""
     new = list(figures)
     rows = {figure.row for figure in new}
-    every = sorted([*(old for old in kept(file) if old.row not in rows), *new], key=lambda one: (one.row, one.what))
+    every = sorted(
+        [*(old for old in kept(file) if old.row not in rows), *new], key=lambda figure: (figure.row, figure.what)
+    )
     text = json.dumps([asdict(figure) for figure in every], ensure_ascii=False, indent=1)
     file.write_text(f"{text}\n")
     head, rest = page.read_text().split(_FIRST)

@@ -65,7 +65,7 @@ def _lateness(conversations: int) -> Figure:
         child.run("scripts.benchmark.tasks:extract", env, **here.span, seconds_until_send=seconds)
         done = child.run("scripts.benchmark.tasks:release_planned", env, **here.span)
         accepted = here.sandbox.ask("received")["accepted"]
-    late = sorted(_late(one) for one in accepted)
+    late = sorted(_late(request) for request in accepted)
     p99 = late[int(len(late) * 0.99)]
     return Figure(
         "release",

@@ -215,7 +215,7 @@ def _watch(cluster: Cluster, both: RunningSandbox, run_id: str, until: datetime)
 def _lateness(both: RunningSandbox, delay: timedelta) -> Iterator[float]:
     start, page = 0, 5_000
     while accepted := both.ask(f"received?start={start}&limit={page}")["accepted"]:
-        yield from (_late(one, delay) for one in accepted)
+        yield from (_late(request, delay) for request in accepted)
         start += page
 
 

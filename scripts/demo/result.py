@@ -58,8 +58,8 @@ class Result:
                 {reason: number for reason, number in expected["reasons"].items() if reason in list(Reason)}
             ),
             received={
-                one["request"]["ext_interaction_id"]: datetime.fromisoformat(one["received_at"])
-                for one in reversed(accepted)
+                entry["request"]["ext_interaction_id"]: datetime.fromisoformat(entry["received_at"])
+                for entry in reversed(accepted)
             },
             difference=expected["difference"],
             due_at={row.conversation_id: row.due_at for row in rows},

@@ -41,7 +41,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only breaches whose name contains one of these; default: all")
     words = parser.parse_args().words
-    chosen = [one for one in BREACHES if not words or any(word in one.name for word in words)]
+    chosen = [breach for breach in BREACHES if not words or any(word in breach.name for word in words)]
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
     table = Table("Breach", "Seen by", "Seconds", title="Breaches of the promise")
     survivors = 0
@@ -49,8 +49,8 @@ def main() -> int:
         copy = Path(directory)
         _copy_tree(copy)
         _check_that_the_copy_is_tested(copy)
-        for options in {one.options for one in chosen}:
-            unbroken = _try(copy, *{one.test for one in chosen if one.options == options}, *options)
+        for options in {breach.options for breach in chosen}:
+            unbroken = _try(copy, *{breach.test for breach in chosen if breach.options == options}, *options)
             if unbroken.seen_by is not None:
                 console.print(f"The tree is red before any breach: {unbroken.seen_by}")
                 return 1

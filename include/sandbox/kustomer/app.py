@@ -141,10 +141,10 @@ class Calls:
         if query.context == "conversation":
             meta["total"] += self.state.options.overcounted_rows
         rows = [
-            records.customer_record(one)
-            if isinstance(one, Customer)
-            else records.conversation_record(one, organisation)
-            for one in shown
+            records.customer_record(found)
+            if isinstance(found, Customer)
+            else records.conversation_record(found, organisation)
+            for found in shown
         ]
         return self.page(request, {"meta": meta, "data": [self.masked(row) for row in rows], "links": links})
 
@@ -153,20 +153,20 @@ class Calls:
         organisation = self.allow(request, "org.permission.conversation.read", "org.user.conversation.read")
 
         def read(id_: str) -> Json | None:
-            one = organisation.conversations.get(id_)
-            if one is None or (one.deleted and not self.state.options.show_deleted):
+            conversation = organisation.conversations.get(id_)
+            if conversation is None or (conversation.deleted and not self.state.options.show_deleted):
                 return None
-            return self.masked(records.conversation_record(one, organisation))
+            return self.masked(records.conversation_record(conversation, organisation))
 
         return answer(request, one_or_many(ids, read))
 
     async def customer(self, request: Request, id_: str) -> Response:
         """Return one customer; a list of ids is not documented."""
         organisation = self.allow(request, "org.permission.customer.read", "org.user.customer.read")
-        one = organisation.customers.get(id_)
-        if one is None or (one.deleted and not self.state.options.show_deleted):
+        customer = organisation.customers.get(id_)
+        if customer is None or (customer.deleted and not self.state.options.show_deleted):
             raise KustomerError(404, "customer not found")
-        return answer(request, {"data": self.masked(records.customer_record(one))})
+        return answer(request, {"data": self.masked(records.customer_record(customer))})
 
     async def users(self, request: Request) -> Response:
         """Return a page of users."""
@@ -179,8 +179,8 @@ class Calls:
         organisation = self.allow(request, "org.permission.user.read", "org.user.read")
 
         def read(id_: str) -> Json | None:
-            one = organisation.users.get(id_)
-            return None if one is None else records.user_record(one)
+            user = organisation.users.get(id_)
+            return None if user is None else records.user_record(user)
 
         return answer(request, one_or_many(ids, read))
 
@@ -254,7 +254,7 @@ def listing(
         "prev": f"{path}?page={page - 1}&pageSize={size}" if page > 1 else None,
         "next": f"{path}?page={page + 1}&pageSize={size}" if more else None,
     }
-    return {"meta": {"page": page, "pageSize": size}, "data": [write(one) for one in rows], "links": links}
+    return {"meta": {"page": page, "pageSize": size}, "data": [write(row) for row in rows], "links": links}
 
 
 def one_or_many(ids: str, read: Callable[[str], Json | None]) -> Json:

@@ -41,28 +41,33 @@ def add_lists(app: FastAPI, allow: Allow, page: Answer, answer: Answer, listing:
 
     @app.get("/v1/schedules/{id_}")
     async def schedule(request: Request, id_: str) -> Response:
-        for one in allow(request, "org.permission.schedule.read").schedules:
-            if id_ == one.id or (id_ == "default" and one.default):
-                included = holidays_of(one) if request.query_params.get("include") == "holidays" else []
-                return answer(request, {"data": schedule_record(one), "included": included})
+        for schedule in allow(request, "org.permission.schedule.read").schedules:
+            if id_ == schedule.id or (id_ == "default" and schedule.default):
+                included = holidays_of(schedule) if request.query_params.get("include") == "holidays" else []
+                return answer(request, {"data": schedule_record(schedule), "included": included})
         raise KustomerError(404, "schedule not found", "id")
 
 
-def schedule_record(one: Schedule) -> Json:
+def schedule_record(schedule: Schedule) -> Json:
     """Write a schedule."""
-    attributes = {"name": one.name, "timezone": one.time_zone, "default": one.default, "hours": one.hours}
-    holidays = [{"type": "holiday", "id": holiday["id"]} for holiday in holidays_of(one)]
+    attributes = {
+        "name": schedule.name,
+        "timezone": schedule.time_zone,
+        "default": schedule.default,
+        "hours": schedule.hours,
+    }
+    holidays = [{"type": "holiday", "id": holiday["id"]} for holiday in holidays_of(schedule)]
     relationships = {"holidays": {"data": holidays}}
-    return {"type": "schedule", "id": one.id, "attributes": attributes, "relationships": relationships}
+    return {"type": "schedule", "id": schedule.id, "attributes": attributes, "relationships": relationships}
 
 
-def holidays_of(one: Schedule) -> list[Json]:
+def holidays_of(schedule: Schedule) -> list[Json]:
     """Write the holidays of a schedule as included records."""
     return [
         {
             "type": "holiday",
-            "id": f"{one.id[:-2]}{number:02x}",
+            "id": f"{schedule.id[:-2]}{number:02x}",
             "attributes": {"name": name, "startDate": f"{start}T00:00:00.000Z", "endDate": end, "enabled": enabled},
         }
-        for number, (name, start, end, enabled) in enumerate(one.holidays)
+        for number, (name, start, end, enabled) in enumerate(schedule.holidays)
     ]

@@ -21,19 +21,19 @@ MASK = "**********"
 """How a value looks to a key without "Read Sensitive"; the vendor's real mask is unknown."""
 
 
-def conversation_record(one: Conversation, organisation: Organisation) -> Json:
+def conversation_record(conversation: Conversation, organisation: Organisation) -> Json:
     """Write a conversation."""
     return {
         "type": "conversation",
-        "id": one.id,
+        "id": conversation.id,
         "attributes": {
             **_FIXED,
-            **_plain_attributes(one, organisation),
-            **_special_attributes(one),
-            **(one.attributes or {}),
+            **_plain_attributes(conversation, organisation),
+            **_special_attributes(conversation),
+            **(conversation.attributes or {}),
         },
-        "relationships": _relationships(one),
-        "links": {"self": f"/v1/conversations/{one.id}"},
+        "relationships": _relationships(conversation),
+        "links": {"self": f"/v1/conversations/{conversation.id}"},
     }
 
 
@@ -62,82 +62,86 @@ _FIXED: Json = {
 """What is the same in every conversation here."""
 
 
-def _plain_attributes(one: Conversation, organisation: Organisation) -> Json:
-    created, updated, done = iso(one.created_at), iso(one.updated_at), _done(one)
-    closed = one.closed_at is not None
+def _plain_attributes(conversation: Conversation, organisation: Organisation) -> Json:
+    created, updated, done = iso(conversation.created_at), iso(conversation.updated_at), _done(conversation)
+    closed = conversation.closed_at is not None
     return {
-        "name": one.name,
-        "preview": _preview(one.text_length),
-        "channels": [one.channel],
-        "status": one.status,
+        "name": conversation.name,
+        "preview": _preview(conversation.text_length),
+        "channels": [conversation.channel],
+        "status": conversation.status,
         "createdAt": created,
         "updatedAt": updated,
         "modifiedAt": updated,
         "lastActivityAt": updated,
         "lastMessageAt": created,
-        "spam": one.spam,
-        "ended": one.ended,
-        "tags": list(one.tags),
-        "assignedUsers": list(one.assigned_users),
-        "firstMessageIn": _first_message(one, created, organisation),
+        "spam": conversation.spam,
+        "ended": conversation.ended,
+        "tags": list(conversation.tags),
+        "assignedUsers": list(conversation.assigned_users),
+        "firstMessageIn": _first_message(conversation, created, organisation),
         "firstDone": {name: done[name] for name in ("createdAt", "createdBy")} if closed else {},
         "lastDone": done,
         "doneCount": 1 if closed else None,
-        "reopenCount": 1 if closed and one.status != "done" else None,
+        "reopenCount": 1 if closed and conversation.status != "done" else None,
         "modificationHistory": {"statusAt": updated, "assignedUsersAt": created},
     }
 
 
-def _special_attributes(one: Conversation) -> Json:
+def _special_attributes(conversation: Conversation) -> Json:
     """Write what only some conversations have; which way of saying "no value" hangs on the id."""
-    variant, updated = int(one.id[-1], 16) % 3, iso(one.updated_at)
+    variant, updated = int(conversation.id[-1], 16) % 3, iso(conversation.updated_at)
     attributes: Json = {}
-    if one.status != "done":
+    if conversation.status != "done":
         attributes["open"] = {"statusAt": updated}
-    if one.ended:
-        attributes |= {"endedAt": iso(one.created_at + 90_000), "endedReason": "left", "endedByType": "customer"}
-    if one.custom is not None:
-        attributes["custom"] = one.custom
+    if conversation.ended:
+        attributes |= {
+            "endedAt": iso(conversation.created_at + 90_000),
+            "endedReason": "left",
+            "endedByType": "customer",
+        }
+    if conversation.custom is not None:
+        attributes["custom"] = conversation.custom
     elif variant:
         attributes["custom"] = None if variant == 1 else {}
-    if one.deleted:
+    if conversation.deleted:
         attributes |= {"deleted": True, "deletedAt": updated}
     elif variant == 1:
         attributes |= {"deleted": False, "deletedAt": None, "lockedAt": None}
     if variant == 2:
         attributes |= {"snooze": None, "importedAt": None, "locale": None, "mergedTarget": False}
-    if one.merged_target:
+    if conversation.merged_target:
         attributes["mergedTarget"] = True
-    if one.merged_into is not None:
-        attributes["mergedInto"] = one.merged_into
+    if conversation.merged_into is not None:
+        attributes["mergedInto"] = conversation.merged_into
     return attributes
 
 
-def _relationships(one: Conversation) -> Json:
+def _relationships(conversation: Conversation) -> Json:
     relationships: Json = {
-        "messages": {"links": {"self": f"/v1/conversations/{one.id}/messages"}},
+        "messages": {"links": {"self": f"/v1/conversations/{conversation.id}/messages"}},
         "org": _ORG,
-        "customer": _related("customer", one.customer_id, "/v1/customers"),
+        "customer": _related("customer", conversation.customer_id, "/v1/customers"),
         "brand": _BRAND,
     }
-    if one.closed_by is not None:
-        relationships["modifiedBy"] = _related("user", one.closed_by, "/v1/users")
-    return relationships | (one.relationships or {})
+    if conversation.closed_by is not None:
+        relationships["modifiedBy"] = _related("user", conversation.closed_by, "/v1/users")
+    return relationships | (conversation.relationships or {})
 
 
-def _done(one: Conversation) -> Json:
+def _done(conversation: Conversation) -> Json:
     """Write `lastDone`: there even for a conversation that was never done, but then without `createdAt`."""
     done: Json = {
         "createdByTeams": [],
-        "assignedUsers": list(one.closing_users) if one.closed_at is not None else [],
+        "assignedUsers": list(conversation.closing_users) if conversation.closed_at is not None else [],
         "assignedTeams": [],
         "messageCountByChannel": {},
     }
-    if one.closed_at is not None:
+    if conversation.closed_at is not None:
         done |= {
-            "createdAt": iso(one.closed_at),
-            "createdBy": one.closed_by,
-            "time": one.closed_at - one.created_at,
+            "createdAt": iso(conversation.closed_at),
+            "createdBy": conversation.closed_by,
+            "time": conversation.closed_at - conversation.created_at,
             "businessTime": 0,
             "messageCount": 4,
             "noteCount": 0,
@@ -148,16 +152,16 @@ def _done(one: Conversation) -> Json:
     return done
 
 
-def _first_message(one: Conversation, created: str, organisation: Organisation) -> Json:
+def _first_message(conversation: Conversation, created: str, organisation: Organisation) -> Json:
     message: Json = {
-        "id": f"{one.id[1:]}a",
+        "id": f"{conversation.id[1:]}a",
         "sentAt": created,
         "createdAt": created,
-        "channel": one.channel,
+        "channel": conversation.channel,
         "directionType": "initial-in",
     }
-    customer = organisation.customers.get(one.customer_id)
-    if one.channel == "email" and customer is not None and customer.emails:
+    customer = organisation.customers.get(conversation.customer_id)
+    if conversation.channel == "email" and customer is not None and customer.emails:
         message["meta"] = {"from": customer.emails[0][0]}
     return message
 
@@ -166,16 +170,16 @@ def _preview(length: int) -> str:
     return _LOREM[:length] if length <= len(_LOREM) else (_LOREM * (length // len(_LOREM) + 1))[:length]
 
 
-def customer_record(one: Customer) -> Json:
+def customer_record(customer: Customer) -> Json:
     """Write a customer."""
     return {
         "type": "customer",
-        "id": one.id,
+        "id": customer.id,
         "attributes": {
-            "name": one.name,
-            "displayName": one.display_name,
-            "firstName": (one.name or "").split(" ")[0] or None,
-            "emails": [{"type": "home", "email": email, "verified": ok} for email, ok in one.emails],
+            "name": customer.name,
+            "displayName": customer.display_name,
+            "firstName": (customer.name or "").split(" ")[0] or None,
+            "emails": [{"type": "home", "email": email, "verified": ok} for email, ok in customer.emails],
             "sharedEmails": [],
             "phones": [],
             "externalId": None,
@@ -183,54 +187,54 @@ def customer_record(one: Customer) -> Json:
             "locale": None,
             "tags": [],
             "custom": {},
-            "verified": any(ok for _, ok in one.emails),
+            "verified": any(ok for _, ok in customer.emails),
             "conversationCounts": {"open": 0, "snoozed": 0, "done": 1, "all": 1},
-            "createdAt": iso(one.updated_at),
-            "updatedAt": iso(one.updated_at),
-            "lastActivityAt": iso(one.updated_at),
+            "createdAt": iso(customer.updated_at),
+            "updatedAt": iso(customer.updated_at),
+            "lastActivityAt": iso(customer.updated_at),
             "rev": 3,
         }
-        | ({"deleted": True, "deletedAt": iso(one.updated_at)} if one.deleted else {})
-        | (one.attributes or {}),
+        | ({"deleted": True, "deletedAt": iso(customer.updated_at)} if customer.deleted else {})
+        | (customer.attributes or {}),
         "relationships": {
             "org": _ORG,
-            "messages": {"links": {"self": f"/v1/customers/{one.id}/messages"}},
+            "messages": {"links": {"self": f"/v1/customers/{customer.id}/messages"}},
         },
-        "links": {"self": f"/v1/customers/{one.id}"},
+        "links": {"self": f"/v1/customers/{customer.id}"},
     }
 
 
-def user_record(one: User) -> Json:
+def user_record(user: User) -> Json:
     """Write a user; what is not known is absent for machines and null for people."""
     attributes: Json = {
-        "name": one.name,
+        "name": user.name,
         "displayName": None,
-        "email": one.email,
-        "userType": one.user_type,
+        "email": user.email,
+        "userType": user.user_type,
         "roles": ["org.user"],
         "roleGroups": [],
-        "createdAt": iso(one.created_at),
-        "updatedAt": iso(one.deleted_at or one.created_at),
+        "createdAt": iso(user.created_at),
+        "updatedAt": iso(user.deleted_at or user.created_at),
     }
-    if one.user_type == "user":
-        attributes |= {"avatarUrl": None, "mobile": None, "deletedAt": iso_or_none(one.deleted_at)}
+    if user.user_type == "user":
+        attributes |= {"avatarUrl": None, "mobile": None, "deletedAt": iso_or_none(user.deleted_at)}
     return {
         "type": "user",
-        "id": one.id,
+        "id": user.id,
         "attributes": attributes,
         "relationships": {"org": _ORG},
-        "links": {"self": f"/v1/users/{one.id}"},
+        "links": {"self": f"/v1/users/{user.id}"},
     }
 
 
-def tag_record(one: Tag) -> Json:
+def tag_record(tag: Tag) -> Json:
     """Write a tag."""
     return {
         "type": "tag",
-        "id": one.id,
-        "attributes": {"name": one.name, "color": "#2f7d6b", "deleted": one.deleted},
+        "id": tag.id,
+        "attributes": {"name": tag.name, "color": "#2f7d6b", "deleted": tag.deleted},
         "relationships": {"org": _ORG},
-        "links": {"self": f"/v1/tags/{one.id}"},
+        "links": {"self": f"/v1/tags/{tag.id}"},
     }
 
 

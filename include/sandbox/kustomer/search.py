@@ -34,22 +34,22 @@ _OPERATORS: dict[Kind, set[str]] = {
     "boolean": {"equals", "not_set"},
 }
 _ATTRIBUTES: dict[str, tuple[Kind, Callable[[Conversation], Any]]] = {
-    "conversation_status": ("string", lambda one: one.status),
-    "conversation_name": ("text", lambda one: one.name),
-    "conversation_channels": ("list", lambda one: (one.channel,)),
-    "conversation_customer_id": ("string", lambda one: one.customer_id),
-    "conversation_assigned_users": ("list", lambda one: one.assigned_users),
+    "conversation_status": ("string", lambda conversation: conversation.status),
+    "conversation_name": ("text", lambda conversation: conversation.name),
+    "conversation_channels": ("list", lambda conversation: (conversation.channel,)),
+    "conversation_customer_id": ("string", lambda conversation: conversation.customer_id),
+    "conversation_assigned_users": ("list", lambda conversation: conversation.assigned_users),
     "conversation_assigned_teams": ("list", lambda _: ()),
-    "conversation_tags": ("list", lambda one: one.tags),
+    "conversation_tags": ("list", lambda conversation: conversation.tags),
     "conversation_direction": ("string", lambda _: "in"),
     "conversation_priority": ("number", lambda _: 3),
     "conversation_message_count": ("number", lambda _: 4),
-    "conversation_ended": ("boolean", lambda one: one.ended),
-    "conversation_created_at": ("datetime", lambda one: one.created_at),
-    "conversation_updated_at": ("datetime", lambda one: one.updated_at),
-    "conversation_modified_at": ("datetime", lambda one: one.updated_at),
-    "conversation_last_done_created_at": ("datetime", lambda one: one.closed_at),
-    "conversation_last_done_created_by": ("string", lambda one: one.closed_by),
+    "conversation_ended": ("boolean", lambda conversation: conversation.ended),
+    "conversation_created_at": ("datetime", lambda conversation: conversation.created_at),
+    "conversation_updated_at": ("datetime", lambda conversation: conversation.updated_at),
+    "conversation_modified_at": ("datetime", lambda conversation: conversation.updated_at),
+    "conversation_last_done_created_at": ("datetime", lambda conversation: conversation.closed_at),
+    "conversation_last_done_created_by": ("string", lambda conversation: conversation.closed_by),
 }
 _SORTABLE = {
     "conversation_created_at",
@@ -93,9 +93,9 @@ def parse(body: Any) -> Query:
     every = _criteria(body, "and", zone)
     either, never = _criteria(body, "or", zone), _criteria(body, "not", zone)
     if either:
-        every.append(lambda one: any(test(one) for test in either))
+        every.append(lambda conversation: any(test(conversation) for test in either))
     if never:
-        every.append(lambda one: not any(test(one) for test in never))
+        every.append(lambda conversation: not any(test(conversation) for test in never))
     return Query(context, tuple(every), _sort(body.get("sort")), include_deleted)
 
 
@@ -109,9 +109,11 @@ def _zone(name: Any) -> ZoneInfo:
 def _sort(given: Any) -> tuple[str, bool] | None:
     if given is None:
         return None
-    if not isinstance(given, list) or not all(isinstance(one, dict) and len(one) == 1 for one in given):
+    if not isinstance(given, list) or not all(
+        isinstance(criterion, dict) and len(criterion) == 1 for criterion in given
+    ):
         raise KustomerError(400, "sort must be a list of objects with one attribute each", "/sort")
-    keys = [next(iter(one.items())) for one in given]
+    keys = [next(iter(criterion.items())) for criterion in given]
     for attribute, direction in keys:
         if attribute not in _SORTABLE or direction not in ("asc", "desc"):
             raise KustomerError(400, f"cannot sort by {attribute} {direction}", "/sort")
@@ -122,7 +124,7 @@ def _criteria(body: Json, group: str, zone: ZoneInfo) -> list[Predicate]:
     given = body.get(group, [])
     if not isinstance(given, list):
         raise KustomerError(400, f"{group} must be a list", f"/{group}")
-    return [_criterion(one, f"/{group}/{place}", zone) for place, one in enumerate(given)]
+    return [_criterion(criterion, f"/{group}/{place}", zone) for place, criterion in enumerate(given)]
 
 
 def _criterion(given: Any, pointer: str, zone: ZoneInfo) -> Predicate:
@@ -146,7 +148,7 @@ def _criterion(given: Any, pointer: str, zone: ZoneInfo) -> Predicate:
 def _custom(name: str) -> tuple[Kind, Callable[[Conversation], Any]]:
     """Read a custom attribute; the end of its name tells its kind (section 4.1)."""
     kind: Kind = "boolean" if name.endswith("Bool") else "number" if name.endswith("Num") else "string"
-    return kind, lambda one: (one.custom or {}).get(name)
+    return kind, lambda conversation: (conversation.custom or {}).get(name)
 
 
 def _predicate(
@@ -155,32 +157,32 @@ def _predicate(
     if operator == "not_set":
         if value != "":
             raise KustomerError(400, "not_set takes an empty string", pointer)
-        return lambda one: read(one) in (None, (), "")
+        return lambda conversation: read(conversation) in (None, (), "")
     if operator == "in":
         if not isinstance(value, list) or not value:
             raise KustomerError(400, "in takes a list of values", pointer)
-        wanted = {_value(kind, one, pointer, zone) for one in value}
+        wanted = {_value(kind, entry, pointer, zone) for entry in value}
         if kind == "list":
-            return lambda one: not wanted.isdisjoint(read(one))
-        return lambda one: read(one) in wanted
+            return lambda conversation: not wanted.isdisjoint(read(conversation))
+        return lambda conversation: read(conversation) in wanted
     bound = _value(kind, value, pointer, zone)
     match operator:
         case "equals" if kind == "list":
-            return lambda one: bound in read(one)
+            return lambda conversation: bound in read(conversation)
         case "equals":
-            return lambda one: bool(read(one) == bound)
+            return lambda conversation: bool(read(conversation) == bound)
         case "contains" if kind == "text":
-            return lambda one: str(bound).lower() in (read(one) or "").lower()
+            return lambda conversation: str(bound).lower() in (read(conversation) or "").lower()
         case "contains":
-            return lambda one: bound in read(one)
+            return lambda conversation: bound in read(conversation)
         case "gte":
-            return lambda one: (have := read(one)) is not None and have >= bound
+            return lambda conversation: (have := read(conversation)) is not None and have >= bound
         case "lte":
-            return lambda one: (have := read(one)) is not None and have <= bound
+            return lambda conversation: (have := read(conversation)) is not None and have <= bound
         case "gt":
-            return lambda one: (have := read(one)) is not None and have > bound
+            return lambda conversation: (have := read(conversation)) is not None and have > bound
         case _:
-            return lambda one: (have := read(one)) is not None and have < bound
+            return lambda conversation: (have := read(conversation)) is not None and have < bound
 
 
 def _value(kind: Kind, value: Any, pointer: str, zone: ZoneInfo) -> Any:
@@ -228,13 +230,17 @@ class Searches:
     def _search(self, query: Query, indexed_until: int, moment: int) -> Sequence[Found]:
         known = list(self.state.organisation.conversations.values())
         if indexed_until < moment:
-            known = [seen for one in known if (seen := _as_indexed(one, indexed_until, moment)) is not None]
+            known = [
+                seen
+                for conversation in known
+                if (seen := _as_indexed(conversation, indexed_until, moment)) is not None
+            ]
         if not query.include_deleted:
-            known = [one for one in known if not one.deleted or one.lingers]
+            known = [conversation for conversation in known if not conversation.deleted or conversation.lingers]
         if query.context == "customer":
             return self._customers(query, known)
         for test in query.every:
-            known = [one for one in known if test(one)]
+            known = [conversation for conversation in known if test(conversation)]
         return _disorder(known, query.sort)
 
     def _customers(self, query: Query, known: list[Conversation]) -> list[Customer]:
@@ -242,18 +248,18 @@ class Searches:
 
         The fact sheet (section 5) calls that open; this is the reading under which a client must check again.
         """
-        ids = {one.customer_id for one in known}
+        ids = {conversation.customer_id for conversation in known}
         for test in query.every:
-            ids &= {one.customer_id for one in known if test(one)}
+            ids &= {conversation.customer_id for conversation in known if test(conversation)}
         every = self.state.organisation.customers
         found = [every[id_] for id_ in ids if id_ in every]
-        shown = [one for one in found if not one.deleted and not one.unindexed]
-        return sorted(shown, key=lambda one: _scramble(one.id))
+        shown = [customer for customer in found if not customer.deleted and not customer.unindexed]
+        return sorted(shown, key=lambda customer: _scramble(customer.id))
 
 
-def _as_indexed(one: Conversation, indexed_until: int, moment: int) -> Conversation | None:
+def _as_indexed(conversation: Conversation, indexed_until: int, moment: int) -> Conversation | None:
     """Return a conversation as the index knows it; a change in the future (a test's clock) counts as known."""
-    seen: Conversation | None = one
+    seen: Conversation | None = conversation
     while seen is not None and indexed_until < (seen.changed_at or seen.updated_at) <= moment:
         seen = seen.indexed_before
     return seen
@@ -262,10 +268,12 @@ def _as_indexed(one: Conversation, indexed_until: int, moment: int) -> Conversat
 def _disorder(found: list[Conversation], sort: tuple[str, bool] | None) -> list[Conversation]:
     """Order the rows as asked, but only roughly: each run of seven comes backwards (section 2.2)."""
     if sort is None or sort[0] not in _ATTRIBUTES:
-        return sorted(found, key=lambda one: _scramble(one.id))
+        return sorted(found, key=lambda conversation: _scramble(conversation.id))
     read = _ATTRIBUTES[sort[0]][1]
-    found.sort(key=lambda one: (read(one) or 0, one.id), reverse=sort[1])
-    return [one for start in range(0, len(found), 7) for one in reversed(found[start : start + 7])]
+    found.sort(key=lambda conversation: (read(conversation) or 0, conversation.id), reverse=sort[1])
+    return [
+        conversation for start in range(0, len(found), 7) for conversation in reversed(found[start : start + 7])
+    ]
 
 
 def _scramble(id_: str) -> int:

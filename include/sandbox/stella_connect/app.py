@@ -97,9 +97,9 @@ class Calls:
         """Return one employee by address or custom id."""
         check_key(request)
         check_jwt(request, self.state)
-        for one in self.state.organisation.employees:
-            if id_ in (one.email, one.custom_id):
-                return JSONResponse(employee_record(one))
+        for employee in self.state.organisation.employees:
+            if id_ in (employee.email, employee.custom_id):
+                return JSONResponse(employee_record(employee))
         raise StellaError(404, "Not Found")
 
     async def data(self, request: Request) -> JSONResponse:
@@ -183,37 +183,37 @@ def employee_page(request: Request, employees: Iterable[Employee], subdomain: st
     size = int(size_text) if size_text.isascii() and size_text.isdigit() else 0
     if not 1 <= size <= 500:
         raise StellaError(400, "number_of_employees must be from 1 to 500")
-    chosen = sorted(employees, key=lambda one: one.id)
+    chosen = sorted(employees, key=lambda employee: employee.id)
     status = given.get("status")
     if status is not None:
         if status not in PROFILE_STATUSES:
             raise StellaError(400, "unknown status")
-        chosen = [one for one in chosen if one.status == status]
+        chosen = [employee for employee in chosen if employee.status == status]
     if part := given.get("q", "").lower():
-        chosen = [one for one in chosen if part in _searchable(one)]
+        chosen = [employee for employee in chosen if part in _searchable(employee)]
     last = given.get("after", given.get("external_id"))
     if last is not None:
         if not (last.isascii() and last.isdigit()):
             raise StellaError(400, "after must be the id of an employee")
-        chosen = [one for one in chosen if one.id > int(last)]
+        chosen = [employee for employee in chosen if employee.id > int(last)]
     rows = chosen[:size]
     next_page = None
     if len(chosen) > size:
         next_page = f"https://{subdomain}.stellaconnect.net/api/v2/employees?after={quote(str(rows[-1].id))}"
-    return {"employees": [employee_record(one) for one in rows], "meta": {"next_page": next_page}}
+    return {"employees": [employee_record(employee) for employee in rows], "meta": {"next_page": next_page}}
 
 
-def _searchable(one: Employee) -> str:
-    return f"{one.first_name} {one.last_name} {one.email} {one.custom_id}".lower()
+def _searchable(employee: Employee) -> str:
+    return f"{employee.first_name} {employee.last_name} {employee.email} {employee.custom_id}".lower()
 
 
-def employee_record(one: Employee) -> Json:
+def employee_record(employee: Employee) -> Json:
     """Write an employee: neither the profile's status nor the id used for paging is in it."""
     return {
-        "email": one.email,
-        "custom_employee_id": one.custom_id,
-        "first_name": one.first_name,
-        "last_name": one.last_name,
+        "email": employee.email,
+        "custom_employee_id": employee.custom_id,
+        "first_name": employee.first_name,
+        "last_name": employee.last_name,
         "team_leader_id": 17,
         "team_leader_email": "leader@example.org",
         "role": "Customer Care Professional",
@@ -253,7 +253,7 @@ def data_page(request: Request, state: State) -> list[Json]:
             rows.append(row)
             if len(rows) == limit:
                 break
-    employees = {one.email: one for one in state.organisation.employees}
+    employees = {employee.email: employee for employee in state.organisation.employees}
     return [data_return.record(row, employees, state.organisation.subdomain) for row in rows]
 
 

@@ -100,7 +100,7 @@ def _check_employee(given: Any, employees: Iterable[Employee]) -> None:
         raise RefusedRequest("Validation Error", "employee needs email or custom_id")
     shown = employee.get("email") or employee.get("custom_id")
     key = "email" if "email" in employee else "custom_id"
-    found = next((one for one in employees if getattr(one, key) == employee[key]), None)
+    found = next((known for known in employees if getattr(known, key) == employee[key]), None)
     if found is None:
         raise RefusedRequest("Employee not found", f"no employee {shown}")
     if found.status == "deactivated":

@@ -31,7 +31,7 @@ def local(text, zone=PARIS, fold=0):
 
 def moved(due, *, window=OFFICE, fraction=0.0, now=NEVER_EARLY, customers_zone=None):
     read = SendWindow.model_validate(window)
-    hours = read.own_hours()
+    hours = read.to_open_hours()
     spread = timedelta(minutes=read.spread_minutes)
     return next_send_time(hours, zone_of(hours, customers_zone), due, now=now, fraction=fraction, spread=spread)
 
@@ -235,7 +235,7 @@ def test_a_simulated_year_nothing_leaves_outside_the_window_or_early(name, hours
     zone, (opens, closes) = ZoneInfo(name), hours
     spread = timedelta(minutes=20)
     window = {"days": DAYS, "from": opens, "to": closes, "time_zone": name, "holidays": sorted(HOLIDAYS)}
-    table, is_open = open_minutes(zone, opens, closes), SendWindow.model_validate(window).own_hours()
+    table, is_open = open_minutes(zone, opens, closes), SendWindow.model_validate(window).to_open_hours()
     minutes, random_source = set(table), random.Random(name)
     for number in range(closings):
         due = START + timedelta(milliseconds=random_source.randrange(365 * 86_400_000))
@@ -250,7 +250,7 @@ def test_a_simulated_year_nothing_leaves_outside_the_window_or_early(name, hours
 
 
 def test_the_burst_after_an_opening_is_even():
-    due, bins, hours = local("2026-06-14T12:00"), [0] * 30, SendWindow.model_validate(OFFICE).own_hours()
+    due, bins, hours = local("2026-06-14T12:00"), [0] * 30, SendWindow.model_validate(OFFICE).to_open_hours()
     for number in range(60_000):
         fraction = stable_fraction("spread", f"c{number}", due + timedelta(milliseconds=number))
         out = next_send_time(hours, PARIS, due, now=NEVER_EARLY, fraction=fraction, spread=MINUTE * 30)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.interactions.settings import SettingsError
-from include.interactions.span import Watermark, own_interval, release_before, span_of
+from include.interactions.span import Watermark, interval_of, release_before, span_of
 
 TEN = datetime(2026, 1, 5, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -16,15 +16,15 @@ def span(own=HOURLY, origin="schedule", watermark=None):
 
 class TestOwnInterval:
     def test_a_scheduled_run_or_backfill_has_airflows_interval(self):
-        assert own_interval(HOURLY, (None, None), TEN + HOUR) == HOURLY
+        assert interval_of(HOURLY, (None, None), TEN + HOUR) == HOURLY
 
     def test_a_manual_run_without_a_logical_date_reads_the_last_full_hour(self):
-        assert own_interval(None, (None, None), TEN + HOUR + timedelta(minutes=25)) == HOURLY
+        assert interval_of(None, (None, None), TEN + HOUR + timedelta(minutes=25)) == HOURLY
 
     def test_what_the_form_asks_for_goes_first(self):
         asked = (TEN - 3 * HOUR, TEN - 2 * HOUR)
 
-        assert own_interval(HOURLY, asked, TEN + HOUR) == asked
+        assert interval_of(HOURLY, asked, TEN + HOUR) == asked
 
     @pytest.mark.parametrize(
         ("start", "end", "message"),
@@ -37,7 +37,7 @@ class TestOwnInterval:
     )
     def test_an_interval_that_cannot_be_read_is_refused(self, start, end, message):
         with pytest.raises(SettingsError, match=message):
-            own_interval(None, (start, end), TEN + HOUR)
+            interval_of(None, (start, end), TEN + HOUR)
 
 
 class TestSpan:

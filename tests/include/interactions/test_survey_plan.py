@@ -53,7 +53,7 @@ def facts(settings=None, *, closer=AGENT, of=None, person=None):
 
 def planner(settings, names=NAMES):
     chosen = load_settings(settings, {})
-    hours = chosen.send_window.own_hours() if chosen.send_window else None
+    hours = chosen.send_window.to_open_hours() if chosen.send_window else None
     return SurveyPlanner(chosen, names, hours)
 
 
