@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from include.ledger import Ledger
+from include.ledger.reports.endings import find_unusual_endings
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN
 from plugins.pipeline.masking import masked_addresses
@@ -24,6 +25,7 @@ from plugins.runtime.run_context import (
     open_ledger,
     settings_of,
 )
+from plugins.runtime.schedule import next_ticks
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ LOOKED_FOR = timedelta(minutes=15)
 REFUSALS_SPAN = timedelta(hours=1)
 UNMAPPED_SPAN = timedelta(days=1)
 """By the closing; older ones were told of while they were new."""
+MAX_TIME_TO_READ = timedelta(hours=3)
+"""From the tick of a scheduled run until it has read its closings, with all its retries."""
+MAX_TIME_DEFERRED = timedelta(hours=6)
 
 
 def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]:
@@ -48,11 +53,14 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
     grace = max(OVERDUE, timedelta(seconds=2 * settings.release_window_seconds))
     backlog = measure_backlog(ledger, now, organisation, grace)
     alarms = [
+        *_extraction_behind(ledger, now, organisation),
+        *_readings_deferred(ledger, now),
         *_overdue(backlog, grace, organisation),
         *_release_stopped(ledger, backlog, organisation),
         *_masked(ledger, organisation),
         *masked_addresses(ledger, organisation),
         *_unmapped(ledger, now, organisation),
+        *_unusual_endings(ledger, now, organisation),
         *_afterwards(ledger, now, organisation),
     ]
     standing = [alarm.name for alarm in alarms]
@@ -98,16 +106,71 @@ def refusals(refused: int, taken: int, since: str) -> list[Alarm]:
 
 
 NAMES = (
+    "extraction_behind",
+    "readings_deferred",
     "overdue",
     "release_stopped",
     "opt_out_masked",
     "masked_addresses",
     "unmapped",
+    "unusual_endings",
     "unknown",
     "not_shown",
     "shown_twice",
     "refused",
 )
+
+
+def _extraction_behind(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
+    """The alarm that closings are not read any more. A ledger for which no scheduled run has read raises none."""
+    watermark = ledger.extraction.read_watermark()
+    if watermark is None:
+        return []
+    covered = watermark.covered_until
+    tick = next_ticks(organisation.schedule, covered)[0]
+    if now - tick <= MAX_TIME_TO_READ:
+        return []
+    return [
+        Alarm(
+            "extraction_behind",
+            f"Closings have been read only up to {covered:%Y-%m-%d %H:%M} UTC. The run of "
+            f"{tick:%Y-%m-%d %H:%M} UTC should have read on. Check whether {organisation.dag_id} runs, is paused "
+            f"or fails in extract_closed_conversations. Nothing is lost: the next run that succeeds reads "
+            f"everything since.",
+        )
+    ]
+
+
+def _readings_deferred(ledger: Ledger, now: datetime) -> list[Alarm]:
+    deferred = ledger.extraction.summarise_deferred()
+    if deferred.oldest is None or now - deferred.oldest <= MAX_TIME_DEFERRED:
+        return []
+    return [
+        Alarm(
+            "readings_deferred",
+            f"{deferred.closings} closings and {deferred.spans} spans of time could not be read from Kustomer yet, "
+            f"the oldest since {deferred.oldest:%Y-%m-%d %H:%M} UTC. Later runs try again. The log of "
+            f"extract_closed_conversations says what fails. Look at these records in Kustomer.",
+        )
+    ]
+
+
+def _unusual_endings(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
+    with ledger.read() as connection:
+        found = find_unusual_endings(connection, now)
+    if not found:
+        return []
+    shares = "; ".join(
+        f"{one.why} {one.ended} of {one.closings} (in the week before {one.usual_share:.0%})" for one in found
+    )
+    return [
+        Alarm(
+            "unusual_endings",
+            f"Many more closings of a day than usual ended without a survey: {shares}. If this is not intended, a "
+            f"setting, a key, or the data at a vendor has changed. The tab Interactions lists them by reason. "
+            f"After the cure plan them again in the DAG {organisation.admin_dag_id}.",
+        )
+    ]
 
 
 def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisation) -> list[Alarm]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 
+from include.interactions.deferred_reading import DeferredReading
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
@@ -91,6 +92,54 @@ def test_what_waits_for_a_wide_window_is_not_overdue(at: Any, monkeypatch: pytes
     due(at(), 1, timedelta(minutes=50))
 
     assert raise_alarms(run(), DEFAULT)["alarms"] == []
+
+
+@pytest.mark.parametrize(
+    ("schedule", "covered_ago", "expected"),
+    [
+        ("0 * * * *", timedelta(hours=4), []),
+        ("0 * * * *", timedelta(hours=5), ["extraction_behind"]),
+        ("0 12 * * *", timedelta(days=1), []),  # read this noon's run not yet
+        ("0 6 * * *", timedelta(hours=6), []),
+        ("0 6 * * *", timedelta(hours=30), ["extraction_behind"]),
+        ("0 9-17 * * 1-5", timedelta(hours=67), []),  # NOON is a Monday; covered up to Friday 17:00
+        ("0 8-17 * * 1-5", timedelta(hours=67), ["extraction_behind"]),
+    ],
+)
+def test_closings_that_are_not_read_any_more_are_an_alarm_even_without_any_row(
+    at: Any, schedule: str, covered_ago: timedelta, expected: list[str]
+) -> None:
+    at().extraction.advance_watermark(NOW - timedelta(days=9), NOW - covered_ago)
+
+    assert raise_alarms(run(), replace(DEFAULT, schedule=schedule))["alarms"] == expected
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(6, []), (7, ["readings_deferred"])])
+def test_what_could_not_be_read_for_six_hours_is_an_alarm(at: Any, ago: int, expected: list[str]) -> None:
+    closed_at = NOW - timedelta(days=1)
+    reading = DeferredReading(closed_at, closed_at + timedelta(hours=1), "2 rows short")
+    at(timedelta(hours=ago)).extraction.defer([reading])
+
+    assert raise_alarms(run(), DEFAULT)["alarms"] == expected
+
+
+def test_a_reason_that_ends_more_than_usual_is_an_alarm(at: Any, told: list[str]) -> None:
+    def close(skipped: int, planned: int, days_ago: int, first: int) -> None:
+        closed_at = NOW - timedelta(days=days_ago, hours=1)
+        numbers = range(first, first + skipped + planned)
+        reasons = [Reason.NO_CUSTOMER_EMAIL] * skipped + [None] * planned
+        closings = [
+            closing(number, closed_at=closed_at, skip=skip, delay=timedelta(days=9))
+            for number, skip in zip(numbers, reasons, strict=True)
+        ]
+        at().extraction.record_closings(closings, by_run("extraction"))
+
+    close(30, 70, days_ago=3, first=100)
+    close(50, 50, days_ago=0, first=300)
+    assert raise_alarms(run(), DEFAULT)["alarms"] == []
+    close(2, 0, days_ago=0, first=500)
+    assert raise_alarms(run(), DEFAULT)["alarms"] == ["unusual_endings"]
+    assert "no_customer_email 52 of 102 (in the week before 30%)" in told[-1]
 
 
 def test_what_a_dead_release_holds_is_overdue_too(at: Any) -> None:
@@ -204,6 +253,11 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
     due(at(), 3, timedelta(days=1))
     unmapped = replace(closing(6, skip=Reason.UNMAPPED_BRAND), closed_at=NOW - timedelta(hours=2))
     at().extraction.record_closings([replace(closing(5), do_not_send=None), unmapped], by_run("extraction"))
+    skipped = [closing(number, skip=Reason.NO_AGENT_ASSIGNED, closed_at=NOW - MINUTE) for number in range(10, 60)]
+    at().extraction.record_closings(skipped, by_run("extraction"))
+    at().extraction.advance_watermark(NOW - timedelta(days=9), NOW - timedelta(days=8))
+    day = timedelta(days=1)
+    at(day).extraction.defer([DeferredReading(NOW - 2 * day, NOW - day, "customer7@example.com: 500")])
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
     at().set_fact(masking.FACT, "40")
     at().set_fact(RELEASE_FAULT, "Stella Connect lists no active employee at all.")
