@@ -4,42 +4,28 @@ import argparse
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
-from scripts.stack import processes
-from scripts.stack.ports import PortTakenError
+from scripts.stack.processes import run_until_interrupted
 from scripts.stack.stack import ROOT, Stack
 
 
-def main() -> int:
-    """Run a stack until Ctrl-C or SIGTERM."""
-    arguments = argparse.ArgumentParser(prog="python -m scripts.stack", description=__doc__)
-    arguments.add_argument("--home", type=Path, default=ROOT / ".run" / "stack", help="keeps everything")
-    arguments.add_argument("--port", type=int, default=8080, help="of the API server; 0 takes any free one")
-    arguments.add_argument("--dags", type=Path, default=ROOT / "dags")
-    chosen = arguments.parse_args()
+def run(home: Path, port: int, dags: Path) -> None:
+    """Run a stack until a signal comes."""
     outside = {
         name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "AIRFLOW_VAR_"))
     }
-    try:
-        with (
-            processes.interruptible(),
-            Stack(
-                chosen.home.resolve(), {}, api_port=chosen.port, dags=chosen.dags.resolve(), extra=outside
-            ) as stack,
-        ):
-            print(
-                f"Airflow runs at {stack.url} (admin/admin), logs in {stack.logs}. Press Ctrl-C to stop it.",
-                flush=True,
-            )
-            signal.pause()
-    except processes.Interrupted:
-        return 0
-    except (PortTakenError, RuntimeError, TimeoutError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    with Stack(home.resolve(), {}, api_port=port, dags=dags.resolve(), extra=outside) as stack:
+        print(
+            f"Airflow runs at {stack.url} (admin/admin), logs in {stack.logs}. Press Ctrl-C to stop it.", flush=True
+        )
+        signal.pause()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(prog="python -m scripts.stack", description=__doc__)
+    parser.add_argument("--home", type=Path, default=ROOT / ".run" / "stack", help="keeps everything")
+    parser.add_argument("--port", type=int, default=8080, help="of the API server; 0 takes any free one")
+    parser.add_argument("--dags", type=Path, default=ROOT / "dags")
+    sys.exit(run_until_interrupted(partial(run, **vars(parser.parse_args()))))

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ from dotenv import dotenv_values
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
 from scripts.stack import compose, postgres, processes
 from scripts.stack.api import AirflowApi
-from scripts.stack.ports import HOST, PortTakenError, free_port, loopback_session, require_free
+from scripts.stack.ports import HOST, free_port, loopback_session, require_free
 from scripts.stack.sandbox import running_sandbox
 from scripts.stack.stack import ROOT
 from scripts.stack.waiting import wait_until
@@ -352,38 +353,30 @@ def new_env_file(folder: Path) -> Path:
     return file
 
 
-def main() -> int:
-    """Run a cluster until Ctrl-C or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
-    parser.add_argument("--home", type=Path, default=ROOT / ".run" / "cluster", help="keeps logs until the next")
-    parser.add_argument("--port", type=int, default=8080, help="of Airflow's UI; 0 takes any free one")
-    chosen = parser.parse_args()
-    home, env_file = chosen.home.resolve(), ROOT / ".env"
+def run(home: Path, port: int) -> None:
+    """Run a cluster until a signal comes."""
+    home, env_file = home.resolve(), ROOT / ".env"
     shutil.rmtree(home, ignore_errors=True)
-    try:
-        with processes.interruptible(), running_sandbox(home / "logs" / "sandbox.log") as sandbox:
-            print("Starting two of each (about a minute) ...", flush=True)
-            with Cluster(
-                home,
-                Vendors(sandbox.kustomer_url, sandbox.stella_url),
-                env_file=env_file if env_file.exists() else None,
-                port=chosen.port,
-            ) as cluster:
-                print(
-                    f"Airflow runs at {cluster.url}, login admin with {cluster.value('AIRFLOW_ADMIN_PASSWORD')}\n"
-                    f"{', '.join(cluster.members)}; logs in {home / 'logs'}\n"
-                    f"Simulators: Kustomer {sandbox.kustomer_url}, Stella Connect {sandbox.stella_url}\n"
-                    "Ctrl-C ends all of it.",
-                    flush=True,
-                )
-                signal.pause()
-    except processes.Interrupted:
-        return 0
-    except (PortTakenError, RuntimeError, TimeoutError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    with running_sandbox(home / "logs" / "sandbox.log") as sandbox:
+        print("Starting two of each (about a minute) ...", flush=True)
+        with Cluster(
+            home,
+            Vendors(sandbox.kustomer_url, sandbox.stella_url),
+            env_file=env_file if env_file.exists() else None,
+            port=port,
+        ) as cluster:
+            print(
+                f"Airflow runs at {cluster.url}, login admin with {cluster.value('AIRFLOW_ADMIN_PASSWORD')}\n"
+                f"{', '.join(cluster.members)}; logs in {home / 'logs'}\n"
+                f"Simulators: Kustomer {sandbox.kustomer_url}, Stella Connect {sandbox.stella_url}\n"
+                "Ctrl-C ends all of it.",
+                flush=True,
+            )
+            signal.pause()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = argparse.ArgumentParser(prog="make cluster", description=__doc__)
+    parser.add_argument("--home", type=Path, default=ROOT / ".run" / "cluster", help="keeps logs until the next")
+    parser.add_argument("--port", type=int, default=8080, help="of Airflow's UI; 0 takes any free one")
+    sys.exit(processes.run_until_interrupted(partial(run, **vars(parser.parse_args()))))

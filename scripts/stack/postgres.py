@@ -1,7 +1,4 @@
-"""A real PostgreSQL server for tests and measurements: free loopback port, temporary directory, never as root.
-
-Not pytest-postgresql: it cannot start a server as root, who runs the tests in a container.
-"""
+"""A real PostgreSQL server for tests and measurements: free loopback port, temporary directory, never as root."""
 
 import os
 import shutil

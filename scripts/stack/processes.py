@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,7 @@ from typing import Self
 
 import psutil
 
+from scripts.stack.ports import PortTakenError
 from scripts.stack.waiting import wait_until
 
 _EXEC = Path(__file__).with_name("exec_bound_to_parent.py")
@@ -165,3 +166,16 @@ def interruptible() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def run_until_interrupted(command: Callable[[], None]) -> int:
+    """Run a command that Ctrl-C or SIGTERM ends; return its exit status."""
+    try:
+        with interruptible():
+            command()
+    except Interrupted:
+        return 0
+    except (PortTakenError, RuntimeError, TimeoutError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

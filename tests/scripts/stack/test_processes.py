@@ -117,3 +117,14 @@ def test_tests_that_are_ended_leave_no_server_behind(tmp_path: Path, number: sig
         )
     finally:
         tests.kill()
+
+
+def test_a_command_ends_with_a_signal_as_planned_and_with_a_fault_in_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise TimeoutError("the scheduler did not start")
+
+    assert processes.run_until_interrupted(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 0
+    assert processes.run_until_interrupted(fail) == 1
+    assert capsys.readouterr().err == "the scheduler did not start\n"
