@@ -124,8 +124,6 @@ class Filing:
     language: str | None = None
     country: str | None = None
     custom_properties: Mapping[str, str] = field(default_factory=dict, repr=False)
-    cut: int = 0
-    """Custom properties that were longer than Stella Connect takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +174,12 @@ class Filer:
             if text is None and isinstance(filed, Lookup) and not filed.may_be_left_out:
                 return Unmapped(name, _explain(name, filed, facts, self._names))
             found[name] = None if text is None else spelling_of(name, text)
-        properties, cut = self._custom_properties(facts)
         return Filing(
             channel=str(found["channel"]),  # a channel cannot be left out
             brand=found.get("brand"),
             language=found.get("language"),
             country=found.get("country"),
-            custom_properties=properties,
-            cut=cut,
+            custom_properties=self._custom_properties(facts),
         )
 
     def _text_of(self, name: FieldName, lookup: Lookup, facts: ClosingFacts) -> str | None:
@@ -196,16 +192,14 @@ class Filer:
             found = next((text for value in shown if (text := _sendable(name, value))), None)
         return lookup.default if found is None else found
 
-    def _custom_properties(self, facts: ClosingFacts) -> tuple[dict[str, str], int]:
-        sent, cut = {}, 0
+    def _custom_properties(self, facts: ClosingFacts) -> dict[str, str]:
+        sent = {}
         for name, source in self._properties.items():
             values = facts.of(source)[-1:] if source == "language" else facts.of(source)
             shown = [text for value in values if not is_hidden(text := self._names.name_of(source, value))]
             if shown:
-                text = ", ".join(shown)
-                sent[name] = text[:MAX_TEXT]
-                cut += len(text) > MAX_TEXT
-        return sent, cut
+                sent[name] = ", ".join(shown)[:MAX_TEXT]
+        return sent
 
 
 def is_hidden(text: str) -> bool:

@@ -47,13 +47,6 @@ def summarise(connection: Connection) -> DeferredSummary:
     return DeferredSummary(closings=row[1], spans=row[0] - row[1], oldest=row[2])
 
 
-def list_all(connection: Connection, limit: int) -> list[DeferredReading]:
-    """List what is deferred, the oldest first."""
-    table = deferred_reading.c
-    rows = connection.execute(select(deferred_reading).order_by(table.first_seen, table.id).limit(limit))
-    return [_read(row) for row in rows]
-
-
 class DeferredReadingStore(Store):
     """Keeps deferred readings."""
 

@@ -52,12 +52,6 @@ METRICS = (
 """Every metric of the pipeline; the table in docs/operations.md follows from it."""
 
 
-def metric_of(name: str) -> Metric | None:
-    """Return what the catalogue says about the metric of this name; None if it does not know it."""
-    by_name = {metric.name.replace("<reason>", "*").replace("<alarm>", "*"): metric for metric in METRICS}
-    return by_name.get(name) or by_name.get(f"{name.rpartition('.')[0]}.*")
-
-
 def count(name: str, number: int, organisation: Organisation) -> None:
     """Add to a counter."""
     stats.incr(name, number, tags={"organisation": organisation.name})

@@ -66,18 +66,14 @@ def fill(
     *,
     until: datetime,
     days: int = 30,
-    forget_after: timedelta | None = None,
 ) -> None:
     """Fill an empty, migrated ledger with the closings of the days before `until`.
 
-    What is due by then has been released a day after its closing, the rest is planned. With `forget_after` the
-    personal data of what is older has left, as it does by itself with the retention.
+    What is due by then has been released a day after its closing, the rest is planned.
     """
     with _unguarded(engine) as connection:
         _words(connection, postgresql=engine.dialect.name == "postgresql")
-        for statement in _statements(
-            engine.dialect.name, interactions, _milliseconds(until - EPOCH), days, forget_after
-        ):
+        for statement in _statements(engine.dialect.name, interactions, (until - EPOCH) // MILLISECOND, days):
             connection.execute(text(statement))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM ANALYZE" if engine.dialect.name == "postgresql" else "ANALYZE")
@@ -136,14 +132,11 @@ def _words(connection: Connection, *, postgresql: bool) -> None:
         connection.execute(text("ANALYZE word; ANALYZE agent"))
 
 
-def _statements(
-    dialect: str, interactions: int, until: int, days: int, forget_after: timedelta | None
-) -> Iterator[str]:
+def _statements(dialect: str, interactions: int, until: int, days: int) -> Iterator[str]:
     """The filling, in order. All times are milliseconds since 1970."""
     postgresql = dialect == "postgresql"
     hour, minute = 3_600_000, 60_000
     begin, span = until - days * 24 * hour, days * 24 * hour - 2 * hour
-    forgotten_before = until - _milliseconds(forget_after) if forget_after else 0
 
     def draw(which: int, of: int | str, number: str = "n") -> str:
         """An integer in [0, of), which looks random and depends on the row's number alone."""
@@ -183,9 +176,9 @@ def _statements(
                 {draw(3, f"{interactions} / 3 + 1")} AS customer
             FROM ({series}) AS every
         ), due AS (
-            SELECT n, closed_at, drawn, customer, closed_at + {_milliseconds(DELAY)} AS due_at,
+            SELECT n, closed_at, drawn, customer, closed_at + {DELAY // MILLISECOND} AS due_at,
                 CASE WHEN agent = {LEFT_EARLY} AND n > {interactions} / 10 THEN agent + 1 ELSE agent END AS agent,
-                closed_at + {_milliseconds(DELAY)} <= {until} AS is_due
+                closed_at + {DELAY // MILLISECOND} <= {until} AS is_due
             FROM drawn
         ), judged AS (
             SELECT n, closed_at, customer, due_at, agent,
@@ -214,19 +207,18 @@ def _statements(
                 WHEN state = 'cancelled' THEN (closed_at + due_at) / 2 ELSE created_at
             END) AS ended_at,
             -- one in forty was closed before: the same conversation again
-            CASE WHEN n % 40 = 0 THEN n - 17 ELSE n END AS conversation,
-            closed_at < {forgotten_before} AS forgotten
+            CASE WHEN n % 40 = 0 THEN n - 17 ELSE n END AS conversation
         FROM judged
     """
-    nobody = f"forgotten OR reason IN ({_NO_AGENT})"
-    no_customer = f"forgotten OR reason IN ({_AT_EXTRACTION})"
+    nobody = f"reason IN ({_NO_AGENT})"
+    no_customer = f"reason IN ({_AT_EXTRACTION})"
     yield f"""
         INSERT INTO interaction (conversation_id, closed_at, due_at, state, reason, customer_id, customer_name,
             customer_email, agent_id, agent_email, agent_name, agent_profile, tags, do_not_send, token, attempts,
             sent_at, http_status, created_at, updated_at)
         SELECT
             {identity("66aa", "conversation")}, closed_at, due_at, state, reason,
-            CASE WHEN NOT forgotten THEN {identity("65cc", "customer")} END,
+            {identity("65cc", "customer")},
             CASE WHEN {no_customer} THEN NULL ELSE first.word || ' ' || last.word END,
             CASE WHEN {no_customer} THEN NULL
                 ELSE lower(first.word) || '.' || lower(last.word) || customer || '@example.com' END,
@@ -268,9 +260,6 @@ def _statements(
             CASE WHEN {at_release} THEN NULL ELSE 'kustomer_stella_connect' END,
             CASE WHEN {at_release} THEN NULL ELSE 'scheduled__2026-01-01T00:00:00+00:00' END
         FROM interaction WHERE state <> 'planned' AND NOT {at_extraction}
-        UNION ALL
-        SELECT id, closed_at + {until - forgotten_before}, state, state, 'erased', 'retention of 30 days', {by_run}
-        FROM interaction WHERE closed_at < {forgotten_before}
         ORDER BY 2
     """
     if postgresql:
@@ -305,7 +294,3 @@ def _statements(
     yield f"INSERT INTO data_return_cursor VALUES ('data_return', {1000 + 2 * interactions}, NULL, NULL)"
     for table in ("closing", "word", "agent"):
         yield f"DROP TABLE {table}"
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return duration // MILLISECOND
