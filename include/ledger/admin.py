@@ -1,11 +1,11 @@
 """People's actions on the ledger."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, tuple_
 
 from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
@@ -88,14 +88,32 @@ class AdminStore(PlanningAgainStore):
         """
         with self._by_hand(dry_run) as connection:
             row = _lock_closing(connection, conversation_id, closed_at, State.UNKNOWN)
-            values: dict[str, Any] = {"token": None}
-            if outcome is State.SENT:
-                values["sent_at"] = _taken_at(connection, row)
-            else:
-                _check_not_taken(connection, row, outcome)
-            reason = Reason.BY_HAND if outcome is State.CANCELLED else None
-            move(connection, self._now(), [row.id], (State.UNKNOWN, outcome), reason, why, by, **values)
+            _settle(connection, self._now(), row, outcome, by, why)
         return {str(outcome): 1}
+
+    def settle_batch(
+        self, seen: Collection[tuple[int, str]], outcome: State, by: Actor, why: str
+    ) -> dict[str, int]:
+        """Settle the interactions that are still unknown since the attempt that the person saw.
+
+        Args:
+            seen: id and token of each. Another token means that a later attempt has begun since.
+            outcome: sent, planned or cancelled, as in `settle`.
+            by: who acts.
+            why: in the person's words.
+
+        Returns:
+            How many were settled, and how many were `left`: settled meanwhile, or not to be settled this way.
+        """
+        settled = 0
+        with self._engine.begin() as connection:
+            for row in _lock_unknown(connection, seen):
+                try:
+                    _settle(connection, self._now(), row, outcome, by, why)
+                except ActionRefusedError:
+                    continue
+                settled += 1
+        return {str(outcome): settled, "left": len(seen) - settled}
 
     def send_again(
         self, agent_email: str, expire_after: timedelta, by: Actor, why: str, *, dry_run: bool
@@ -120,6 +138,27 @@ class AdminStore(PlanningAgainStore):
         """
         with self._engine.begin() as connection:
             return restoring.restored(connection, self._now(), due_until, by)
+
+
+def _settle(connection: Connection, now: datetime, row: Any, outcome: State, by: Actor, why: str) -> None:
+    """Settle an unknown row, which the caller has locked."""
+    values: dict[str, Any] = {"token": None}
+    if outcome is State.SENT:
+        values["sent_at"] = _taken_at(connection, row)
+    else:
+        _check_not_taken(connection, row, outcome)
+    reason = Reason.BY_HAND if outcome is State.CANCELLED else None
+    move(connection, now, [row.id], (State.UNKNOWN, outcome), reason, why, by, **values)
+
+
+def _lock_unknown(connection: Connection, seen: Collection[tuple[int, str]]) -> Sequence[Any]:
+    """Lock those of these rows that are unknown under the given token."""
+    return connection.execute(
+        select(interaction)
+        .where(state_is(State.UNKNOWN), tuple_(interaction.c.id, interaction.c.token).in_(list(seen)))
+        .order_by(interaction.c.id)
+        .with_for_update()
+    ).all()
 
 
 def _lock_unapproved(connection: Connection, agent_email: str, due_after: datetime) -> tuple[int, Sequence[int]]:

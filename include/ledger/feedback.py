@@ -94,6 +94,8 @@ class UnknownOutcome:
     """Its request left then or later. Differs from `attempted_at` only after a restore."""
     shown_at: datetime | None
     """When Stella Connect took it, according to Data Return; None if it is not shown there."""
+    conversation_id: str
+    closed_at: datetime
 
 
 class FeedbackStore(Store):
@@ -297,6 +299,8 @@ _UNKNOWN = (
         _ATTEMPTED_AT.label("attempted_at"),
         since_closing(_ATTEMPTED_AT),
         _SHOWN_AT,
+        interaction.c.conversation_id,
+        interaction.c.closed_at,
     )
     .where(state_is(State.UNKNOWN))
     .order_by("attempted_at", interaction.c.id)

@@ -159,7 +159,11 @@ def timeline_step(step: Step, visitor: Visitor) -> TimelineStep:
     title, by, dags = step_title(step), step.by, visitor.organisation
     if by is None:
         return TimelineStep(step, title, None, None, "", None)
-    kinds = {dags.feedback_dag_id: "feedback run", dags.admin_dag_id: "action"}
+    kinds = {
+        dags.feedback_dag_id: "feedback run",
+        dags.decision_dag_id: "required action",
+        dags.admin_dag_id: "action",
+    }
     origins = {"scheduled": "hourly run", "manual": "manual run", "backfill": "backfill run"}
     words = kinds.get(by.dag_id or "") or origins.get((by.run_id or "").partition("__")[0], "run")
     person = by.person if by.person is None or visitor.sees_personal_data else "a person"

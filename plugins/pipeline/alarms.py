@@ -13,7 +13,7 @@ from airflow.sdk import Context
 from include.ledger import Ledger
 from include.ledger.reports.endings import find_unusual_endings
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
-from plugins.pipeline.feedback import GRACE, REREAD_SPAN
+from plugins.pipeline.feedback import GRACE, REREAD_SPAN, list_undecided
 from plugins.pipeline.masking import masked_addresses
 from plugins.pipeline.messages import Alarm, end_alarms, raise_alarm
 from plugins.pipeline.release import RELEASE_FAULT
@@ -29,8 +29,6 @@ from plugins.runtime.schedule import next_ticks
 
 log = logging.getLogger(__name__)
 
-LOOKED_FOR = timedelta(minutes=15)
-"""After the grace, the parallel reading looks for an unknown outcome once more."""
 REFUSALS_SPAN = timedelta(hours=1)
 UNMAPPED_SPAN = timedelta(days=1)
 """By the closing; older ones were told of while they were new."""
@@ -231,15 +229,14 @@ def _release_stopped(ledger: Ledger, backlog: dict[str, Any], organisation: Orga
 def _afterwards(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
     """Return the alarms about what Stella Connect shows or does not show."""
     hours, alarms = GRACE // timedelta(hours=1), []
-    if unknown := sum(
-        outcome.attempted_at + GRACE + LOOKED_FOR <= now for outcome in ledger.feedback.list_unknown_outcomes()
-    ):
+    if unknown := len(list_undecided(ledger, now)):
         alarms.append(
             Alarm(
                 "unknown",
                 f"{unknown} interactions have had an unknown outcome for more than {hours} hours, and Stella "
-                f"Connect does not show them. Look for them on its Invalid Requests tab, then settle each in the "
-                f"DAG {organisation.admin_dag_id}.",
+                f"Connect does not show them. Look for them on its Invalid Requests tab, then answer the question "
+                f"of {organisation.decision_dag_id} under Required Actions, or settle each in the DAG "
+                f"{organisation.admin_dag_id}.",
             )
         )
     shown = ledger.feedback.compare_with_data_return(since=now - REREAD_SPAN, until=now - GRACE)

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 GRACE = timedelta(hours=6)
 """Until then Stella Connect may still show a request that it took. The exact time is unknown; the fact sheet says
 "some hours" (stella-connect.md, 4.5)."""
+LOOKED_FOR = timedelta(minutes=15)
+"""After the grace, the next reading looks for an unknown outcome once more."""
 REREAD_EVERY = timedelta(days=1)
 REREAD_SPAN = timedelta(days=3)
 """Read again by time of creation, because late answers and disputes may keep their number (4.1, 4.2)."""
@@ -35,6 +37,15 @@ MAX_REREAD_SPAN = timedelta(days=30)
 def survey_responses_read(organisation: Organisation) -> Asset:
     """Return the asset for the event that each run emits with its counts."""
     return make_asset(organisation, "survey_responses_read", "survey-responses/read")
+
+
+def list_undecided(ledger: Ledger, now: datetime) -> list[UnknownOutcome]:
+    """List unknown outcomes that Stella Connect does not show although it was read after the grace."""
+    return [
+        outcome
+        for outcome in ledger.feedback.list_unknown_outcomes()
+        if outcome.shown_at is None and outcome.attempted_at + GRACE + LOOKED_FOR <= now
+    ]
 
 
 def record_feedback(context: Context, organisation: Organisation) -> dict[str, Any]:

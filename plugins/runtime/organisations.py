@@ -49,6 +49,16 @@ class Organisation:
         return self.name_for("interaction_ledger_admin", "__")
 
     @property
+    def decision_dag_id(self) -> str:
+        """Id of the DAG that asks people about unknown outcomes."""
+        return self.name_for("stella_connect_unknown_outcomes", "__")
+
+    @property
+    def dag_ids(self) -> tuple[str, ...]:
+        """Ids of all its DAGs."""
+        return self.dag_id, self.feedback_dag_id, self.decision_dag_id, self.admin_dag_id
+
+    @property
     def kustomer_connection(self) -> str:
         """Airflow's connection to Kustomer: `kustomer_default`, `kustomer_acme`."""
         return f"kustomer_{self.name}"
@@ -99,14 +109,7 @@ def organisations() -> Sequence[Organisation]:
 
 def of_dag(dag_id: str) -> Organisation | None:
     """Return the organisation that this DAG belongs to; None for any other DAG."""
-    return next(
-        (
-            organisation
-            for organisation in organisations()
-            if dag_id in (organisation.dag_id, organisation.feedback_dag_id, organisation.admin_dag_id)
-        ),
-        None,
-    )
+    return next((found for found in organisations() if dag_id in found.dag_ids), None)
 
 
 _ALLOWED = (

@@ -1,4 +1,4 @@
-"""Several organisations in one Airflow: each has its own three DAGs; a mistake shows as an import error."""
+"""Several organisations in one Airflow: each has its own four DAGs; a mistake shows as an import error."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def test_each_has_its_own_dags_with_its_own_schedule_and_assets(monkeypatch):
     bag = DagBag(str(DAGS))
 
     assert bag.import_errors == {}
-    assert len(bag.dags) == 6
+    assert len(bag.dags) == 8
     mine, theirs = bag.dags["kustomer_stella_connect"], bag.dags["kustomer_stella_connect__acme"]
     assert [task.task_id for task in mine.topological_sort()] == [
         task.task_id for task in theirs.topological_sort()
@@ -35,7 +35,7 @@ def test_a_mistake_in_the_configuration_is_the_import_error_of_every_file(monkey
     bag = DagBag(str(DAGS))
 
     assert bag.dags == {}
-    assert len(bag.import_errors) == 3
+    assert len(bag.import_errors) == 4
     for error in bag.import_errors.values():
         assert f"{ENVIRONMENT}: 'Acme GmbH' cannot be an organisation's name" in error
 

@@ -17,8 +17,8 @@ from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
 from include.ledger.reports.overview import OVERDUE
 from plugins.pipeline import masking, messages
-from plugins.pipeline.alarms import LOOKED_FOR, NAMES, raise_alarms
-from plugins.pipeline.feedback import GRACE
+from plugins.pipeline.alarms import NAMES, raise_alarms
+from plugins.pipeline.feedback import GRACE, LOOKED_FOR
 from plugins.pipeline.release import RELEASE_FAULT
 from plugins.runtime.organisations import DEFAULT
 from tests.support.ledger import LEASE, NOON, REQUEST, by_run, closing

@@ -30,9 +30,10 @@ def test_without_a_word_there_is_the_one_with_the_plain_names(
     (one,) = organisations()
 
     assert one.schedule == "0 * * * *"
-    assert (one.dag_id, one.feedback_dag_id, one.admin_dag_id) == (
+    assert one.dag_ids == (
         "kustomer_stella_connect",
         "stella_connect_feedback",
+        "stella_connect_unknown_outcomes",
         "interaction_ledger_admin",
     )
     assert (one.kustomer_connection, one.stella_connect_connection, one.ledger_connection) == (
@@ -60,12 +61,11 @@ def test_several_stand_beside_each_other_and_share_no_name(monkeypatch: pytest.M
         name
         for one in found
         for name in (
-            {one.dag_id, one.feedback_dag_id, one.admin_dag_id}
-            | {one.kustomer_connection, one.stella_connect_connection, one.ledger_connection}
+            set(one.dag_ids) | {one.kustomer_connection, one.stella_connect_connection, one.ledger_connection}
         )
     ]
-    assert len(set(names)) == len(names) == 18
-    assert [of_dag(one.admin_dag_id) for one in found] == found
+    assert len(set(names)) == len(names) == 21
+    assert [of_dag(dag_id) for one in found for dag_id in one.dag_ids] == [one for one in found for _ in range(4)]
     assert of_dag("something_else") is None
 
 

@@ -1,0 +1,85 @@
+"""A person answers under Required Actions, in the real Airflow."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from include.interactions.states import State
+from include.ledger import Ledger, connect
+from plugins.pipeline.feedback import GRACE
+from scripts.stack.api import Json
+from scripts.stack.waiting import wait_until
+from tests.support.installation import HOUR, Installation
+from tests.support.ledger import LEASE, REQUEST, by_run, closing
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+DAG, TASK = "stella_connect_unknown_outcomes", "ask_a_person"
+
+
+@pytest.fixture(scope="module")
+def lost(installation: Installation) -> str:
+    """A conversation whose request left so long ago that a person must say what became of it."""
+    url, sent_at = f"sqlite:///{installation.stack.home}/ledger.db", datetime.now(UTC) - GRACE - HOUR
+    ledger = Ledger(connect(url), lambda: sent_at)
+    ledger.migrate()
+    ours = closing(1, closed_at=sent_at - timedelta(hours=2))
+    ledger.extraction.record_closings([ours], by_run("test"))
+    (claimed,) = ledger.releasing.claim(sent_at - timedelta(days=1), sent_at, 1, LEASE, by_run("test"))
+    ledger.releasing.start_sending(claimed, LEASE, REQUEST)
+    ledger.releasing.settle(claimed, State.UNKNOWN, None, "read timeout")
+    return ours.conversation_id
+
+
+@pytest.fixture(scope="module")
+def run(installation: Installation, lost: str) -> Iterator[str]:
+    """The run that the clock starts."""
+    api = installation.api
+    api.set_paused(DAG, paused=False)
+    wait_until(lambda: api.runs(DAG), "the clock's own run", 60)
+    yield api.runs(DAG)[0]["dag_run_id"]
+    api.set_paused(DAG, paused=True)
+
+
+def test_the_question_stands_under_required_actions_and_the_answer_settles_it_in_the_persons_name(
+    installation: Installation, lost: str, run: str
+) -> None:
+    api = installation.api
+    (question,) = wait_until(lambda: open_questions(installation, run), "the question", 120)
+    assert lost in question["body"]
+    assert question["options"] == ["Sent", "Plan again", "Cancel"]
+    assert api.run_state(DAG, run) == "running", "the run waits for the person"
+
+    answer = {"chosen_options": ["Cancel"], "params_input": {"reason": "ticket 12"}}
+    api.call("PATCH", f"dags/{DAG}/dagRuns/{run}/taskInstances/{TASK}/-1/hitlDetails", answer)
+
+    assert api.wait_for_run(DAG, run) == "success"
+    ledger = Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db"))
+    event = ledger.history(lost)[-1]
+    assert (event.from_state, event.to_state, event.detail) == ("unknown", "cancelled", "ticket 12")
+    assert event.by is not None
+    assert (event.by.dag_id, event.by.run_id, event.by.person) == (DAG, run, "admin")
+    (task,) = api.task_instances(DAG, run)
+    xcom = f"dags/{DAG}/dagRuns/{run}/taskInstances/{TASK}/xcomEntries/return_value"
+    assert api.call("GET", xcom)["value"] == {"asked": 1, "cancelled": 1, "left": 0}
+    assert "Customer 1" not in f"{question}{task}"
+
+
+def test_a_run_that_finds_nothing_ends_at_once_and_asks_nothing(installation: Installation, run: str) -> None:
+    api, later = installation.api, installation.api.trigger_run(DAG)
+
+    assert api.wait_for_run(DAG, later) == "success"
+
+    (task,) = api.task_instances(DAG, later)
+    assert task["state"] == "skipped"
+    assert open_questions(installation, later) == []
+
+
+def open_questions(installation: Installation, run: str) -> list[Json]:
+    """What Airflow's page Required Actions shows of a run."""
+    found: Any = installation.api.call(
+        "GET", f"dags/{DAG}/dagRuns/{run}/hitlDetails", params={"response_received": False}
+    )
+    return list(found["hitl_details"])
