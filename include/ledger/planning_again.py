@@ -91,7 +91,13 @@ def _plan(
     values["customer_key"] = customer_key(secret, closing.customer_email) if closing.customer_email else None
     change = update(interaction).where(interaction.c.id == row.id)
     change = change.values(
-        state=State.PLANNED, reason=None, detail=why, agent_profile=None, http_status=None, **values
+        state=State.PLANNED,
+        reason=None,
+        detail=why,
+        agent_profile=None,
+        any_time=None,
+        http_status=None,
+        **values,
     )
     Transition(State(row.state), change).apply(connection, now, {}, detail=why, by=by)
 

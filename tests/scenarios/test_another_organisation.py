@@ -109,6 +109,23 @@ def test_a_person_can_accept_it(pipeline, sandbox, hour, use_key, dry_run):
         pipeline.extract(run_of(hour))
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_plans_nothing_again(pipeline, sandbox, close, hour, use_key, dry_run):
+    merged = close(attributes={"mergedTo": close()})
+    pipeline.extract(run_of(hour))
+    use_key(OTHER_KUSTOMER_KEY)
+    before = asked(sandbox)
+    form = {name: param.value for name, param in admin_params().items()}
+    form |= {"action": "plan_again", "closed_from": hour.isoformat(), "reason": "cured", "dry_run": dry_run}
+
+    refusal(carry_out, run_of(hour, origin="manual", **form), DEFAULT)
+
+    assert {call for call, number in asked(sandbox).items() if number != before.get(call)} == {
+        "GET /v1/auth/tokens/current"
+    }
+    assert pipeline.states()[merged] == "skipped merged"
+
+
 def test_a_key_that_cannot_be_checked_reads_nothing(pipeline, sandbox, close, hour, use_key, settings):
     planned = close()
     pipeline.extract(run_of(hour))

@@ -1,6 +1,5 @@
 """What Kustomer cannot give yet: it costs only itself, is read again by later runs, and stops nobody else."""
 
-import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -170,13 +169,12 @@ class TestACustomerWhoCannotBeRead:
         for customer in customers:
             change_customer(sandbox.state, {"id": customer, "unindexed": True})
         broken(*(Fault("hang", f"/v1/customers/{customer}", seconds=1) for customer in customers))
-        began = time.monotonic()
 
         result = pipeline.extract(run_of(hour))
 
-        assert time.monotonic() - began < 10
         assert result["deferred"] == 20
-        assert {row.tries for row in pipeline.query("SELECT tries FROM deferred_reading")} == {0, 1}
+        tries = {row.tries for row in pipeline.query("SELECT tries FROM deferred_reading")}
+        assert tries == {0, 1}, "after one second of failures the others are not even asked for"
 
 
 class TestCustomersWhileKustomerIsDown:

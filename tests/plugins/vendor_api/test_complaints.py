@@ -1,5 +1,4 @@
 import json
-import time
 from collections.abc import Callable
 
 import pytest
@@ -56,14 +55,11 @@ def test_a_text_stays_short() -> None:
     assert len(without_personal_data("word " * 1000)) == 160
 
 
+@pytest.mark.timeout(60)  # the time grows with the length; a search that reads a run twice would take hours
 @pytest.mark.parametrize("find", [without_personal_data, without_addresses])
-@pytest.mark.parametrize(
-    "text", ["x" * 40_000, "“ " * 20_000, '"x' * 20_000, "' " * 20_000, "x@" * 20_000, "@" * 40_000]
-)
-def test_a_long_text_costs_no_more_than_its_length(find: Callable[[str], str], text: str) -> None:
-    began = time.process_time()
-    find(text)
-    assert time.process_time() - began < 0.5  # a quadratic search took 15 s and more
+@pytest.mark.parametrize("part", ["x", "“ ", '"x', "' ", "x@", "@"])
+def test_a_very_long_text_is_read_once(find: Callable[[str], str], part: str) -> None:
+    find(part * 1_000_000)
 
 
 @pytest.mark.parametrize(
