@@ -25,7 +25,7 @@ from scripts.stack.waiting import wait_until
 from tests.support.installation import Installation
 from tests.support.ledger import by_run
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 WAIT, RELEASE = "release_window.wait_until_due", "release_window.release_interactions"
 OVERDUE_WINDOW, WAITING_WINDOW = 0, -1
@@ -125,7 +125,8 @@ def story(installation: Installation) -> Story:
         stack.start(part)
     stack.wait_healthy()
     state.faults.replace([])
-    wait_until(lambda: state_of(run_id, RELEASE, OVERDUE_WINDOW) in FINAL_STATES, "the release to end", 180)
+    # Three deaths may cost three tries, which wait 30, 60 and 120 s.
+    wait_until(lambda: state_of(run_id, RELEASE, OVERDUE_WINDOW) in FINAL_STATES, "the release to end", 420)
 
     engine = connect(f"sqlite:///{stack.home}/ledger.db")
     Ledger(engine, lambda: datetime.now(UTC) + LEASE + SENDING_LEASE).releasing.recover(
