@@ -15,6 +15,7 @@ from include.interactions.mapping import Brand, Channel, Country, Language, Prop
 from include.interactions.rules import Rules, place_in_rules
 from include.interactions.send_window import SendWindow
 from include.interactions.text import trimmed
+from include.interactions.write_back import WriteBack
 
 VARIABLE = "kustomer_stella_connect"
 """The Airflow Variable that holds the settings as JSON."""
@@ -192,6 +193,12 @@ class Settings(BaseModel):
         title="Most senders",
         description="The most requests to Stella Connect under way at once. A release starts with 8 and adds one "
         "for each taken request; 429, no answer or no connection halve the number.",
+    )
+    write_back: Annotated[WriteBack | None, _JSON_OBJECT] = Field(
+        None,
+        title="Write back",
+        description="What of a customer's answer is written to Kustomer: custom attributes of the conversation, a "
+        "custom object, a note. Empty: nothing.",
     )
     kustomer_requests_per_minute: WholeNumber = Field(
         300,

@@ -130,7 +130,7 @@ class _Calls:
         given = await _body(request, dict)
         _known(given, ("body", "externalId", "userMentions"))
         text = given.get("body")
-        if not isinstance(text, str) or not 0 < len(text) <= MAX_NOTE:
+        if not isinstance(text, str) or not 0 < _units(text) <= MAX_NOTE:
             raise KustomerError(400, f"body must be a text of 1 to {MAX_NOTE} characters", "/body")
         self._spend_for_customer(request, "note", conversation.customer_id)
         number = sum(map(len, self.written.notes.values()))
@@ -274,9 +274,14 @@ def _check_custom(custom: Any) -> None:
         if value is None:
             continue
         of_kind = isinstance(value, _KINDS[suffix]) and isinstance(value, bool) == (suffix == "Bool")
-        too_long = isinstance(value, str) and len(value) > MAX_TEXT
+        too_long = isinstance(value, str) and _units(value) > MAX_TEXT
         if not of_kind or too_long or (suffix == "At" and not _INSTANT.fullmatch(value)):
             raise KustomerError(400, f"bad value for {name}", f"/custom/{name}")
+
+
+def _units(text: str) -> int:
+    """Return the length as JavaScript counts it."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def _note_record(note: Note) -> Json:
