@@ -303,7 +303,7 @@ def _explain(fault: ErrorDetails, given: Mapping[str, object]) -> str:
     if key == "rules" and len(location) > 1:
         return f"{place_in_rules(location[1:], given.get(key))} = {value!r:.80} is not allowed ({message})"
     # Pydantic's names of what a text or mapping may be are no part of the setting.
-    below = [str(part) for part in location[1:] if part not in ("text", "mapping")]
+    below = [str(part) for part in location[1 + (location[1:2] in (("text",), ("mapping",))) :]]
     if below:
         return f"{'.'.join([key, *below])!r} = {value!r:.80} is not allowed ({message})"
     return f"{key!r} = {value!r:.80} is not allowed ({message}); allowed: {allowed(key)}"

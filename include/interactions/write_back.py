@@ -61,6 +61,17 @@ class Target(StrEnum):
     NOTE = "note"
 
 
+class WriteState(StrEnum):
+    """What became of one answer at one target."""
+
+    PENDING = "pending"
+    WRITTEN = "written"
+    FAILED = "failed"
+    """A person must look: Kustomer refuses it, or nobody knows whether it took the note."""
+    GONE = "gone"
+    """The conversation was deleted, or merged into another."""
+
+
 def _check_source(source: str) -> str:
     if source not in SOURCES:
         msg = f"{source!r} is no part of an answer; known are {', '.join(SOURCES)}"

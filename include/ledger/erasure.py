@@ -16,6 +16,7 @@ from include.ledger.by_hand import ActionRefusedError, ByHandStore, move
 from include.ledger.customer_keys import read_secret
 from include.ledger.schema import PERSONAL_WORDS, interaction, interaction_event, state_is, survey_response
 from include.ledger.transition import note
+from include.ledger.writing import drop_writes
 
 _WITH_ADDRESS = ("customer_id", "customer_name", "customer_email", "tags", "sent_request")
 _RETAINED = (*_WITH_ADDRESS, "custom_properties", "time_zone", "facts")
@@ -171,11 +172,14 @@ def _note_erasure(connection: Connection, now: datetime, rows: Sequence[Any], wh
 
 
 def _blank(connection: Connection, ids: Sequence[int], columns: Sequence[str]) -> int:
-    """Erase these columns and the words of the survey responses; return how many responses held any.
+    """Erase these columns, the words of the survey responses, and what was to be written of them to Kustomer.
+
+    Returns how many responses held words.
 
     `updated_at` stays: it says when the interaction last moved.
     """
     connection.execute(update(interaction).where(interaction.c.id.in_(ids)).values(dict.fromkeys(columns, null())))
+    drop_writes(connection, ids)
     return _drop_answers(connection, survey_response.c.interaction_id.in_(ids))
 
 

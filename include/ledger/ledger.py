@@ -1,4 +1,4 @@
-"""The ledger: the database, its clock, and the four stores that work on it."""
+"""The ledger: the database, its clock, and the stores that work on it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from include.ledger.maintenance import timeline, use
 from include.ledger.migrate import is_older, migrate
 from include.ledger.queries import Backlog, Counts, Event
 from include.ledger.releasing import ReleasingStore
+from include.ledger.writing import WritingStore
 
 
 def utc_now() -> datetime:
@@ -27,7 +28,8 @@ def utc_now() -> datetime:
 class Ledger:
     """The durable table of interactions, their state and every transition.
 
-    The stores change it, each for one part of the pipeline: `extraction`, `releasing`, `feedback`, `admin`.
+    The stores change it, each for one part of the pipeline: `extraction`, `releasing`, `feedback`, `writing`,
+    `admin`.
     Safe to use from several threads and processes at once.
     """
 
@@ -39,6 +41,7 @@ class Ledger:
         self.extraction = ExtractionStore(engine, now)
         self.releasing = ReleasingStore(engine, now)
         self.feedback = FeedbackStore(engine, now)
+        self.writing = WritingStore(engine, now)
         self.admin = AdminStore(engine, now)
 
     def migrate(self) -> None:

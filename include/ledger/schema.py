@@ -43,12 +43,13 @@ RowId = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up only a column that is declared INTEGER."""
 
 
-def _list(words: Any) -> str:
+def word_list(words: Any) -> str:
+    """Return the words as SQL literals, for a CHECK."""
     return ", ".join(f"'{word}'" for word in sorted(words))
 
 
 _HELD = "'claimed', 'sending'"
-_EVENTS = _list(
+_EVENTS = word_list(
     [f"{before or ''}>{after}" for before, after in TRANSITIONS] + [f"{state}>{state}" for state in NOTED]
 )
 
@@ -108,7 +109,7 @@ interaction = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("conversation_id", "closed_at"),
-    CheckConstraint(f"state IN ({_list(State)})", name="state"),
+    CheckConstraint(f"state IN ({word_list(State)})", name="state"),
     CheckConstraint(f"(state IN ({_HELD}, 'unknown')) = (token IS NOT NULL)", name="token"),
     CheckConstraint(f"(state IN ({_HELD})) = (lease_until IS NOT NULL)", name="lease"),
     CheckConstraint("(state = 'sent') = (sent_at IS NOT NULL)", name="sent"),

@@ -63,6 +63,7 @@ def upgrade() -> None:
     _create_watermark()
     _create_deferred_reading()
     _create_survey_response()
+    _create_answer_write()
     _create_data_return_cursor()
     _create_ledger_use()
     _create_ledger_restore()
@@ -237,6 +238,30 @@ def _create_survey_response() -> None:
             ["interaction_id"], ["interaction.id"], name=op.f("fk_survey_response_interaction_id")
         ),
     )
+
+
+def _create_answer_write() -> None:
+    op.create_table(
+        "answer_write",
+        sa.Column("uuid", sa.Text, nullable=False),
+        sa.Column("target", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("answer_read_at", sa.BigInteger, nullable=False),
+        sa.Column("content_hash", sa.Text),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("last_tried", sa.BigInteger),
+        sa.Column("doubtful_since", sa.BigInteger),
+        sa.Column("detail", sa.Text),
+        sa.Column("object_id", sa.Text),
+        sa.CheckConstraint("state IN ('failed', 'gone', 'pending', 'written')", name=op.f("ck_answer_write_state")),
+        sa.CheckConstraint(
+            "target IN ('conversation_attributes', 'kobject', 'note')", name=op.f("ck_answer_write_target")
+        ),
+        sa.PrimaryKeyConstraint("uuid", "target", name=op.f("pk_answer_write")),
+        sa.ForeignKeyConstraint(["uuid"], ["survey_response.uuid"], name=op.f("fk_answer_write_uuid")),
+    )
+    _index("pending", "answer_write", ["target", "tries", "uuid"], "state = 'pending'")
+    _index("failed", "answer_write", ["last_tried"], "state = 'failed'")
 
 
 def _create_data_return_cursor() -> None:

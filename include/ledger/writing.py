@@ -1,0 +1,275 @@
+"""What is to be written of customers' answers to Kustomer, and what was.
+
+A row of `answer_write` is one answer at one target. It is planned when the answer is new or has changed; only the
+writer that begins it may write. Customers whose data were erased have no rows.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, exists, func, literal, null, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from include.interactions.write_back import Answer, Target, WriteState
+from include.ledger import facts
+from include.ledger.schema import interaction, survey_response
+from include.ledger.store import Store
+from include.ledger.writing_schema import answer_write, is_failed, is_pending
+
+PLANNED_UNTIL, SINCE = "answers_planned_until", "answers_written_since"
+"""Facts for each target: up to which `read_at` answers were planned, and when it was first switched on."""
+OVERLAP = timedelta(days=1)
+"""Answers are looked at again for so long: one may be committed after others that were read later."""
+
+
+@dataclass(frozen=True, slots=True)
+class DueWrite:
+    """An answer that is to be written to a target."""
+
+    target: Target
+    answer: Answer
+    version: datetime
+    """The `read_at` of the answer's record."""
+    content_hash: str | None
+    """Of what was last written; None if nothing was."""
+    tries: int
+    doubtful_since: datetime | None
+    """When a note left of which nobody knows yet whether Kustomer took it."""
+    replaced: bool
+    """Whether the conversation has a later answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What needs a person."""
+
+    failed: int
+    waiting: int
+    """Pending for longer than asked."""
+
+
+class WritingStore(Store):
+    """Plans writes to Kustomer and records what became of them."""
+
+    def plan(self, target: Target) -> int:
+        """Plan what is new or has changed since the target was first switched on; returns how many.
+
+        A note that was written stays as it is, and so does what is `gone`.
+        """
+        now = self._now()
+        with self._engine.begin() as connection:
+            since = _remembered(connection, f"{SINCE}.{target}", now, now)
+            until = _remembered(connection, f"{PLANNED_UNTIL}.{target}", since, now)
+            planned = connection.execute(_plan(connection, target, since, until - OVERLAP)).all()
+            newest = max((row.answer_read_at for row in planned), default=until)
+            facts.write(connection, f"{PLANNED_UNTIL}.{target}", max(newest, until).isoformat(), now)
+        return len(planned)
+
+    def list_due(self, target: Target, limit: int, tried_before: datetime) -> list[DueWrite]:
+        """List pending writes that were not tried since then, those with the fewest tries first."""
+        row = answer_write.c
+        due = (
+            select(*_DUE)
+            .join_from(answer_write, survey_response, survey_response.c.uuid == row.uuid)
+            .join(interaction, interaction.c.id == survey_response.c.interaction_id)
+            .where(
+                _is_pending(target),
+                or_(row.last_tried.is_(None), row.last_tried < tried_before),
+                interaction.c.customer_email.is_not(None),
+            )
+            .order_by(row.tries, row.uuid)
+            .limit(limit)
+        )
+        with self._reader.begin() as connection:
+            return [_due_write(found, target) for found in connection.execute(due)]
+
+    def begin(self, writes: Collection[DueWrite], *, in_doubt: bool = False) -> list[DueWrite]:
+        """Commit that these are about to be written; returns those that may be.
+
+        The others have changed, are tried by another process, or their customer was erased meanwhile.
+        `in_doubt` says that nobody will know whether it was written unless the caller records it.
+        """
+        now = self._now()
+        values: dict[str, Any] = {"tries": answer_write.c.tries + 1, "last_tried": now}
+        if in_doubt:
+            values["doubtful_since"] = now
+        with self._engine.begin() as connection:
+            return [
+                write
+                for write in writes
+                if connection.execute(
+                    update(answer_write)
+                    .where(*_is_same(write), answer_write.c.tries == write.tries, _NOT_ERASED)
+                    .values(values)
+                ).rowcount
+            ]
+
+    def settle(
+        self,
+        write: DueWrite,
+        state: WriteState,
+        *,
+        content_hash: str | None = None,
+        detail: str | None = None,
+        object_id: str | None = None,
+    ) -> bool:
+        """Pending → written, failed, gone; or still pending, because it certainly was not written.
+
+        False if the row has moved on: the answer changed meanwhile, or was erased.
+        """
+        values: dict[str, Any] = {"state": state, "detail": detail, "doubtful_since": null()}
+        if content_hash is not None:
+            values["content_hash"] = content_hash
+        if object_id is not None:
+            values["object_id"] = object_id
+        with self._engine.begin() as connection:
+            change = update(answer_write).where(*_is_same(write)).values(values)
+            return bool(connection.execute(change).rowcount)
+
+    def write_again(self, uuids: Collection[str]) -> int:
+        """Failed → pending, because a person looked; returns how many."""
+        with self._engine.begin() as connection:
+            return connection.execute(
+                update(answer_write)
+                .where(answer_write.c.uuid.in_(uuids), answer_write.c.state == WriteState.FAILED)
+                .values(state=WriteState.PENDING, tries=0, last_tried=null(), detail=null())
+            ).rowcount
+
+    def count_unwritten(self, failed_since: datetime, waiting_since: datetime) -> Unwritten:
+        """Count what has failed since an instant, and what has waited since another."""
+        row = answer_write.c
+        failed = select(func.count()).where(is_failed, row.last_tried >= failed_since)
+        waiting = select(func.count()).where(is_pending, row.answer_read_at < waiting_since)
+        with self._reader.begin() as connection:
+            return Unwritten(connection.execute(failed).scalar_one(), connection.execute(waiting).scalar_one())
+
+    def count_pending(self, target: Target) -> int:
+        """Count what waits."""
+        with self._reader.begin() as connection:
+            return connection.execute(
+                select(func.count()).select_from(answer_write).where(_is_pending(target))
+            ).scalar_one()
+
+
+def drop_writes(connection: Connection, interaction_ids: Sequence[int]) -> None:
+    """Remove the rows of these interactions, because their customer's data are erased."""
+    of_them = select(survey_response.c.uuid).where(survey_response.c.interaction_id.in_(interaction_ids))
+    connection.execute(delete(answer_write).where(answer_write.c.uuid.in_(of_them)))
+
+
+_NOT_ERASED = exists(
+    select(interaction.c.id)
+    .join_from(survey_response, interaction, interaction.c.id == survey_response.c.interaction_id)
+    .where(survey_response.c.uuid == answer_write.c.uuid, interaction.c.customer_email.is_not(None))
+)
+_later = survey_response.alias("later")
+_its_interaction = interaction.alias("its_interaction")
+_REPLACED = exists(
+    select(_later.c.uuid)
+    .join_from(_later, _its_interaction, _its_interaction.c.id == _later.c.interaction_id)
+    .where(
+        _its_interaction.c.conversation_id == interaction.c.conversation_id,
+        or_(
+            _later.c.response_received_at > survey_response.c.response_received_at,
+            and_(
+                _later.c.response_received_at == survey_response.c.response_received_at,
+                _later.c.uuid > survey_response.c.uuid,
+            ),
+        ),
+    )
+)
+_PARTS = {
+    "stars": survey_response.c.rating,
+    "nps": survey_response.c.nps,
+    "resolved": survey_response.c.resolved,
+    "comment": survey_response.c.comment,
+    "answered_at": survey_response.c.response_received_at,
+    "disputed": survey_response.c.disputed,
+    "reward": survey_response.c.reward,
+    "channel": survey_response.c.channel,
+    "brand": survey_response.c.brand,
+    "language": survey_response.c.language,
+    "survey": survey_response.c.survey_name,
+    "agent": func.coalesce(interaction.c.agent_name, interaction.c.agent_email),
+    "team_leader": survey_response.c.team_leader,
+}
+"""Where the parts of an answer are; `url` and `uuid` follow from others."""
+_DUE = (
+    answer_write.c.uuid,
+    answer_write.c.answer_read_at.label("version"),
+    answer_write.c.content_hash,
+    answer_write.c.tries,
+    answer_write.c.doubtful_since,
+    interaction.c.conversation_id,
+    interaction.c.customer_id,
+    _REPLACED.label("replaced"),
+    *(column.label(f"part_{name}") for name, column in _PARTS.items()),
+)
+
+
+def _due_write(row: Row[Any], target: Target) -> DueWrite:
+    found = row._mapping
+    values = {name: found[f"part_{name}"] for name in _PARTS} | {"uuid": row.uuid}
+    return DueWrite(
+        target=target,
+        answer=Answer(row.uuid, row.conversation_id, row.customer_id, values),
+        version=row.version,
+        content_hash=row.content_hash,
+        tries=row.tries,
+        doubtful_since=row.doubtful_since,
+        replaced=row.replaced,
+    )
+
+
+def _plan(connection: Connection, target: Target, since: datetime, read_from: datetime) -> Any:
+    row = survey_response.c
+    found = (
+        select(
+            row.uuid,
+            literal(target.value),
+            literal(WriteState.PENDING.value),
+            row.read_at,
+            literal(0),
+        )
+        .join_from(survey_response, interaction, interaction.c.id == row.interaction_id)
+        .where(
+            row.read_at >= read_from, row.response_received_at >= since, interaction.c.customer_email.is_not(None)
+        )
+    )
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = dialect.insert(answer_write).from_select(["uuid", "target", "state", "answer_read_at", "tries"], found)
+    old = answer_write.c
+    # A note is not written twice; one of unknown outcome waits for a person.
+    finished = [] if target is Target.NOTE else [WriteState.WRITTEN, WriteState.FAILED]
+    return new.on_conflict_do_update(
+        index_elements=[old.uuid, old.target],
+        set_={"state": WriteState.PENDING, "answer_read_at": new.excluded.answer_read_at, "tries": 0},
+        where=and_(
+            old.answer_read_at < new.excluded.answer_read_at, old.state.in_([WriteState.PENDING, *finished])
+        ),
+    ).returning(old.answer_read_at)
+
+
+def _is_pending(target: Target) -> Any:
+    return and_(answer_write.c.target == target, is_pending)
+
+
+def _is_same(write: DueWrite) -> tuple[Any, ...]:
+    row = answer_write.c
+    return (
+        row.uuid == write.answer.uuid,
+        row.target == write.target,
+        row.state == WriteState.PENDING,
+        row.answer_read_at == write.version,
+    )
+
+
+def _remembered(connection: Connection, name: str, otherwise: datetime, now: datetime) -> datetime:
+    """Return the instant in a fact; remember the given one if there is none yet."""
+    known = facts.read(connection, name)
+    if known is None:
+        facts.write(connection, name, otherwise.isoformat(), now)
+        return otherwise
+    return datetime.fromisoformat(known.value)
