@@ -30,7 +30,7 @@ def show(request: Request, visitor: VisitorDep, asked: ActionQuery) -> HTMLRespo
     return page(
         request,
         "action.html",
-        view="",
+        view=None,
         visitor=visitor,
         asked=asked,
         action=ACTIONS[asked.action],

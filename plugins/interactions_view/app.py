@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from include.ledger.reports.readiness import Readiness, readiness
 from plugins.interactions_view import action, agents, interactions, overview, responses, rules
 from plugins.interactions_view.access import visitor
-from plugins.interactions_view.queries import ALL
+from plugins.interactions_view.queries import Parameters
 from plugins.interactions_view.rendering import HERE, page
 from plugins.interactions_view.source import NoSourceError, source
 
@@ -38,9 +38,19 @@ app = FastAPI(
     openapi_url=None,
     dependencies=[Depends(visitor)],
 )
-for views in (overview, interactions, agents, responses, rules, action):
-    app.include_router(views.router)
-    app.include_router(views.router, prefix="/of/{organisation}")
+# Each view with its tab: path, label, icon. The form of an action has none.
+VIEWS = (
+    (overview, ("", "Overview", "layout-dashboard")),
+    (interactions, ("list", "Interactions", "list")),
+    (agents, ("agents", "Agents", "users")),
+    (responses, ("responses", "Responses", "message-square-text")),
+    (rules, ("rules", "Rules", "workflow")),
+    (action, None),
+)
+for view, _ in VIEWS:
+    app.include_router(view.router)
+    app.include_router(view.router, prefix="/of/{organisation}")
+app.state.tabs = [tab for _, tab in VIEWS if tab]
 # Open to everyone: these files are the same in every copy of this repository.
 app.mount("/static", StaticFiles(directory=HERE / "static"))
 
@@ -85,7 +95,7 @@ def _problem(
     if "text/html" not in request.headers.get("accept", ""):
         return JSONResponse({"detail": faults or message, **({"kind": kind} if kind else {})}, status)
     return page(
-        request, "problem.html", status, message=message, kind=kind or str(status), faults=faults or [], view=""
+        request, "problem.html", status, message=message, kind=kind or str(status), faults=faults or [], view=None
     )
 
 
@@ -93,7 +103,9 @@ def _fault(error: Any) -> dict[str, str]:
     """Describe one wrong parameter: its name, the given value, and what is allowed."""
     name = next((str(part) for part in error["loc"][1:]), "?")
     described = {
-        field.alias or key: field.description or "" for model in ALL for key, field in model.model_fields.items()
+        field.alias or key: field.description or ""
+        for model in Parameters.__subclasses__()
+        for key, field in model.model_fields.items()
     }
     if error["type"] == "extra_forbidden":
         return {"parameter": f"{name:.80}", "problem": "this parameter does not exist", "allowed": ""}

@@ -43,7 +43,7 @@ def show(request: Request, visitor: VisitorDep, asked: OverviewQuery) -> HTMLRes
     return page(
         request,
         "overview.html",
-        view="overview",
+        view="",
         visitor=visitor,
         asked=asked,
         closed_from=closed_from,
@@ -66,7 +66,7 @@ def tab_of(request: Request, dag_id: str) -> Response:
     """Show the tab of a DAG: the overview, or a note that this DAG has no interactions."""
     if organisation := of_dag(dag_id):
         return RedirectResponse(Links(request).of(organisation))
-    return page(request, "problem.html", view="", kind="other_dag", message="", faults=[])
+    return page(request, "problem.html", view=None, kind="other_dag", message="", faults=[])
 
 
 def bounds_of(span: Period, now: datetime) -> tuple[datetime, datetime]:

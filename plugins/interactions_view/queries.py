@@ -33,7 +33,7 @@ def _one_of(words: type[StrEnum]) -> str:
     return f"one of {', '.join(words)}"
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
     """Parameters of a view. An empty field means no choice; an unknown parameter is refused."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -65,14 +65,14 @@ class Ahead(StrEnum):
     DAY = "day"
 
 
-class OverviewParameters(_Parameters):
+class OverviewParameters(Parameters):
     """Parameters of the overview."""
 
     span: Period = Field(Period.TODAY, description=_one_of(Period))
     ahead: Ahead = Field(Ahead.HOURS, description=_one_of(Ahead))
 
 
-class ListParameters(_Parameters):
+class ListParameters(Parameters):
     """Parameters of the table; `from` and `to` are days of the closing, both included."""
 
     # People search for addresses. Airflow's access log hides the value of a parameter with "secret" in its name.
@@ -105,7 +105,7 @@ class ListParameters(_Parameters):
         )
 
 
-class AgentsParameters(_Parameters):
+class AgentsParameters(Parameters):
     """Parameters of the list of agents."""
 
     days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
@@ -117,7 +117,7 @@ class StreamParameters(AgentsParameters):
     page: PageNumber = 1
 
 
-class ResponsesParameters(_Parameters):
+class ResponsesParameters(Parameters):
     """Parameters of the responses."""
 
     days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
@@ -135,13 +135,13 @@ class ResponsesParameters(_Parameters):
         )
 
 
-class RulesParameters(_Parameters):
+class RulesParameters(Parameters):
     """Parameters of the rules."""
 
     days: Literal["7", "30", "90"] = Field("7", description="7, 30 or 90")
 
 
-class ActionParameters(_Parameters):
+class ActionParameters(Parameters):
     """Values that an action's form starts with."""
 
     action: Literal[tuple(ACTIONS)] = Field("show_history", description=f"one of {', '.join(ACTIONS)}")  # type: ignore[valid-type]  # a Literal of the DAG's own list
@@ -166,12 +166,3 @@ StreamQuery = Annotated[StreamParameters, Query()]
 ResponsesQuery = Annotated[ResponsesParameters, Query()]
 RulesQuery = Annotated[RulesParameters, Query()]
 ActionQuery = Annotated[ActionParameters, Query()]
-ALL = (
-    OverviewParameters,
-    ListParameters,
-    AgentsParameters,
-    StreamParameters,
-    ResponsesParameters,
-    RulesParameters,
-    ActionParameters,
-)

@@ -66,7 +66,13 @@ def page(request: Request, name: str, status: int = 200, **found: Any) -> HTMLRe
     organisation = getattr(request.state, "interactions_of", None) or organisations()[0]
     template = _environment().get_template(name)
     text = template.render(
-        link=Links(request), organisation=organisation, State=State, Reason=Reason, words=words, **shown
+        link=Links(request),
+        tabs=request.app.state.tabs,
+        organisation=organisation,
+        State=State,
+        Reason=Reason,
+        words=words,
+        **shown,
     )
     return HTMLResponse(text, status)
 
