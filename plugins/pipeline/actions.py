@@ -229,9 +229,9 @@ _ALL = (
     Action(
         name="release_now",
         title="Release a planned interaction now",
-        explanation="The interaction falls due now, and its expiry counts from now. The next hourly run sends it, "
-        "with all the usual checks. To send it at once, trigger the pipeline's DAG as well. While the send window "
-        "is closed, it is refused unless you say that it may be sent outside the window.",
+        explanation="The interaction falls due now, and its expiry counts from now. The next hourly run checks and "
+        "sends it; to send it at once, trigger the pipeline's DAG. While the send window is closed, say that it "
+        "may be sent outside the window.",
         needs=("conversation_id", "reason"),
         allows=("closed_at", "outside_window"),
         outcomes={"due_now": "due now"},
@@ -255,8 +255,8 @@ _ALL = (
     Action(
         name="send_agent_again",
         title="Send an agent's skipped interactions again",
-        explanation="For use after Stella Connect approved the agent's profile. Interactions that were skipped as "
-        "`agent_profile_not_approved` become `planned` if they are within `expire_after_seconds` of their due "
+        explanation="Use it after Stella Connect approved the agent's profile. Interactions skipped as "
+        "`agent_profile_not_approved` are planned again if they are within `expire_after_seconds` of their due "
         "time. The next run checks the profile again and sends them.",
         needs=("agent_email", "reason"),
         outcomes={
@@ -269,10 +269,9 @@ _ALL = (
     Action(
         name="plan_again",
         title="Plan again what ended without a survey",
-        explanation="Finds skipped, cancelled and rejected interactions by the filters. Reads their conversations "
-        "and people again from Kustomer, and plans what extraction would plan today. Sent, unknown, erased and "
-        "replaced ones are never among them; those that a person cancelled only with *Ended for* `by_hand`. The "
-        "next run checks them again before it sends them; past their expiry `on_expired` decides.",
+        explanation="Reads skipped, cancelled and rejected interactions again from Kustomer and plans what "
+        "extraction would plan today. Interactions that a person cancelled need *Ended for* `by_hand`. The next "
+        "run checks them again; past their expiry `on_expired` decides.",
         needs=("closed_from", "reason"),
         allows=("closed_until", "ended_as", "ended_for", "detail", "agent_email"),
         outcomes={
@@ -286,10 +285,9 @@ _ALL = (
     Action(
         name="erase_customer",
         title="Erase a customer",
-        explanation="Erases name, address, id, tags and answers of a person everywhere in the ledger. What was "
-        "still planned is cancelled (`erased`). States, times and counts stay. An id stands for all its addresses "
-        "and the ids that share one of them; an address for all ids that had it and their other addresses. The dry "
-        "run counts the ids and addresses found: more than one of each may mean a shared address.",
+        explanation="Erases name, address, id, tags and answers of a person everywhere in the ledger, under all "
+        "ids and addresses that belong together. Cancels what was planned (`erased`). States, times and counts "
+        "stay. If the dry run finds several ids or addresses, people may share an address.",
         needs=("customer", "reason"),
         outcomes={
             "cancelled": "cancelled",
@@ -314,9 +312,9 @@ _ALL = (
     Action(
         name="accept_organisation",
         title="Accept another Kustomer organisation",
-        explanation="A ledger serves one Kustomer organisation; a key of another one is refused. Use this if the "
-        "organisation itself has changed: the ledger then serves the one whose key the connection has now. The dry "
-        "run shows both ids. What is still planned belongs to the old organisation: cancel it first.",
+        explanation="Use it if your Kustomer organisation has changed: the ledger then serves the one whose key "
+        "the connection has now. Cancel first what is planned, because it belongs to the old organisation. The dry "
+        "run shows both ids.",
         needs=("reason",),
         outcomes={"accepted": "organisation accepted"},
         carry_out=_accept_organisation,
