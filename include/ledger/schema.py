@@ -367,8 +367,21 @@ Index(
 Index(
     "ix_survey_response_answered",
     survey_response.c.response_received_at,
-    postgresql_include=["interaction_id", "agent_id", "rating", "uuid"],
+    postgresql_include=[
+        "uuid",
+        "agent_id",
+        "team_leader",
+        "brand",
+        "channel",
+        "rating",
+        "nps",
+        "resolved",
+        "disputed",
+        "is_recovery",
+        "request_sent_at",
+    ],
     postgresql_where=_answered,
     sqlite_where=_answered,
 )
+Index("ix_survey_response_requested", survey_response.c.request_created_at)
 Index("ix_survey_response_channel", survey_response.c.channel)

@@ -12,6 +12,7 @@ from include.interactions.states import State
 from include.ledger.reports.listing import Filter, Sort
 from include.ledger.reports.overview import OVERDUE
 from include.ledger.reports.responses import CardFilter
+from include.ledger.reports.scores import Group
 from plugins.pipeline.actions import ACTIONS
 
 EARLIEST, LATEST = date(2000, 1, 1), date(2199, 12, 31)
@@ -122,6 +123,7 @@ class ResponsesParameters(Parameters):
 
     days: Literal["7", "30", "90"] = Field("30", description="7, 30 or 90")
     agent: Words | None = _words("an agent's id in Kustomer")
+    by: Group = Field(Group.AGENT, description=_one_of(Group))
     stars: list[Literal["1", "2", "3", "4", "5"]] = Field([], max_length=5, description="1, 2, 3, 4 or 5")
     page: PageNumber = 1
 

@@ -270,21 +270,36 @@ def _statements(dialect: str, interactions: int, until: int, days: int) -> Itera
     answered_at = f"sent_at + {draw(3, 20 * hour, 'id')}"
     answered = f"{draw(5, 100, 'id')} < 22 AND {draw(1, 100, 'id')} < 93 AND {answered_at} < {until}"
     stars = draw(7, 100, "id")  # not by the agent, whom draw 2 has chosen
+    rating = (
+        f"CASE WHEN {stars} < 70 THEN 5 WHEN {stars} < 84 THEN 4 WHEN {stars} < 91 THEN 3 WHEN {stars} < 95 "
+        f"THEN 2 ELSE 1 END"
+    )
+    asked = '{"question": "How did we do in this matter?", "comment": null, "type": '
+    areas = "CASE id % 3 WHEN 0 THEN 'Speed' WHEN 1 THEN 'Friendliness' ELSE 'Knowledge' END"
+    answers = (
+        f"""'[{asked}"agent_star_rating", "value": ' || {rating} || ', "options": ["stars"]}}, """
+        f"""{asked}"nps", "value": ' || (2 * ({rating})) || ', "options": []}}, """
+        f"""{asked}"areas_of_excellence", "value": null, "options": ["' || {areas} || '"]}}]'"""
+    )
     yield f"""
         INSERT INTO survey_response (uuid, sequence_id, interaction_id, delivery_status, request_created_at,
-            request_sent_at, response_received_at, rating, comment, reward, channel, brand, read_at, agent_id)
+            request_sent_at, response_received_at, rating, nps, resolved, comment, answers, disputed, reward,
+            channel, brand, team_leader, read_at, agent_id)
         SELECT {identifier}, 1000 + 2 * id, id,
             CASE WHEN {draw(1, 100, "id")} < 93 THEN 'Sent' WHEN {draw(1, 100, "id")} < 98
                 THEN 'Not sent: suppression period' ELSE 'Hard bounce' END,
             sent_at, CASE WHEN {draw(1, 100, "id")} < 93 THEN sent_at END,
             CASE WHEN {answered} THEN {answered_at} END,
-            CASE WHEN {answered} THEN CASE WHEN {stars} < 70 THEN 5 WHEN {stars} < 84 THEN 4
-                WHEN {stars} < 91 THEN 3 WHEN {stars} < 95 THEN 2 ELSE 1 END END,
+            CASE WHEN {answered} THEN {rating} END, CASE WHEN {answered} THEN 2 * ({rating}) END,
+            CASE WHEN {answered} THEN {stars} < 88 END,
             CASE WHEN {answered} AND customer_email IS NOT NULL THEN word.word END,
+            CASE WHEN {answered} AND customer_email IS NOT NULL THEN {answers} END,
+            CASE WHEN {answered} THEN {stars} > 97 END,
             CASE WHEN {answered} AND {draw(4, 10, "id")} < 3 THEN 'Coffee voucher' END,
             CASE WHEN {draw(6, 100, "id")} < 1 AND closed_at > {begin} + {span} / 10 * 9
                 THEN 'sms' ELSE 'email' END,
-            'Acme', {least}(sent_at + {draw(3, 21 * hour, "id")}, {until}), agent_id
+            'Acme', CASE WHEN customer_email IS NOT NULL THEN 'Leader ' || (length(agent_name) % 6) END,
+            {least}(sent_at + {draw(3, 21 * hour, "id")}, {until}), agent_id
         FROM interaction LEFT JOIN word ON word.kind = 'comment' AND word.number = id % 7
         WHERE state = 'sent' AND {draw(0, 100, "id")} < 97
         ORDER BY sent_at

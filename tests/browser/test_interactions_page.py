@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FrameLocator, Page, Route, expect
 from sqlalchemy import delete
 
+from include.interactions.answers import Answer
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
@@ -66,7 +67,14 @@ def answered(installation: Installation, runs: Runs) -> Iterator[Line]:
                 request_sent_at=line.sent_at,
                 response_received_at=None if number == 7 else datetime.now(UTC) - timedelta(days=number % 3),
                 rating=(5, 4, 5, 1, None, 5, 3, None)[number],
+                nps=(10, 8, 9, 2, 7, 10, 5, None)[number],
+                resolved=(True, True, True, False, None, True, False, None)[number],
                 comment=comments[number % 3],
+                answers=() if number == 7 else whole_answer(number, comments[number % 3]),
+                disputed=number == 3,
+                language="en",
+                survey_name="After contact",
+                team_leader=("Ines Halloran", "Tomás Oduya")[number % 2],
                 reward="Coffee voucher" if number == 2 else None,
                 channel="email",
                 brand="Larkspur",
@@ -77,6 +85,44 @@ def answered(installation: Installation, runs: Runs) -> Iterator[Line]:
     yield lines[0]
     with engine.begin() as connection:
         connection.execute(delete(survey_response).where(survey_response.c.uuid.startswith("browser-")))
+
+
+def whole_answer(number: int, comment: str | None) -> tuple[Answer, ...]:
+    """Every kind of question: answered, with several options, with a second comment, and not answered."""
+    good = number not in {3, 6}
+    stars = (5, 4, 5, 1, None, 5, 3, None)[number]
+    again = "Still waiting for the refund." if number == 3 else None
+    labels = ("Friendliness", "Knowledge of the product") if good else ("Waiting time",)
+    return (
+        Answer("agent_star_rating", "How did we do?", stars, () if stars is None else (f"{stars} stars",), comment),
+        Answer("nps", "How likely are you to recommend us?", 10 if good else 2, ("10" if good else "2",), None),
+        Answer("fcr", "Was your matter resolved?", int(good), ("Yes" if good else "No",), None),
+        Answer("areas_of_excellence", "What went well?", None, labels if good else (), None),
+        Answer("areas_of_improvement", "What could be better?", None, () if good else labels, again),
+    )
+
+
+def test_what_customers_answered_in_numbers_and_question_by_question(
+    installation: Installation, answered: Line, page: Page, view: FrameLocator, shoot: Shoot
+) -> None:
+    page.set_viewport_size({"width": 1280, "height": 1190})
+    page.goto(f"{installation.stack.url}/plugin/interactions")
+    view.get_by_role("link", name="Responses").click()
+    numbers = view.get_by_role("region", name="In the last 30 days")
+    expect(numbers.get_by_text("1 disputed, counted all the same")).to_be_visible()
+    expect(view.get_by_role("table", name="Areas that customers chose")).to_contain_text("Knowledge of the product")
+    groups = view.get_by_role("navigation", name="Group by")
+    for label, member in (("Team leader", "Ines Halloran"), ("Brand", "Larkspur"), ("Channel", "email")):
+        groups.get_by_role("link", name=label).click()
+        expect(view.get_by_role("cell", name=member, exact=True)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    shoot("responses")
+
+    groups.get_by_role("link", name="Agent").click()
+    view.locator("article").first.locator("a.id").click()
+    questions = view.get_by_role("region", name="What the customer answered")
+    expect(questions).to_contain_text("How likely are you to recommend us?")
+    expect(questions.get_by_text("not answered").first).to_be_visible()
 
 
 def test_why_did_this_customer_get_no_survey(
@@ -205,6 +251,7 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
         "agents": "agents",
         "agent": f"agents/{answered.agent.id}",
         "responses": "responses",
+        "responses-by-day": "responses?by=day",
         "action": f"action?action=cancel&conversation_id={skipped[1]}",
         "wrong": "list?page=x",
         "other-dag": "dag/other",

@@ -13,7 +13,8 @@ from include.interactions.states import State
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
 from include.ledger.reports.people import Agent, every_agent, latest_of
 from include.ledger.reports.people import known as known  # re-exported for readers of agents
-from include.ledger.reports.responses import Average, Card, average_of, averages_of_agents, cards
+from include.ledger.reports.responses import Card, cards
+from include.ledger.reports.scores import Group, Scores, scores_by
 from include.ledger.schema import interaction, state_is, survey_response
 
 
@@ -44,7 +45,7 @@ class AgentReport:
     """How many of those were sent."""
     skipped_for_profile: int
     """How many of those were skipped because the profile was not approved."""
-    answers: Average
+    answers: Scores
     """Answers in the span."""
 
 
@@ -87,7 +88,7 @@ def _reports(
 ) -> list[AgentReport]:
     """Return the reports of these agents, in this order; `of` limits their interactions."""
     waiting, closed = _waiting(connection), _closed(connection, since, until, *of)
-    answers, profiles = averages_of_agents(connection, since, until), _profiles(connection)
+    answers, profiles = scores_by(connection, Group.AGENT, since, until), _profiles(connection)
     reports = []
     for agent in agents:
         number, earliest, first_due = waiting.get(agent.id, (0, None, None))
@@ -102,7 +103,7 @@ def _reports(
                 closed=closings,
                 sent=sent,
                 skipped_for_profile=skipped,
-                answers=answers.get(agent.id, average_of(())),
+                answers=answers.get(agent.id, Scores()),
             )
         )
     return reports

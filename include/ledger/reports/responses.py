@@ -1,22 +1,21 @@
-"""Survey responses: cards, and averages for a chart."""
+"""Survey responses as cards."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, func, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, select
 
-from include.ledger.columns import EPOCH, MILLISECOND
+from include.interactions.answers import Answer
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
-from include.ledger.reports.people import FORGOTTEN, Agent, Customer, agent_of, customer_of, erased_in, known
+from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, erased_in
 from include.ledger.schema import interaction, survey_response
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One record of Data Return. Customer, agent and comment are personal data."""
+    """One record of Data Return. Customer, agent, team leader, comment and answers are personal data."""
 
     uuid: str
     """Stella Connect's id of the record."""
@@ -29,8 +28,14 @@ class Card:
     answered_at: datetime | None
     rating: int | None
     """Stars; None if the customer gave none."""
+    nps: int | None
+    resolved: bool | None
     comment: str | None = field(repr=False)
     """The customer's comment; None without one, or if `customer.erased`."""
+    answers: tuple[Answer, ...] = field(repr=False)
+    """Every question that the customer saw; empty without an answer, or if `customer.erased`."""
+    disputed: bool
+    is_recovery: bool
     reward: str | None
     requested_at: datetime | None
     """When the request entered Stella Connect."""
@@ -39,6 +44,9 @@ class Card:
     delivery_status: str | None
     channel: str | None
     brand: str | None
+    language: str | None
+    survey_name: str | None
+    team_leader: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +57,6 @@ class CardFilter:
     answered_from: datetime | None = None
     answered_until: datetime | None = None
     ratings: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Average:
-    """The answers of a group."""
-
-    answered: int
-    rated: int
-    """How many of those have stars."""
-    rating: float | None
-    """Mean of the stars; None without any."""
-    by_stars: Mapping[int, int]
-    """How often each number of stars was given; without zeros."""
-
-
-_DAY = timedelta(days=1)
 
 
 def page(connection: Connection, chosen: CardFilter, *, number: int = 1, size: int = 24) -> Page[Card]:
@@ -84,36 +76,6 @@ def page(connection: Connection, chosen: CardFilter, *, number: int = 1, size: i
     return paged(cards(connection, cut(keys, number, size)), keys, number, size)
 
 
-def averages_by_day(
-    connection: Connection, answered_from: datetime, answered_until: datetime, agent_id: str | None = None
-) -> dict[date, Average]:
-    """Return the answers of the span by day (UTC), oldest first, without empty days."""
-    day = type_coerce(survey_response.c.response_received_at, BigInteger) // (_DAY // MILLISECOND)
-    question = _stars(day, answered_from, answered_until)
-    if agent_id is not None:
-        question = question.where(survey_response.c.agent_id == agent_id)
-    averages = _averages(connection.execute(question))
-    return {(EPOCH + number * _DAY).date(): averages[number] for number in sorted(averages)}
-
-
-def averages_by_agent(
-    connection: Connection, answered_from: datetime, answered_until: datetime
-) -> list[tuple[Agent, Average]]:
-    """Return the answers of the span by agent, most answers first; erased agents are one group."""
-    agents = {agent.id: agent for agent in known(connection)}
-    averages = averages_of_agents(connection, answered_from, answered_until)
-    by_number = sorted(averages.items(), key=lambda pair: -pair[1].answered)
-    return [(agents.get(agent_id, FORGOTTEN), average) for agent_id, average in by_number]
-
-
-def averages_of_agents(
-    connection: Connection, answered_from: datetime, answered_until: datetime
-) -> dict[str | None, Average]:
-    """Return the answers of the span by the agent's id; None stands for all erased agents."""
-    agent_id = survey_response.c.agent_id
-    return _averages(connection.execute(_stars(agent_id, answered_from, answered_until)))
-
-
 def cards(connection: Connection, uuids: Sequence[str]) -> list[Card]:
     """Return the cards with these ids, in this order."""
     return _cards(connection, survey_response.c.uuid, uuids)
@@ -122,35 +84,6 @@ def cards(connection: Connection, uuids: Sequence[str]) -> list[Card]:
 def cards_of(connection: Connection, interaction_ids: Sequence[int]) -> list[Card]:
     """Return every card of these interactions, newest first."""
     return _cards(connection, survey_response.c.interaction_id, interaction_ids)
-
-
-def average_of(stars: Iterable[tuple[int | None, int]]) -> Average:
-    """Return the average of (stars, how often); None if no answer has stars."""
-    counts: Counter[int] = Counter()
-    answered = 0
-    for rating, number in stars:
-        answered += number
-        if rating is not None:
-            counts[rating] += number
-    rated = counts.total()
-    mean = sum(rating * number for rating, number in counts.items()) / rated if rated else None
-    return Average(answered, rated, mean, dict(sorted(counts.items())))
-
-
-def _stars(group: ColumnElement[Any], answered_from: datetime, answered_until: datetime) -> Any:
-    answered_at = survey_response.c.response_received_at
-    return (
-        select(group, survey_response.c.rating, func.count())
-        .where(answered_at >= answered_from, answered_at < answered_until)
-        .group_by(group, survey_response.c.rating)
-    )
-
-
-def _averages(rows: Iterable[Any]) -> dict[Any, Average]:
-    by_group: defaultdict[Any, list[tuple[int | None, int]]] = defaultdict(list)
-    for group, rating, number in rows:
-        by_group[group].append((rating, number))
-    return {group: average_of(stars) for group, stars in by_group.items()}
 
 
 def _cards(connection: Connection, column: ColumnElement[Any], keys: Sequence[Any]) -> list[Card]:
@@ -185,11 +118,19 @@ def _card(row: Any, erased: bool) -> Card:
         customer=customer_of(row, erased),
         answered_at=row.response_received_at,
         rating=row.rating,
+        nps=row.nps,
+        resolved=row.resolved,
         comment=row.comment,
+        answers=row.answers,
+        disputed=bool(row.disputed),
+        is_recovery=bool(row.is_recovery),
         reward=row.reward,
         requested_at=row.request_created_at,
         sent_at=row.request_sent_at,
         delivery_status=row.delivery_status,
         channel=row.channel,
         brand=row.brand,
+        language=row.language,
+        survey_name=row.survey_name,
+        team_leader=row.team_leader,
     )

@@ -33,6 +33,7 @@ function series(table) {
 function draw(figure) {
   const { labels, datasets } = series(figure.querySelector('table'))
   const line = figure.dataset.chart === 'line'
+  const lying = figure.dataset.chart === 'lying' // bars from left to right, for long names
   const grid = token('--border')
   const text = token('--text-muted')
   const canvas = document.createElement('canvas')
@@ -63,15 +64,16 @@ function draw(figure) {
       animation: false,
       responsive: true,
       maintainAspectRatio: false,
-      interaction: { mode: 'index', intersect: false },
+      interaction: { mode: 'index', axis: lying ? 'y' : 'x', intersect: false },
+      indexAxis: lying ? 'y' : 'x',
       scales: {
-        x: {
+        [lying ? 'y' : 'x']: {
           stacked: !line,
           grid: { display: false },
           border: { color: grid },
-          ticks: { color: text, maxRotation: 0, autoSkipPadding: 12 },
+          ticks: { color: text, maxRotation: 0, autoSkip: !lying, autoSkipPadding: 12 },
         },
-        y: {
+        [lying ? 'x' : 'y']: {
           stacked: !line,
           min: line ? 1 : 0,
           max: line ? 5 : undefined,

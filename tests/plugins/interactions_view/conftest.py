@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fastapi.testclient import TestClient
 
+from include.interactions import answers
 from include.interactions.actor import Actor
 from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
@@ -184,7 +185,21 @@ def fill(url: str) -> Filled:
         request_sent_at=now,
         response_received_at=now,
         rating=4,
+        nps=9,
+        resolved=True,
         comment=f"{SCRIPT} write to jane@example.com",
+        answers=(
+            answers.Answer(
+                "agent_star_rating", "How did we do?", 4, ("4 stars",), f"{SCRIPT} write to jane@example.com"
+            ),
+            answers.Answer("areas_of_excellence", None, None, (SCRIPT, "Speed"), None),
+            answers.Answer("own_question", "What else?", None, (), "Call jane@example.com"),
+            answers.Answer("fcr", "Was it resolved?", None, (), None),
+        ),
+        disputed=True,
+        language="en",
+        survey_name="After contact",
+        team_leader="Ines Halloran",
         channel="email",
         brand="larkspur",
     )

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from include.interactions.actor import Actor
+from include.interactions.answers import Answer
 from include.interactions.survey_response import SurveyResponse
 from plugins.interactions_view.app import app
 from plugins.pipeline.actions import ACTIONS
@@ -121,6 +122,13 @@ def test_no_route_shows_a_viewer_an_address_that_the_ledger_holds(filled: Filled
         response_received_at=datetime.now(UTC),
         reward="sent to rewarded@example.com",
         comment="I am (commented@example.com)",
+        answers=(
+            Answer(
+                "areas_of_improvement", "Ask asked@example.com", None, ("chosen@example.com",), "second@example.com"
+            ),
+        ),
+        survey_name="survey@example.com",
+        team_leader="leader@example.com",
     )
     filled.ledger.feedback.record_responses([answer])
     person = Actor("interaction_ledger_admin", "manual__1", "operator@example.com")
@@ -138,6 +146,7 @@ def test_no_route_shows_a_viewer_an_address_that_the_ledger_holds(filled: Filled
         *(f"agents/agent-{number}" for number in (1, 2, 7, 8, 9)),
         *(f"action?action={name}&agent=agent-{number}" for name in ACTIONS for number in (8, 9)),
         "responses?agent=agent-8",
+        "responses?by=team_leader",
         "list?agent=agent-8",
     ]
     shown = {path: {one for one in addresses if one in get(path, "viewer").text} for path in paths}

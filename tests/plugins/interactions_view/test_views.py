@@ -1,11 +1,13 @@
 """What each view says."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from include.interactions.actor import Actor
 from include.ledger import Ledger, connect, engine
 from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
 from tests.support.ledger import by_run, closing
@@ -60,6 +62,41 @@ def test_a_response_shows_all_that_is_known_of_it(filled: Filled, get: Get) -> N
     text = get("responses").text
     for part in ("4 of 5 stars", "larkspur", "email", f"one/{filled.ids['sent']}", f"/event/{1:024x}"):
         assert part in text
+
+
+@pytest.mark.parametrize("by", ["agent", "team_leader", "brand", "channel", "day"])
+def test_the_responses_are_summed_up_by_each_group(filled: Filled, get: Get, by: str) -> None:
+    text = " ".join(re.sub(r"<[^>]*>", " ", get("responses", by=by).text).split())
+    for part in ("1 disputed", "Average stars 4.00", "NPS +100", "Resolved 100 %", "Response rate 100 %", "Speed"):
+        assert part in text
+    member = {"agent": "Agent", "team_leader": "Ines Halloran", "brand": "larkspur", "channel": "email"}
+    assert member.get(by, f"{datetime.now(UTC):%-d %b %Y}") in text
+
+
+def test_an_interaction_shows_every_question_with_its_answer(filled: Filled, get: Get) -> None:
+    text = get(f"one/{filled.ids['sent']}").text
+    for part in (
+        "How did we do?",
+        "Areas of excellence",
+        "Speed",
+        "What else?",
+        "Call jane@example.com",
+        "Disputed",
+    ):
+        assert part in text
+    assert text.count("not answered") == 1
+    for part in ("After contact", "team of Ines Halloran", "NPS 9", "Resolved"):
+        assert part in text
+    assert "jane@example.com" not in get(f"one/{filled.ids['sent']}", "viewer").text
+
+
+def test_after_erasing_no_word_of_an_answer_is_shown(filled: Filled, get: Get) -> None:
+    filled.ledger.admin.erase_customer("customer-1", Actor("admin", "manual__x", "jane"), "ticket", dry_run=False)
+    for path in (f"one/{filled.ids['sent']}", "responses", "responses?by=team_leader"):
+        text = get(path).text
+        for word in ("jane@", "Speed", "own_question", "What else", "Halloran"):
+            assert word not in text
+        assert "4 of 5 stars" in text
 
 
 def test_a_conversation_leads_to_its_latest_closing(filled: Filled, get: Get) -> None:

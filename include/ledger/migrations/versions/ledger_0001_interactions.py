@@ -346,8 +346,21 @@ def _create_survey_response_indexes() -> None:
         "survey_response",
         ["response_received_at"],
         "response_received_at IS NOT NULL",
-        include=["interaction_id", "agent_id", "rating", "uuid"],
+        include=[
+            "uuid",
+            "agent_id",
+            "team_leader",
+            "brand",
+            "channel",
+            "rating",
+            "nps",
+            "resolved",
+            "disputed",
+            "is_recovery",
+            "request_sent_at",
+        ],
     )
+    _index("requested", "survey_response", ["request_created_at"])
     _index("channel", "survey_response", ["channel"])
 
 

@@ -4,12 +4,17 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine
 
 from include.interactions.states import State
-from include.ledger.reports import agents, overview, responses
+from include.ledger import Ledger
+from include.ledger.reports import agents, overview, responses, scores
 from include.ledger.reports.agents import Profile
 from include.ledger.reports.responses import CardFilter
+from include.ledger.reports.scores import Group, Reach, Scores
+from include.ledger.schema import survey_response
 from tests.include.ledger.reports.conftest import NOW, Filled
+from tests.support.ledger import by_run, closing
 
 DAY = timedelta(days=1)
 SPAN = (NOW - 4 * DAY, NOW - DAY)
@@ -107,26 +112,88 @@ def test_cards_are_the_answers_of_the_filter_latest_first(filled: Filled, chosen
     assert first.total == len(plain)
 
 
-def test_averages_add_up_by_day_and_by_agent(filled: Filled) -> None:
-    with filled.ledger.read() as connection:
-        by_day = responses.averages_by_day(connection, *SPAN)
-        by_agent = responses.averages_by_agent(connection, *SPAN)
-        one = by_agent[0][0].id
-        of_one = responses.averages_by_day(connection, *SPAN, agent_id=one)
+def test_scores_add_up_in_every_group(filled: Filled) -> None:
     answers = [
         row
         for row in filled.responses
         if row.response_received_at and SPAN[0] <= row.response_received_at < SPAN[1]
     ]
-    days = Counter(row.response_received_at.date() for row in answers)
-    assert {day: average.answered for day, average in by_day.items()} == days
-    assert list(by_day) == sorted(by_day)
-    assert sum(average.answered for _, average in by_agent) == len(answers)
-    assert sum(average.answered for average in of_one.values()) == by_agent[0][1].answered
-    for day, average in by_day.items():
-        stars = [row.rating for row in answers if row.response_received_at.date() == day]
-        assert average.rating == pytest.approx(sum(stars) / len(stars))
-        assert average.by_stars == dict(sorted(Counter(stars).items()))
+    keys = {
+        Group.AGENT: lambda row: row.agent_id,
+        Group.TEAM_LEADER: lambda row: row.team_leader,
+        Group.BRAND: lambda row: row.brand,
+        Group.CHANNEL: lambda row: row.channel,
+        Group.DAY: lambda row: row.response_received_at.date(),
+    }
+    for group, key in keys.items():
+        with filled.ledger.read() as connection:
+            found = scores.scores_by(connection, group, *SPAN)
+        assert {name: of.answered for name, of in found.items()} == Counter(map(key, answers))
+        for name, of in found.items():
+            rows = [row for row in answers if key(row) == name]
+            assert of.rating == pytest.approx(sum(row.rating for row in rows) / len(rows))
+            likely = [row.nps for row in rows]
+            wanted = sum(n >= 9 for n in likely) - sum(n <= 6 for n in likely)
+            assert of.nps == pytest.approx(100 * wanted / len(rows))
+            assert (of.resolved, of.resolution_given) == (sum(row.resolved for row in rows), len(rows))
+            assert of.disputed == sum(row.disputed for row in rows)
+            waited = [row.response_received_at - row.request_sent_at for row in rows]
+            assert abs(of.time_to_answer - sum(waited, timedelta()) / len(rows)) < timedelta(seconds=1)
+        whole = sum(found.values(), Scores())
+        assert (whole.answered, whole.stars) == (len(answers), sum(row.rating for row in answers))
+
+
+def test_the_scores_of_one_agent_are_those_of_the_agents_group(filled: Filled) -> None:
+    with filled.ledger.read() as connection:
+        by_agent = scores.scores_by(connection, Group.AGENT, *SPAN)
+        agent = next(iter(by_agent))
+        by_day = scores.scores_by(connection, Group.DAY, *SPAN, agent_id=agent)
+    assert sum(by_day.values(), Scores()) == by_agent[agent]
+
+
+def test_the_response_rate_is_of_the_surveys_that_went_out(filled: Filled) -> None:
+    asked = [row for row in filled.responses if SPAN[0] <= row.request_created_at < SPAN[1]]
+    with filled.ledger.read() as connection:
+        reach = scores.reach_by(connection, Group.AGENT, *SPAN)
+    whole = sum(reach.values(), Reach())
+    assert whole.surveys == sum(row.delivery_status == "Sent" or bool(row.response_received_at) for row in asked)
+    assert whole.answered == sum(bool(row.response_received_at) for row in asked)
+    assert 0 < whole.answered < whole.surveys < len(asked)
+
+
+def test_areas_are_counted_by_how_often_they_were_chosen(filled: Filled) -> None:
+    chosen = Counter(
+        label
+        for row in filled.responses
+        if row.response_received_at and SPAN[0] <= row.response_received_at < SPAN[1]
+        for answer in row.answers
+        if answer.type == "areas_of_excellence"
+        for label in answer.options
+    )
+    with filled.ledger.read() as connection:
+        areas = scores.areas(connection, *SPAN)
+    assert areas.excellence == chosen
+    assert list(areas.excellence.values()) == sorted(chosen.values(), reverse=True)
+    assert (areas.improvement, areas.answers) == ({}, chosen.total())
+
+
+def test_an_answer_to_a_recovery_counts_in_no_score(ledger: Ledger, engine: Engine) -> None:
+    ledger.extraction.record_closings([closing()], by_run("run"))
+    at = {"request_created_at": NOW, "response_received_at": NOW, "read_at": NOW}
+    with engine.begin() as connection:
+        for number, recovery in enumerate((None, False, True)):
+            row = {"uuid": str(number), "sequence_id": number, "interaction_id": 1, "rating": 1 + 4 * number}
+            connection.execute(survey_response.insert().values(**row, **at, is_recovery=recovery))
+    span = (NOW, NOW + DAY)
+    with ledger.read() as connection:
+        (of,) = scores.scores_by(connection, Group.DAY, *span).values()
+        (reach,) = scores.reach_by(connection, Group.DAY, *span).values()
+    assert (of.answered, of.rating, reach) == (2, 3, Reach(2, 2))
+
+
+def test_without_answers_there_is_no_score() -> None:
+    nothing = Scores()
+    assert (nothing.rating, nothing.nps, nothing.time_to_answer) == (None, None, None)
 
 
 def test_every_agent_is_reported_the_urgent_ones_first(filled: Filled) -> None:

@@ -9,12 +9,13 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
 from include.ledger import Ledger, connect
-from include.ledger.reports import agents, listing, overview, responses
+from include.ledger.reports import agents, listing, overview, responses, scores
 from include.ledger.reports.agents import Profile
 from include.ledger.reports.listing import Filter, Line, Sort
 from include.ledger.reports.people import Agent, Customer
 from include.ledger.reports.readiness import Readiness, readiness
 from include.ledger.reports.responses import CardFilter
+from include.ledger.reports.scores import Group
 from include.ledger.reports.story import latest_closing, story
 from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
@@ -94,7 +95,7 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
     ledger.feedback.record_responses([answer])
     with ledger.read() as connection:
         (agent,) = agents.known(connection)
-        assert [agent for agent, _ in responses.averages_by_agent(connection, NOON, NOON + 9 * HOUR)] == [agent]
+        assert list(scores.scores_by(connection, Group.AGENT, NOON, NOON + 9 * HOUR)) == [agent.id]
         assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 1
     clock.forward(hours=24 * 31)
     ledger.admin.retain(timedelta(days=30), by_run("clock"), "retention")
@@ -103,9 +104,9 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
     assert two.agent == Agent(None, None, None)
     with ledger.read() as connection:
         assert agents.known(connection) == []
-        ((whose, average),) = responses.averages_by_agent(connection, NOON, clock())
+        ((whose, answers),) = scores.scores_by(connection, Group.AGENT, NOON, clock()).items()
         assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 0
-    assert (whose.erased, average.rating) == (True, 4)
+    assert (whose, answers.rating) == (None, 4)
 
 
 def test_a_profile_is_what_was_heard_last(ledger: Ledger, clock: Clock) -> None:
