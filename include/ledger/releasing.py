@@ -1,16 +1,22 @@
 """The steps of a release: claim, the commit before the request, the outcome; and recovery of what it left behind.
 
-Each step is one conditional statement: only the holder of the claim's token moves the row, once.
+The statements are in `release_steps`.
 """
 
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, Update, bindparam, case, func, literal_column, null, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    func,
+    select,
+)
 
 from include.interactions.actor import Actor
 from include.interactions.cap import Cap, Capped
@@ -20,11 +26,23 @@ from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
 from include.ledger.capping import find_cap
 from include.ledger.engine import without_waiting_for_the_disk
-from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is
+from include.ledger.release_steps import (
+    CLAIM,
+    GIVE_BACK,
+    LEASE_OVER,
+    OF_INTERACTION,
+    PUT_ASIDE,
+    PUT_OFF,
+    RECOVER,
+    SETTLE,
+    START,
+    STILL_UNKNOWN,
+    VETO,
+)
+from include.ledger.schema import interaction, interaction_event, state_is
 from include.ledger.store import Store
-from include.ledger.transition import Transition
 
-LEASE_OVER = "lease over"
+S = TypeVar("S", "SendingStep", "Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +53,25 @@ class Recovered:
     """Their request had not been sent: they wait again."""
     unknown: int
     """Their request may have been taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendingStep:
+    """A claimed interaction, the request that is to leave, and words for its event."""
+
+    claimed: ClaimedInteraction
+    request: Mapping[str, Any]
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request: sent, rejected, unknown, or planned (it was not taken)."""
+
+    claimed: ClaimedInteraction
+    state: State
+    http_status: int | None = None
+    detail: str | None = None
 
 
 class ReleasingStore(Store):
@@ -67,7 +104,7 @@ class ReleasingStore(Store):
         """
         with self._engine.begin() as connection:
             planned, unknown = (
-                len(step.apply(connection, self._now(), {}, detail=LEASE_OVER, by=by)) for step in _RECOVER
+                len(step.apply(connection, self._now(), {}, detail=LEASE_OVER, by=by)) for step in RECOVER
             )
         return Recovered(planned, unknown)
 
@@ -115,11 +152,16 @@ class ReleasingStore(Store):
 
         None: the claim was lost (lease over, or taken back), send nothing.
         """
-        now = self._now()
-        values = {**_key(claimed), "until": now + lease, **_as_sent(request)}
-        with self._stepper.begin() as connection:
-            started = START.apply(connection, now, values, detail=detail)
-        return started[0].lease_until if started else None
+        return self.start_all([SendingStep(claimed, request, detail)], lease).get(claimed.id)
+
+    def start_all(self, steps: Sequence[SendingStep], lease: timedelta) -> dict[int, datetime]:
+        """Do the same for several, committed together; returns the instants by row id, without the lost claims."""
+        started: dict[int, datetime] = {}
+        with self._engine_for(steps).begin() as connection:
+            for step in _in_order(steps):
+                for row in self._start(connection, step, lease):
+                    started[row.id] = row.lease_until
+        return started
 
     def start_capped(
         self,
@@ -129,23 +171,26 @@ class ReleasingStore(Store):
         cap: Cap,
         detail: str | None = None,
     ) -> datetime | Capped | None:
-        """Do the same, unless the customer has had as many surveys as the cap allows: then nothing is changed.
+        """Do the same for one, unless the customer has had as many surveys as the cap allows: nothing changes then.
 
         Both are one transaction, one at a time for each customer, so that two releases never both pass.
         """
         with self._engine.begin() as connection:
             if capped := find_cap(connection, claimed.id, cap, self._now()):
                 return capped
-            now = self._now()
-            values = {**_key(claimed), "until": now + lease, **_as_sent(request)}
-            started = START.apply(connection, now, values, detail=detail)
+            started = self._start(connection, SendingStep(claimed, request, detail), lease)
         return started[0].lease_until if started else None
+
+    def _start(self, connection: Connection, step: SendingStep, lease: timedelta) -> Sequence[Row[Any]]:
+        now = self._now()
+        values = {**_key(step.claimed), "until": now + lease, **_as_sent(step.request)}
+        return START.apply(connection, now, values, detail=step.detail)
 
     def put_off(self, claimed: ClaimedInteraction, due_at: datetime, detail: str) -> bool:
         """Claimed → planned with a later due time; its expiry still counts from the first one."""
         values = {**_key(claimed), "new_due": due_at, "words": detail}
         with self._stepper.begin() as connection:
-            return bool(_PUT_OFF.apply(connection, self._now(), values, detail=detail))
+            return bool(PUT_OFF.apply(connection, self._now(), values, detail=detail))
 
     def settle(
         self,
@@ -157,32 +202,43 @@ class ReleasingStore(Store):
         """Write the outcome of the request: sent, rejected, unknown, or planned (it was not taken).
 
         The row is `sending`, or `unknown` when the lease was over before the holder came back; an unknown one keeps
-        its token for that. On PostgreSQL each of the two is a transaction of its own.
+        its token for that.
         Returns False and changes nothing if another process or a person has settled it.
         """
+        return bool(self.settle_all([Outcome(claimed, outcome, http_status, detail)]))
+
+    def settle_all(self, outcomes: Sequence[Outcome]) -> set[int]:
+        """Do the same for several, committed together; returns the row ids of those that were written."""
+        with self._engine_for(outcomes).begin() as connection:
+            return {outcome.claimed.id for outcome in _in_order(outcomes) if self._settle(connection, outcome)}
+
+    def _settle(self, connection: Connection, outcome: Outcome) -> bool:
         now = self._now()
-        values = {**_key(claimed), "status": http_status, "words": detail}
-        if outcome is State.SENT:
+        values = {**_key(outcome.claimed), "status": outcome.http_status, "words": outcome.detail}
+        if outcome.state is State.SENT:
             values["sent"] = now
-        with self._stepper.begin() as connection:
-            for before in (State.SENDING, State.UNKNOWN):  # a row goes from the first to the second, never back
-                if before is outcome:
-                    return connection.execute(_STILL_UNKNOWN, {**values, "at": now}).scalar() is not None
-                if SETTLE[before, outcome].apply(connection, now, values, detail=detail):
-                    return True
+        for before in (State.SENDING, State.UNKNOWN):  # a row goes from the first to the second, never back
+            if before is outcome.state:
+                return connection.execute(STILL_UNKNOWN, {**values, "at": now}).scalar() is not None
+            if SETTLE[before, outcome.state].apply(connection, now, values, detail=outcome.detail):
+                return True
         return False
+
+    def _engine_for(self, steps: Sequence[object]) -> Engine:
+        """Return the engine whose transaction costs least: a step alone needs none around its statement."""
+        return self._stepper if len(steps) == 1 else self._engine
 
     def veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
         """Claimed → cancelled or skipped; False if the claim was lost."""
         values = {**_key(claimed), "why": reason, "words": detail}
         with self._stepper.begin() as connection:
-            return bool(_VETO[state].apply(connection, self._now(), values, detail=detail))
+            return bool(VETO[state].apply(connection, self._now(), values, detail=detail))
 
     def put_aside(self, interaction_id: int, reason: Reason, detail: str, by: Actor) -> bool:
         """Planned → skipped, for a person to look at; False if it is no longer planned."""
         values = {"row": interaction_id, "why": reason, "words": detail}
         with self._engine.begin() as connection:
-            return bool(_PUT_ASIDE.apply(connection, self._now(), values, detail=detail, by=by))
+            return bool(PUT_ASIDE.apply(connection, self._now(), values, detail=detail, by=by))
 
     def find_last_not_taken(self, interaction_id: int, words: str) -> datetime | None:
         """Return when a request of this interaction was last not taken, with a detail that begins with `words`."""
@@ -228,64 +284,15 @@ class ReleasingStore(Store):
         with self._engine.begin() as connection:
             for held in batches([(held.id, held.token) for held in claimed]):
                 values = {"held": held, "words": detail}
-                given += len(_GIVE_BACK.apply(connection, self._now(), values, detail=detail))
+                given += len(GIVE_BACK.apply(connection, self._now(), values, detail=detail))
         return given
 
 
 def _claimed(row: Row[Any], token: str) -> ClaimedInteraction:
     columns = row._mapping
     return ClaimedInteraction(
-        row.id, token, Interaction(**{name: columns[name] for name in _OF_INTERACTION}), row.attempts
+        row.id, token, Interaction(**{name: columns[name] for name in OF_INTERACTION}), row.attempts
     )
-
-
-def _claiming() -> Transition:
-    # The locking CTE is worked out once; as a plain subquery PostgreSQL may repeat it and claim too many.
-    candidate = (
-        select(interaction.c.id, has_later_closing().label("superseded"))
-        .where(
-            state_is(State.PLANNED),
-            interaction.c.due_at >= bindparam("due_from"),
-            interaction.c.due_at <= bindparam("due_until"),
-            interaction.c.id.not_in(bindparam("but_not", expanding=True)),
-        )
-        .order_by(interaction.c.due_at, interaction.c.id)
-        .limit(bindparam("most"))
-        .with_for_update(skip_locked=True, of=interaction)
-        .cte("candidate")
-    )
-
-    def unless_superseded(value: Any) -> Any:
-        return case((candidate.c.superseded, null()), else_=value)
-
-    change = (
-        update(interaction)
-        .where(interaction.c.id == candidate.c.id)
-        .values(
-            state=case((candidate.c.superseded, literal_column("'cancelled'")), else_=literal_column("'claimed'")),
-            reason=case((candidate.c.superseded, literal_column("'superseded'"))),
-            token=unless_superseded(bindparam("new_token", type_=interaction.c.token.type)),
-            lease_until=unless_superseded(bindparam("new_lease", type_=interaction.c.lease_until.type)),
-        )
-    )
-    return Transition(State.PLANNED, change, also=[interaction.c[name] for name in ("attempts", *_OF_INTERACTION)])
-
-
-def _recovering(before: State, after: State) -> Transition:
-    over = (
-        select(interaction.c.id)
-        .where(state_is(before), interaction.c.lease_until <= bindparam("at"))
-        .with_for_update(skip_locked=True)  # a process that locks such a row is moving it
-        .cte("over")
-    )
-    change = (
-        update(interaction)
-        .where(interaction.c.id.in_(select(over.c.id)))
-        .values(state=after, lease_until=null(), detail=LEASE_OVER)
-    )
-    if after is State.PLANNED:
-        change = change.values(token=null())
-    return Transition(before, change)
 
 
 def _as_sent(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,85 +305,10 @@ def _as_sent(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _in_order(steps: Sequence[S]) -> list[S]:
+    """Return the steps in the order of their rows, so that two transactions never wait for each other."""
+    return sorted(steps, key=lambda step: step.claimed.id)
+
+
 def _key(claimed: ClaimedInteraction) -> dict[str, Any]:
     return {"row": claimed.id, "held": claimed.token}
-
-
-def _update() -> Update:
-    return update(interaction).where(interaction.c.id == bindparam("row"), interaction.c.token == bindparam("held"))
-
-
-def _settling(before: State, outcome: State) -> Transition:
-    values: dict[str, Any] = {"http_status": bindparam("status"), "detail": bindparam("words")}
-    values |= {"state": outcome, "lease_until": null()}
-    if outcome is not State.UNKNOWN:
-        values["token"] = null()
-    if outcome is State.SENT:
-        values["sent_at"] = bindparam("sent")
-    return Transition(before, _update().values(values))
-
-
-_OF_INTERACTION = [field.name for field in fields(Interaction) if field.name != "skip"]
-CLAIM = _claiming()
-_RECOVER = (_recovering(State.CLAIMED, State.PLANNED), _recovering(State.SENDING, State.UNKNOWN))
-_GIVE_BACK = Transition(
-    State.CLAIMED,
-    update(interaction)
-    .where(tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True)))
-    .values(state=State.PLANNED, token=null(), lease_until=null(), detail=bindparam("words")),
-)
-_PUT_OFF = Transition(
-    State.CLAIMED,
-    _update().values(
-        state=State.PLANNED,
-        token=null(),
-        lease_until=null(),
-        first_due_at=func.coalesce(interaction.c.first_due_at, interaction.c.due_at),
-        due_at=bindparam("new_due", type_=interaction.c.due_at.type),
-        detail=bindparam("words"),
-    ),
-)
-START = Transition(
-    State.CLAIMED,
-    _update()
-    .where(interaction.c.lease_until > bindparam("at"))
-    .values(
-        state=State.SENDING,
-        lease_until=bindparam("until"),
-        attempts=interaction.c.attempts + 1,
-        # of an earlier attempt; its event keeps the words
-        http_status=null(),
-        detail=null(),
-        sent_channel=bindparam("by_channel"),
-        sent_do_not_send=bindparam("without_survey"),
-        sent_request=bindparam("body"),
-    ),
-    also=[interaction.c.lease_until],
-)
-SETTLE = {
-    (before, outcome): _settling(before, outcome)
-    for before in (State.SENDING, State.UNKNOWN)
-    for outcome in (State.SENT, State.REJECTED, State.UNKNOWN, State.PLANNED)
-    if before is not outcome
-}
-_STILL_UNKNOWN = (
-    _update()
-    .where(state_is(State.UNKNOWN))
-    .values(http_status=bindparam("status"), detail=bindparam("words"), updated_at=bindparam("at"))
-    .returning(interaction.c.id)
-)
-_VETO = {
-    state: Transition(
-        State.CLAIMED,
-        _update().values(
-            state=state, reason=bindparam("why"), detail=bindparam("words"), token=null(), lease_until=null()
-        ),
-    )
-    for state in (State.CANCELLED, State.SKIPPED)
-}
-_PUT_ASIDE = Transition(
-    State.PLANNED,
-    update(interaction)
-    .where(interaction.c.id == bindparam("row"))
-    .values(state=State.SKIPPED, reason=bindparam("why"), detail=bindparam("words")),
-)

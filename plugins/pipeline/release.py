@@ -1,23 +1,30 @@
-"""The release of one window: claim, second look, one POST each, outcome; batch by batch until nothing is due."""
+"""The release of one window: claim, second look, one POST each, outcome, until nothing is due.
+
+One thread decides and changes the ledger. Other threads wait for the vendors: one claims and looks at the next
+batch while earlier ones are being sent, and each request under way has its own.
+"""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache, partial
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from airflow.sdk.exceptions import AirflowException
 
 from include.interactions.actor import Actor
-from include.interactions.interaction import ClaimedInteraction
 from include.interactions.settings import Settings
 from include.ledger import Ledger
 from plugins.kustomer.hook import KustomerHook
+from plugins.pipeline.due_reader import BATCH, DueBatch, DueReader
 from plugins.pipeline.ledger_retries import retry_ledger
+from plugins.pipeline.posting import Answer
 from plugins.pipeline.release_counts import ReleaseCounts
-from plugins.pipeline.second_look import SecondLook
+from plugins.pipeline.second_look import Ready, SecondLook
 from plugins.pipeline.sending import RefusedAlike, Sender
+from plugins.pipeline.side_tasks import SideTasks
 from plugins.pipeline.surveying import make_planner
 from plugins.stella_connect.hook import StellaConnectHook
 from plugins.vendor_api.errors import KeyFault, RateLimited, Refused, VendorApiError
@@ -25,19 +32,14 @@ from plugins.vendor_api.waiting import pause
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
-"""Interactions claimed together: as many as Kustomer returns in one call."""
-LEASE = timedelta(minutes=15)
-"""How long a claim holds without a sign of life; longer than the second look at a batch takes, also if some of its
-conversations cannot be read and Kustomer is silent about each."""
 MAX_PAUSES = 5
 """Pauses in a row, without one interaction getting through, after which the release gives up until later."""
 MAX_PAUSE_SECONDS = 60.0
-MAX_FAILED_LOOKS = 2
-"""So many batches in a row that Kustomer does not answer for are an outage. Against a vendor that hangs each takes
-minutes; going on, the leases of what is held would run out, and the release would claim it again without end."""
+LOOK_AGAIN_SECONDS = 1.0
+"""While interactions wait for a sender: requests that turn out to be slow make room for others."""
 RELEASE_FAULT = "release_fault"
 """The ledger's fact: what the last release found wrong with a vendor; empty if nothing."""
+PAUSE_OVER: Final = "pause over"
 
 
 class ReleaseInterrupted(AirflowException):
@@ -61,11 +63,11 @@ class Release:
     ) -> None:
         self.ledger = ledger
         self.kustomer = kustomer
-        self.by = by
         self._counts = ReleaseCounts()
-        self._max_senders = settings.max_senders
         planner = cache(partial(make_planner, kustomer, settings))  # made, and read for, only if anything is due
-        self._second_look = SecondLook(ledger, kustomer, stella_connect, settings, planner)
+        second_look = SecondLook(ledger, kustomer, stella_connect, settings, planner)
+        self._reader = DueReader(ledger, second_look, self._counts, by)
+        self._tasks = SideTasks(settings.max_senders + 2)  # the reader and a pause come on top
         self._sender = Sender(
             ledger,
             stella_connect,
@@ -74,11 +76,16 @@ class Release:
             by=by,
             counts=self._counts,
             planner=planner,
+            tasks=self._tasks,
         )
-        self._held: list[ClaimedInteraction] = []
-        self._failed_looks = 0
-        self._look_failure: VendorApiError | None = None
-        self._doubt: str | None = None
+        self._max_ahead = 2 * settings.max_senders
+        self._ready: deque[Ready] = deque()
+        self._claimed = 0
+        self._reads = False
+        self._nothing_due = False
+        self._pauses = False
+        self._pauses_in_a_row = 0
+        self._decided_before = 0
 
     def window(self, due_from: datetime, due_until: datetime, limit: int | None = None) -> None:
         """Send what is planned, due by the clock now and in [due_from, due_until]; at most `limit` of it.
@@ -91,10 +98,10 @@ class Release:
         """
         try:
             try:
-                self._release_batches(due_from, due_until, limit)
+                self._release(due_from, due_until, limit)
                 self._sender.conclude()
             finally:
-                retry_ledger(self.ledger.releasing.give_back, self._held, detail="second look failed")
+                retry_ledger(self.ledger.releasing.give_back, self._reader.held, detail="second look failed")
             self._raise_if_held()
         except (KeyFault, RefusedAlike, SourceDoubted) as fault:
             self._note_fault(str(fault)[:1000])
@@ -106,84 +113,102 @@ class Release:
         """Counts by outcome, and the lateness of what was sent in seconds."""
         return self._counts.facts()
 
-    def _release_batches(self, due_from: datetime, due_until: datetime, limit: int | None) -> None:
-        pauses, left = 0, limit
-        while left is None or left > 0:
-            batch = self._claim(due_from, due_until, min(BATCH, left or BATCH))
-            if not batch:
-                return
-            decided = self._counts.decided
-            try:
-                untaken = self._release(batch)
-            except Exception as fault:
-                # Whatever it was: no sender is at work any more, so what is only claimed has not left.
-                self.ledger.releasing.give_back(batch, detail=type(fault).__name__)
-                raise
-            left = None if left is None else left - len(batch) + untaken
-            if self._doubt or (self._held and self._failed_looks >= MAX_FAILED_LOOKS):
-                return
-            if self._sender.stop is None:
-                pauses = 0
-                continue
-            pauses = 1 if self._counts.decided > decided else pauses + 1
-            self._pause_or_give_up(self._sender.stop, pauses)
-            self._sender.resume()
+    def _release(self, due_from: datetime, due_until: datetime, limit: int | None) -> None:
+        try:
+            while True:
+                if self._sender.stop:
+                    self._stand_still(self._sender.stop)
+                else:
+                    self._read_ahead(due_from, due_until, limit)
+                    self._send_ready()
+                if self._tasks.number:
+                    self._handle(self._tasks.take(LOOK_AGAIN_SECONDS if self._ready else None))
+                elif not self._ready and not self._may_read(limit):
+                    return
+                self._tasks.raise_fault()
+        except BaseException as fault:
+            self._drain()
+            self._give_back_ready(type(fault).__name__)
+            raise
+        finally:
+            self._tasks.close()
 
-    def _claim(self, due_from: datetime, due_until: datetime, limit: int) -> Sequence[ClaimedInteraction]:
-        releasing = self.ledger.releasing
-        retry_ledger(releasing.recover, by=self.by)  # also what a slow second look let slip from this release
-        return retry_ledger(
-            releasing.claim,
-            due_from,
-            due_until,
-            limit=limit,
-            lease=LEASE,
-            by=self.by,
-            but_not=self._sender.waiting(),
-        )
+    def _may_read(self, limit: int | None) -> bool:
+        return not (self._reads or self._nothing_due or self._reader.must_end) and self._left(limit) > 0
 
-    def _release(self, batch: Sequence[ClaimedInteraction]) -> int:
-        """Handle one claimed batch; returns how many were ready and are planned again."""
-        look = self._second_look.look(batch)
-        for ended in look.ended:
-            self._sender.veto(ended.claimed, ended.state, ended.reason, ended.detail)
-        self._held += look.held
-        if look.held:
-            self._counts.add("held", len(look.held))
-        if look.masked:
-            self._counts.add("opt_out_masked", look.masked)
-        self._doubt = look.doubt
-        self._look_failure = look.failure or self._look_failure
-        self._failed_looks = self._failed_looks + 1 if look.failure else 0
-        untaken: list[ClaimedInteraction] = []
-        with ThreadPoolExecutor(self._max_senders, thread_name_prefix="release") as senders:
-            try:
-                for ready, settled in zip(look.ready, senders.map(self._sender.send, look.ready), strict=True):
-                    if not settled:
-                        untaken.append(ready.claimed)
-            finally:
-                senders.shutdown(wait=True, cancel_futures=True)
-        # those that were not even tried
-        stop = self._sender.stop
-        retry_ledger(self.ledger.releasing.give_back, untaken, detail=type(stop).__name__ if stop else None)
-        return len(untaken)
+    def _left(self, limit: int | None) -> int:
+        """Return how many may be claimed at once."""
+        return BATCH if limit is None else min(BATCH, limit - self._claimed + self._counts["not_taken"])
 
-    def _pause_or_give_up(self, stop: VendorApiError, pauses: int) -> None:
+    def _read_ahead(self, due_from: datetime, due_until: datetime, limit: int | None) -> None:
+        """Have the next batch claimed and looked at, if few are ready."""
+        if self._sender.may_claim_again():
+            self._nothing_due = False
+        if len(self._ready) < self._max_ahead and self._may_read(limit):
+            self._reads = True
+            self._tasks.start(self._reader.read, due_from, due_until, self._left(limit), self._sender.waiting())
+
+    def _send_ready(self) -> None:
+        """Start as many as may be under way together."""
+        batch = list(islice(self._ready, max(0, self._sender.room())))
+        if batch:
+            self._sender.start(batch)
+            for _ in batch:  # now, because what a fault stopped before is given back
+                self._ready.popleft()
+
+    def _handle(self, results: Sequence[Any]) -> None:
+        self._sender.settle([result for result in results if isinstance(result, Answer)])
+        for result in results:
+            if isinstance(result, DueBatch):
+                self._reads, self._nothing_due = False, not result.size
+                self._claimed += result.size
+                self._ready.extend(result.ready)
+            elif result == PAUSE_OVER:
+                self._pauses = False
+                self._sender.resume()
+
+    def _stand_still(self, stop: VendorApiError) -> None:
+        """Give back what has not left; pause, or end the release. What is under way goes on."""
+        self._give_back_ready(type(stop).__name__)
+        if self._pauses:
+            return
         if isinstance(stop, KeyFault):
             raise stop
         if isinstance(stop, Refused):
             raise self._sender.refused_alike(stop)
-        if pauses > MAX_PAUSES:
+        decided = self._counts.decided
+        self._pauses_in_a_row = 1 if decided > self._decided_before else self._pauses_in_a_row + 1
+        self._decided_before = decided
+        if self._pauses_in_a_row > MAX_PAUSES:
             msg = f"Release given up for now, {self._counts['sent']} sent: {stop}"
             raise ReleaseInterrupted(msg)
         asked = stop.retry_after if isinstance(stop, RateLimited) else None
-        seconds = min(asked if asked is not None else 2.0**pauses, MAX_PAUSE_SECONDS)
+        seconds = min(asked if asked is not None else 2.0**self._pauses_in_a_row, MAX_PAUSE_SECONDS)
         log.warning("pausing for %.0f s: %s", seconds, stop)
-        pause(seconds)
+        self._pauses = True
+        self._tasks.start(_pause, seconds)
+
+    def _give_back_ready(self, why: str) -> None:
+        if not self._ready:
+            return
+        claimed = [ready.claimed for ready in self._ready]
+        self._ready.clear()
+        self._claimed -= len(claimed)
+        self._nothing_due = False
+        retry_ledger(self.ledger.releasing.give_back, claimed, detail=why)
+
+    def _drain(self) -> None:
+        """Write the outcome of everything under way, since nobody else will."""
+        while self._tasks.number:
+            try:
+                self._handle(self._tasks.take())
+            except Exception:
+                log.exception("outcomes could not be written")
 
     def _raise_if_held(self) -> None:
-        if self._doubt:
-            msg = f"{self._doubt} {len(self._held)} due interactions stay planned; none was cancelled or skipped."
+        if self._reader.doubt:
+            held = len(self._reader.held)
+            msg = f"{self._reader.doubt} {held} due interactions stay planned; none was cancelled or skipped."
             raise SourceDoubted(msg)
         if masked := self._counts["opt_out_masked"]:
             msg = (
@@ -192,13 +217,13 @@ class Release:
                 f'("Read Sensitive") into connection {self.kustomer.conn_id!r}.'
             )
             raise ReleaseInterrupted(msg)
-        if self._held:
-            if isinstance(self._look_failure, KeyFault):
-                raise self._look_failure
+        if self._reader.held:
+            if isinstance(self._reader.failure, KeyFault):
+                raise self._reader.failure
             msg = (
-                f"{len(self._held)} interactions are held: Kustomer (connection "
+                f"{len(self._reader.held)} interactions are held: Kustomer (connection "
                 f"{self.kustomer.conn_id!r}) could not be asked whether they are still closed. They stay "
-                f"planned. Setting on_recheck_failure decides this. {self._look_failure or ''}"
+                f"planned. Setting on_recheck_failure decides this. {self._reader.failure or ''}"
             )
             raise ReleaseInterrupted(msg)
 
@@ -207,3 +232,8 @@ class Release:
         noted = self.ledger.get_fact(RELEASE_FAULT)
         if words or (noted and noted.value):
             retry_ledger(self.ledger.set_fact, RELEASE_FAULT, words)
+
+
+def _pause(seconds: float) -> str:
+    pause(seconds)
+    return PAUSE_OVER

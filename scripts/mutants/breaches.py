@@ -16,6 +16,8 @@ SENDING = "plugins/pipeline/sending.py"
 SECOND_LOOK = "plugins/pipeline/second_look.py"
 FEEDBACK = "plugins/pipeline/feedback.py"
 RELEASING = "include/ledger/releasing.py"
+RELEASE_STEPS = "include/ledger/release_steps.py"
+POSTING = "plugins/pipeline/posting.py"
 TRANSITION = "include/ledger/transition.py"
 EVIDENCE = "include/interactions/evidence.py"
 ELIGIBILITY = "include/interactions/eligibility.py"
@@ -57,11 +59,11 @@ class Breach:
 NO_SENDING = (
     (
         SENDING,
-        "releasing.start_sending(ready.claimed, SENDING_LEASE, request, ready.note)",
-        "datetime.now(UTC) + SENDING_LEASE",
+        "self.ledger.releasing.start_all(steps, SENDING_LEASE)",
+        "{step.claimed.id: datetime.now(UTC) + SENDING_LEASE for step in steps}",
     ),
 )
-SENDING_IS_PLANNED = ((RELEASING, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
+SENDING_IS_PLANNED = ((RELEASE_STEPS, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
 EARLY_CLAIM = ((RELEASING, "min(due_until, now)", "due_until"),)
 
 CAP_DECIDED_APART = (
@@ -91,12 +93,12 @@ _ONE_BY_ONE = (
     Breach(
         "starts sending after the lease",
         LEDGER + "test_nothing_is_sent_after_the_lease",
-        ((RELEASING, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
+        ((RELEASE_STEPS, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
     ),
     Breach(
         "anybody may move a claimed interaction on",
         LEDGER + "test_a_stranger_writes_no_outcome",
-        ((RELEASING, 'interaction.c.token == bindparam("held")', 'bindparam("held") != ""'),),
+        ((RELEASE_STEPS, 'interaction.c.token == bindparam("held")', 'bindparam("held") != ""'),),
     ),
     Breach(
         "a step leaves no event",
@@ -176,14 +178,14 @@ _ONE_BY_ONE = (
     Breach(
         "does not look at the clock again after the claim",
         CLOCK + "test_set_during_a_release_and_set_right_again",
-        ((SENDING, "if now < claimed.interaction.due_at:", "if not claimed.interaction.due_at:"),),
+        ((POSTING, "if now < due_at:", "if not due_at:"),),
     ),
     Breach(
         "takes back what is still held",
         LEDGER.rstrip(":"),
         (
             (
-                RELEASING,
+                RELEASE_STEPS,
                 'interaction.c.lease_until <= bindparam("at")',
                 'interaction.c.lease_until > bindparam("at")',
             ),
@@ -192,7 +194,13 @@ _ONE_BY_ONE = (
     Breach(
         "a claim ignores a later closing",
         LEDGER + "test_a_superseded_interaction_is_cancelled_by_the_claim_and_takes_no_place",
-        ((RELEASING, 'has_later_closing().label("superseded")', 'literal_column("false").label("superseded")'),),
+        (
+            (
+                RELEASE_STEPS,
+                'has_later_closing().label("superseded")',
+                'literal_column("false").label("superseded")',
+            ),
+        ),
     ),
     Breach(
         "429 counts as sent",
@@ -200,10 +208,10 @@ _ONE_BY_ONE = (
         (
             (
                 SENDING,
-                "        except (RateLimited, NeverSent) as fault:\n",
-                "        except RateLimited:\n"
-                "            self._settle(claimed, State.SENT, 429)\n"
-                "        except NeverSent as fault:\n",
+                "            case RateLimited() | NeverSent() as fault:\n",
+                "            case RateLimited():\n"
+                "                self._settle(claimed, State.SENT, 429)\n"
+                "            case NeverSent() as fault:\n",
             ),
         ),
     ),
@@ -211,7 +219,7 @@ _ONE_BY_ONE = (
         "a stopped process posts after its lease",
         "tests/faults/test_races.py::TestAFrozenWorker::"
         "test_between_the_commit_and_the_post_past_its_lease_does_not_send",
-        ((SENDING, "if now >= lease_until - SENDING_LEASE / 2:", "if not lease_until:"),),
+        ((POSTING, "if now >= posting.leave_before:", "if not posting.leave_before:"),),
     ),
     Breach(
         "a reopened conversation is surveyed all the same",
@@ -246,8 +254,8 @@ _ONE_BY_ONE = (
         (
             (
                 SENDING,
-                "            if self._suspect is None:\n                self._suspect = suspect\n            elif",
-                "            if",
+                "        if self._suspect is None:\n            self._suspect = suspect\n        elif",
+                "        if",
             ),
         ),
     ),

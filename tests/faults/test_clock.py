@@ -12,8 +12,8 @@ from include.ledger.releasing import ReleasingStore
 from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline import release
+from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.planning import plan_windows
-from plugins.pipeline.release import LEASE
 from plugins.pipeline.sending import SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
@@ -74,9 +74,9 @@ def planned(pipeline, close, hour):
     [
         pytest.param(ReleasingStore, "claim", id="after the claim"),
         pytest.param(KustomerHook, "conversations", id="after the second look"),
-        pytest.param(ReleasingStore, "start_sending", id="before the POST"),
+        pytest.param(ReleasingStore, "start_all", id="before the POST"),
         pytest.param(StellaConnectHook, "send", id="after the POST"),
-        pytest.param(ReleasingStore, "settle", id="between two interactions"),
+        pytest.param(ReleasingStore, "settle_all", id="between two interactions"),
     ],
 )
 def test_set_during_a_release_and_set_right_again(

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from include.ledger import Ledger
-from plugins.pipeline.release import LEASE
+from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.sending import SENDING_LEASE
 from scripts.stack.postgres import running
 from scripts.stack.waiting import wait_until

@@ -11,8 +11,8 @@ import pytest
 from include.interactions.settings import MAX_SENDERS
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
+from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.planning import plan_windows
-from plugins.pipeline.release import LEASE
 from plugins.pipeline.sending import SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
 from tests.support import release_process as work
@@ -119,7 +119,7 @@ class TestAKilledWorker:
     def test_leaves_nothing_behind_that_is_sent_twice_or_forgotten(
         self, pipeline, sandbox, planned, environment, time_passes, hour, point
     ):
-        conversations, window = planned(6)
+        conversations, window = planned(30)  # so that the point comes three times, though steps are taken together
         if point == "before the rest is given back":
             sandbox.state.faults.active = [Fault("429", "/v1/requests", after=3)]
         once_a_window = point in (*self.NOTHING_LEFT, "before the rest is given back")

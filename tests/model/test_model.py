@@ -35,9 +35,9 @@ from include.interactions.span import HOUR, Origin, Span, span_of
 from include.interactions.states import TRANSITIONS, State
 from include.ledger import Ledger, connect
 from include.ledger.schema import interaction_event
-from plugins.pipeline import release
+from plugins.pipeline import release, side_tasks
+from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.extraction import Extraction
-from plugins.pipeline.release import LEASE
 from plugins.pipeline.sending import SENDING_LEASE, RefusedAlike
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.ledger import NOON, by_run
@@ -49,8 +49,8 @@ from tests.support.model_world import (
     Kustomer,
     LedgerOfProcess,
     Row,
-    Senders,
     StellaConnect,
+    Threadless,
     World,
     now,
     rows_of,
@@ -378,7 +378,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[time_machine.Traveller]:
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No log of ten thousand histories, and one sender at a time, so that a history can be repeated."""
-    monkeypatch.setattr(release, "ThreadPoolExecutor", Senders)
+    monkeypatch.setattr(side_tasks, "ThreadPoolExecutor", Threadless)
     logging.disable()
     yield
     logging.disable(logging.NOTSET)

@@ -9,7 +9,7 @@ from include.interactions.sender_limit import START_SENDERS
 from include.interactions.settings import MAX_SENDERS
 from include.ledger import Ledger
 from include.sandbox.faults import Fault
-from plugins.pipeline import release, sending
+from plugins.pipeline import due_reader, release, sending
 from plugins.pipeline.release import MAX_PAUSES, ReleaseInterrupted
 from plugins.vendor_api.errors import VendorApiError
 from tests.scenarios.conftest import HOUR
@@ -126,8 +126,8 @@ class TestKustomerIsDown:
         self, pipeline, planned, down, hour, monkeypatch
     ):
         """Otherwise it would take what it holds for what others left behind, and claim it again."""
-        monkeypatch.setattr(release, "LEASE", timedelta(0))
-        monkeypatch.setattr(release, "BATCH", 2)
+        monkeypatch.setattr(due_reader, "LEASE", timedelta(0))
+        monkeypatch.setattr(due_reader, "BATCH", 2)
         conversations = planned(6)
         down()
 

@@ -17,7 +17,7 @@ from include.ledger import Ledger, connect
 from include.ledger.schema import interaction
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
-from plugins.pipeline.release import LEASE
+from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.sending import SENDING_LEASE
 from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID

@@ -9,6 +9,7 @@ real ones. The stand-ins also hold what a process sees and does against the prom
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -389,24 +390,25 @@ def _instant(milliseconds: int) -> datetime:
     return EPOCH + timedelta(milliseconds=milliseconds)
 
 
-class Senders:
-    """Stands in for the release's threads: one after the other, in the thread of the test, so that a history can be
-    repeated. (Waiting for threads took longer than all that they did.)"""
+class Threadless:
+    """Stands in for the release's threads: each task is done at once, in the thread of the test.
+
+    So a history can be repeated. (Waiting for threads took longer than all that they did.)
+    """
 
     def __init__(self, *_: object, **__: object) -> None:
         pass
 
-    def __enter__(self) -> "Senders":
-        return self
+    def submit(self, task: Callable[..., object], *given: object) -> "Future[object]":
+        future: Future[object] = Future()
+        try:
+            future.set_result(task(*given))
+        except Exception as fault:  # noqa: BLE001  as a thread; what kills the process goes straight on
+            future.set_exception(fault)
+        return future
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def map(self, send: Callable[[Any], bool], ready: Sequence[Any]) -> Iterator[bool]:
-        return map(send, ready)
-
-    def shutdown(self, **_: bool) -> None:
-        """Nothing is under way: what has not been asked for has not begun."""
+    def shutdown(self) -> None:
+        """Nothing is under way."""
 
 
 EPOCH = datetime.fromtimestamp(0, UTC)

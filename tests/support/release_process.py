@@ -21,7 +21,7 @@ import time_machine
 from include.interactions.states import State
 from include.ledger import releasing
 from include.ledger.releasing import ReleasingStore
-from plugins.pipeline import release as release_module
+from plugins.pipeline import due_reader as reader_module
 from plugins.pipeline import sending as sending_module
 from plugins.pipeline.operators import ReleaseInteractionsOperator
 from plugins.pipeline.planning import plan_windows
@@ -41,11 +41,11 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "before the claim is committed": (releasing.CLAIM, "apply", AFTER),
     "after the claim is committed": (ReleasingStore, "claim", AFTER),
     "before sending is committed": (releasing.START, "apply", AFTER),
-    "after sending is committed": (ReleasingStore, "start_sending", AFTER),
+    "after sending is committed": (ReleasingStore, "start_all", AFTER),
     "directly before the request": (StellaConnectHook, "send", BEFORE),
     "after the answer": (StellaConnectHook, "send", AFTER),
     "before the outcome is committed": (releasing.SETTLE[State.SENDING, State.SENT], "apply", AFTER),
-    "between two interactions": (ReleasingStore, "settle", AFTER),
+    "between two interactions": (ReleasingStore, "settle_all", AFTER),
     "before the rest is given back": (ReleasingStore, "give_back", BEFORE),
 }
 """Where a process can be hit: the function, and whether before or after it."""
@@ -155,7 +155,7 @@ def release_for_ever(
         behind: how late it is for this process.
     """
     _prepare(environment, factor=0.05)
-    release_module.LEASE, sending_module.SENDING_LEASE = SOAK_LEASE, SOAK_SENDING_LEASE
+    reader_module.LEASE, sending_module.SENDING_LEASE = SOAK_LEASE, SOAK_SENDING_LEASE
     if posts_to:
         elsewhere = StellaConnectHook(posts_to)
         StellaConnectHook.send = lambda _, request: elsewhere.send(request)  # type: ignore[method-assign] # as it is

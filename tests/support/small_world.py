@@ -22,8 +22,8 @@ from include.ledger import Ledger
 from include.ledger.by_hand import ActionRefusedError
 from include.ledger.columns import EPOCH, MILLISECOND
 from include.ledger.feedback import UnknownOutcome
+from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.feedback import GRACE
-from plugins.pipeline.release import LEASE
 from plugins.pipeline.sending import SENDING_LEASE
 from tests.support.ledger import NOON, REQUEST, by_run, closing
 
