@@ -246,7 +246,7 @@ def _attributes(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return attributes if isinstance(attributes, Mapping) else {}
 
 
-_MERGED_INTO = (
+MERGED_MARKS = (
     "mergedInto",
     "mergedIntoId",
     "mergedTo",
@@ -266,7 +266,7 @@ def _merged_away(record: Mapping[str, Any]) -> bool:
     """
     for part in ("attributes", "relationships"):
         values = record.get(part)
-        if isinstance(values, Mapping) and any(_has_value(values[name]) for name in _MERGED_INTO if name in values):
+        if isinstance(values, Mapping) and any(_has_value(values[name]) for name in MERGED_MARKS if name in values):
             return True
     return False
 

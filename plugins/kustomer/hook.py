@@ -78,6 +78,7 @@ class KustomerHook(WritingCalls):
         closed_to: datetime,
         *,
         any_status: bool = False,
+        include_deleted: bool = False,
         attempts: int = READ_ATTEMPTS,
     ) -> Iterator[SearchPage]:
         """Yield the pages of the search for closings in [`closed_from`, `closed_to`), at most `MAX_PAGES`.
@@ -90,13 +91,14 @@ class KustomerHook(WritingCalls):
             closed_from: the first instant of the last closing.
             closed_to: the first instant after it.
             any_status: also find conversations that are no longer done.
+            include_deleted: also find deleted conversations.
             attempts: attempts per page.
 
         Raises:
             BrokenAnswer: no `data`, no total, or repeated next-page links.
         """
         done = [] if any_status else [{"conversation_status": {"equals": "done"}}]
-        body = {
+        body: dict[str, Any] = {
             "queryContext": context,
             # One criterion each: two operators in one are not documented (section 2.1).
             "and": [
@@ -106,6 +108,8 @@ class KustomerHook(WritingCalls):
             ],
             "sort": [{f"{context}_updated_at": "asc"}],
         }
+        if include_deleted:
+            body["includeDeleted"] = True
         for answer in self._pages(SEARCH, {}, PAGE_SIZE, body, attempts):
             meta = answer.get("meta")
             total = meta.get("total") if isinstance(meta, dict) else None

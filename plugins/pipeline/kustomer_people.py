@@ -57,7 +57,7 @@ class KustomerPeople:
     def read_users_and_tags(self, conversations: Sequence[Conversation]) -> int:
         """Read the users and tags of these conversations; return how many tags Kustomer does not know."""
         if not self.users:
-            self.users = _readable_users(self.kustomer.list_users())
+            self.users = readable_users(self.kustomer.list_users())
         named = {user_id for record in conversations for user_id in people_at_closing(record)}
         if missing := sorted(named - self.users.keys() - self._faults.keys()):
             self._read_users_by_id(missing)
@@ -103,7 +103,7 @@ class KustomerPeople:
         result = self.kustomer.read_users([*missing, *([known] if known else [])])  # the known one shows an outage
         for user_id, error in result.unreadable.items():
             self._note_fault("agent", user_id, error)
-        self.users |= _readable_users(result.found.values())
+        self.users |= readable_users(result.found.values())
         # A user whom Kustomer does not know stays one without an address.
         absent = set(missing) - self.users.keys() - self._faults.keys()
         self.users |= {user_id: User(id=user_id) for user_id in absent}
@@ -147,7 +147,8 @@ class KustomerPeople:
         self._faults[person_id] = Fault(f"{role} could not be read: {describe_fault(error)}")
 
 
-def _readable_users(records: Iterable[Mapping[str, Any]]) -> dict[str, User]:
+def readable_users(records: Iterable[Mapping[str, Any]]) -> dict[str, User]:
+    """Return by id the users that can be read."""
     users = {}
     for record in records:
         try:

@@ -138,6 +138,11 @@ class StellaConnectHook(VendorApiHook):
             "production account; with the test key every survey goes to the test address."
         )
 
+    @property
+    def jwt_prefix(self) -> str:
+        """Return what stands before the token in its header; empty for the bare token."""
+        return str(self.settings.extra.get("jwt_prefix") or "").strip()
+
     @cached_property
     def _api_secret(self) -> str:
         return secret(self.conn_id, "api_secret", str(self.settings.extra["api_secret"]))
@@ -157,8 +162,7 @@ class StellaConnectHook(VendorApiHook):
                 # call gets its own.
                 token = jwt.encode({"iat": int(time.time())}, self._api_secret, algorithm="HS256")
                 mask_secret(token)
-                prefix = str(self.settings.extra.get("jwt_prefix") or "").strip()
-                request.headers["Authorization"] = f"{prefix} {token}".strip()
+                request.headers["Authorization"] = f"{self.jwt_prefix} {token}".strip()
             return request
 
         return sign

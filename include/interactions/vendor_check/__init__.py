@@ -1,0 +1,1 @@
+"""What *Check both vendors* concludes from what it saw: plain data in, findings out."""

@@ -1,0 +1,1 @@
+"""*Check both vendors*: read-only calls that show how the accounts answer."""
