@@ -14,7 +14,7 @@ export PYTHONPATH := $(CURDIR)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: other-python help install demo cluster test e2e soak mutants benchmark lint format reference requirements audit sbom secrets clean
+.PHONY: other-python help install demo cluster test e2e soak mutants benchmark lint format reference requirements audit sbom secrets check clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ audit: $(INSTALLED) ## look up known vulnerabilities of the pinned packages (UNC
 sbom: $(INSTALLED) ## write build/sbom.json (CycloneDX), the list of packages that the image adds to Airflow's
 	@mkdir -p build
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json requirements.txt
+
+check: $(INSTALLED) ## check the configured accounts of both vendors, reading only (CHECK="--json --names" adds options)
+	@$(BIN)/python -m scripts.check $(CHECK)
 
 secrets: ## write .env for docker compose with fresh secrets (never overwrites it)
 	@scripts/make-env

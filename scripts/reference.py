@@ -12,12 +12,13 @@ from typing import Any
 
 from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
+from include.interactions.vendor_check.readings import READINGS
 from plugins.pipeline.action_fields import FIELDS
 from plugins.pipeline.actions import ACTIONS
 from plugins.runtime.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/operations.md")
+PAGES = ("README.md", "docs/operations.md", "docs/vendors.md")
 
 _BLOCK = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end of reference -->)", re.DOTALL)
 
@@ -53,11 +54,26 @@ def metrics_table() -> str:
     return _table(("Metric (StatsD)", "Kind", "What it counts or shows"), rows)
 
 
+def readings_table() -> str:
+    """Return every reading of what the vendors leave open, and what happens if it does not hold."""
+    rows = [
+        (
+            f"`{reading.id}`",
+            reading.question,
+            f"{reading.answer}",
+            f"{reading.refuses} is refused" if reading.refuses else "–",
+        )
+        for reading in READINGS.values()
+    ]
+    return _table(("Id", "Question", "Our reading", "If it does not hold"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings_table,
     "reasons": reasons_table,
     "actions": actions_table,
     "metrics": metrics_table,
+    "readings": readings_table,
 }
 
 

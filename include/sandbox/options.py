@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from include.sandbox.turned import TURNABLE, TurnedReadings
+
 KUSTOMER_KEY = "kustomer-sandbox-key"
 EXPIRED_KUSTOMER_KEY = "kustomer-expired-key"
 OTHER_KUSTOMER_KEY = "kustomer-other-organisation-key"
@@ -39,7 +41,7 @@ CHANNELS = ("phone", "chat", "email")
 
 
 @dataclass(slots=True)
-class Options:
+class Options(TurnedReadings):
     """Settings of a running sandbox; limits are calls per minute, 0 is no limit."""
 
     host: str = "127.0.0.1"
@@ -112,6 +114,8 @@ CHANGEABLE = {
     "post_seconds": float,
     "slow_post_every": int,
     "slow_post_seconds": float,
+    "visibility_lag_seconds": float,
+    **TURNABLE,
 }
 """What `POST /_sandbox/options` may change while the sandbox runs, and the kind of each."""
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from include.ledger.reports.readiness import Readiness, readiness
-from plugins.interactions_view import action, agents, interactions, overview, responses, rules
+from plugins.interactions_view import action, agents, interactions, overview, responses, rules, vendors
 from plugins.interactions_view.access import visitor
 from plugins.interactions_view.queries import Parameters
 from plugins.interactions_view.rendering import HERE, page
@@ -45,6 +45,7 @@ VIEWS = (
     (agents, ("agents", "Agents", "users")),
     (responses, ("responses", "Responses", "message-square-text")),
     (rules, ("rules", "Rules", "workflow")),
+    (vendors, ("vendors", "Vendors", "heart-pulse")),
     (action, None),
 )
 for view, _ in VIEWS:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from plugins.kustomer.api import id_of, rows_of
 from plugins.kustomer.by_id import Record
 from plugins.kustomer.calls import CONVERSATIONS, FOR_NAMES, NEEDED, TOKEN, USERS, calls_without_role
-from plugins.kustomer.hook import PAGE_SIZE, KustomerHook, _rows, id_of
+from plugins.kustomer.hook import PAGE_SIZE, KustomerHook
 from plugins.vendor_api.errors import BrokenAnswer, VendorApiError
 
 LOOK_ATTEMPTS = 2
@@ -37,7 +38,7 @@ class KustomerLook(KustomerHook):
     def list_conversations_once(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return what one call for these ids gives, whatever it leaves out."""
         path = CONVERSATIONS.path.format(ids=",".join(quote(one, safe="") for one in ids))
-        return {known: row for row in _rows(self._get(CONVERSATIONS, path)) if (known := id_of(row))}
+        return {known: row for row in rows_of(self._get(CONVERSATIONS, path)) if (known := id_of(row))}
 
     def status_of(self, conversation_id: str) -> tuple[int | None, Record]:
         """Return the HTTP status of a read by id, and the record; status None without an answer."""
@@ -51,4 +52,4 @@ class KustomerLook(KustomerHook):
     def list_users_where(self, *, deleted: bool) -> dict[str, Record]:
         """Return by id the users of the default list, or those of the list of deleted users."""
         pages = self._pages(USERS, {"deleted": "true"} if deleted else {}, PAGE_SIZE)
-        return {known: row for answer in pages for row in _rows(answer) if (known := id_of(row))}
+        return {known: row for answer in pages for row in rows_of(answer) if (known := id_of(row))}

@@ -20,6 +20,7 @@ from include.ledger import Ledger
 from include.ledger.planning_again import EndedFilter
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.action_fields import FIELDS, Field
+from plugins.pipeline.checking.vendor_check import check_vendors, describe
 from plugins.pipeline.planning_again import plan_again
 from plugins.pipeline.served_organisation import accept_organisation
 from plugins.pipeline.simulating import DEFAULT_DAYS, simulate_rules
@@ -187,6 +188,12 @@ def _simulate_rules(order: Order) -> Mapping[str, Any]:
         return simulate_rules(order.ledger, kustomer, settings, order.values.get("rules"), days)
 
 
+def _check_vendors(order: Order) -> Mapping[str, Any]:
+    checked = check_vendors(order.ledger, order.organisation, configured_settings(order.organisation))
+    log.info(describe(checked.report))
+    return {"findings": checked.report["findings"], "lights": checked.report["lights"]}
+
+
 def _accept_organisation(order: Order) -> Mapping[str, Any]:
     with fail_for_good(), KustomerHook(order.organisation.kustomer_connection) as kustomer:
         return accept_organisation(
@@ -307,6 +314,16 @@ _ALL = (
         needs=(),
         allows=("rules", "days_back"),
         carry_out=_simulate_rules,
+        changes_something=False,
+    ),
+    Action(
+        name="check_vendors",
+        title="Check both vendors",
+        explanation="Reads from both accounts for up to a minute, sends nothing, and says how they answer and "
+        "whether our readings of the vendors' documents hold. The page *Vendors* shows it. If interactions would "
+        "be lost, the next run is refused.",
+        needs=(),
+        carry_out=_check_vendors,
         changes_something=False,
     ),
     Action(

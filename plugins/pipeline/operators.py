@@ -12,6 +12,7 @@ from include.interactions.settings import Settings
 from include.interactions.span import OLDEST, Span, span_of
 from include.ledger import Ledger, utc_now
 from plugins.kustomer.hook import KustomerHook
+from plugins.pipeline.checking.vendor_check import refuse_failed_readings
 from plugins.pipeline.deferred_readings import describe_incomplete, read_again, read_span
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.masking import note_readable_addresses, report_masking
@@ -189,6 +190,7 @@ class ReleaseInteractionsOperator(BaseOperator):
             ) as kustomer,
             StellaConnectHook(self.organisation.stella_connect_connection) as stella_connect,
         ):
+            refuse_failed_readings(ledger, task="release")
             check_key_before_release(ledger, kustomer, settings)
             release = Release(ledger, kustomer, stella_connect, settings, by=actor_of(context))
             try:

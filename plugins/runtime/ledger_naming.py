@@ -26,7 +26,7 @@ def find_ledger(text: str) -> LedgerAddress:
     if "://" in text or text.lstrip().startswith("{"):
         return LedgerAddress.of(_spelled_out(text))
     try:
-        with _looking_like_an_api_server():
+        with looking_like_an_api_server():
             return LedgerAddress.of(BaseHook.get_connection(text))
     except AirflowNotFoundException:
         msg = (
@@ -37,7 +37,7 @@ def find_ledger(text: str) -> LedgerAddress:
 
 
 @contextmanager
-def _looking_like_an_api_server() -> Iterator[None]:
+def looking_like_an_api_server() -> Iterator[None]:
     """Let Airflow look in the environment, in secrets backends, and in its own database, as its commands do."""
     before = os.environ.get(_CONTEXT)
     os.environ[_CONTEXT] = "server"

@@ -60,7 +60,7 @@ def judge_reading(reading_id: str, verdict: Verdict, found: str) -> Finding:
         case Verdict.UNSEEN:
             light, meaning = Light.YELLOW, "Check again when there is more to see."
         case Verdict.FAILS:
-            light, meaning = (Light.RED if reading.costs_interactions else Light.YELLOW), reading.otherwise
+            light, meaning = (Light.RED if reading.refuses else Light.YELLOW), reading.otherwise
     return Finding(reading.vendor, reading.question, light, found, meaning, reading_id, verdict)
 
 
@@ -102,5 +102,5 @@ def refusing_readings(report_: Mapping[str, Any] | None) -> list[tuple[Reading, 
         (reading, row["found"])
         for row in rows_of(report_)
         if row["verdict"] == Verdict.FAILS and (reading := READINGS.get(row["reading"])) is not None
-        if reading.costs_interactions
+        if reading.refuses
     ]

@@ -21,8 +21,8 @@ class Reading:
     """Markdown; links are relative to docs/."""
     otherwise: str
     """What happens if it does not hold, and what to do."""
-    costs_interactions: bool = False
-    """Whether interactions would be lost or ended wrongly. Then the next run is refused."""
+    refuses: Literal["extraction", "release"] | None = None
+    """The task in which interactions would be lost or ended wrongly. If it does not hold, that task is refused."""
 
 
 _ALL = (
@@ -33,7 +33,7 @@ _ALL = (
         answer="`conversation_status` `equals`, `conversation_last_done_created_at` `gte` and `lt`, each a "
         "criterion of its own, for conversations and for customers",
         otherwise="No closing can be found. The code must ask in another way.",
-        costs_interactions=True,
+        refuses="extraction",
     ),
     Reading(
         vendor="Kustomer",
@@ -42,7 +42,7 @@ _ALL = (
         answer="to the millisecond: from `gte`, inclusive, to `lt`, exclusive",
         otherwise="A closing beside the edge of a window is found by neither window. The code must compare as the "
         "search does.",
-        costs_interactions=True,
+        refuses="extraction",
     ),
     Reading(
         vendor="Kustomer",
@@ -57,7 +57,7 @@ _ALL = (
         question="How late does the search show a closing?",
         answer="unknown; therefore the overlap of one hour (`overlap_seconds`), and a check of every row",
         otherwise="A closing that appears later than the overlap is never read. Raise `overlap_seconds`.",
-        costs_interactions=True,
+        refuses="extraction",
     ),
     Reading(
         vendor="Kustomer",
@@ -66,7 +66,7 @@ _ALL = (
         answer="`lastDone.assignedUsers`, else `assignedUsers`; an empty list counts as no value "
         "([0006](decisions/0006-assignees-and-merges.md))",
         otherwise="Every closing is skipped as `no_agent_assigned`. The code must read the agent from elsewhere.",
-        costs_interactions=True,
+        refuses="extraction",
     ),
     Reading(
         vendor="Kustomer",
@@ -81,7 +81,7 @@ _ALL = (
         question="Can everything that the search shows be read by its id?",
         answer="yes; before the send a conversation that is not found counts as deleted",
         otherwise="The release would cancel everything as `deleted`. Check the roles of the key.",
-        costs_interactions=True,
+        refuses="release",
     ),
     Reading(
         vendor="Kustomer",
@@ -118,7 +118,7 @@ _ALL = (
         question="Does the default list of users include deactivated users?",
         answer="unknown; both lists are read, and who is in neither is read by id",
         otherwise="Every closing is skipped as `agent_without_email`. Check the roles of the key.",
-        costs_interactions=True,
+        refuses="extraction",
     ),
     Reading(
         vendor="Kustomer",
@@ -126,7 +126,7 @@ _ALL = (
         question="Can the key read the customers' addresses?",
         answer="yes; a masked address counts as unusable",
         otherwise="No customer can be surveyed. Use a key with “Read Sensitive”.",
-        costs_interactions=True,
+        refuses="extraction",
     ),
     Reading(
         vendor="Kustomer",
@@ -135,7 +135,7 @@ _ALL = (
         answer="yes; a masked one is read again before the send",
         otherwise="Customers who opted out cannot be told from the others, and all their closings wait. Use a key "
         "with “Read Sensitive”.",
-        costs_interactions=True,
+        refuses="release",
     ),
     Reading(
         vendor="Stella Connect",
@@ -143,7 +143,7 @@ _ALL = (
         question="Bare token or `Bearer`?",
         answer="bare, as Stella Connect shows it; `jwt_prefix` adds a prefix",
         otherwise="Stella Connect refuses every read. Correct `jwt_prefix` in the extra of the connection.",
-        costs_interactions=True,
+        refuses="release",
     ),
     Reading(
         vendor="Stella Connect",
@@ -153,7 +153,7 @@ _ALL = (
         "pass from page 2 on",
         otherwise="Agents beyond the first 500 count as not approved, and their interactions are skipped. The code "
         "must follow the pages in another way.",
-        costs_interactions=True,
+        refuses="release",
     ),
     Reading(
         vendor="Stella Connect",
@@ -161,7 +161,7 @@ _ALL = (
         question="Does `status=active` list the approved profiles, and only them?",
         answer="yes; no answer holds the status itself",
         otherwise="Requests for agents without an approved profile are refused by Stella Connect.",
-        costs_interactions=True,
+        refuses="release",
     ),
     Reading(
         vendor="Stella Connect",
@@ -170,7 +170,7 @@ _ALL = (
         answer="yes, compared trimmed, case-folded and normalised",
         otherwise="Every interaction is skipped as `agent_profile_not_approved`. Correct the addresses at one "
         "vendor.",
-        costs_interactions=True,
+        refuses="release",
     ),
     Reading(
         vendor="Stella Connect",

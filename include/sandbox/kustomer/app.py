@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -16,8 +17,9 @@ from include.sandbox.kustomer.lists import add_lists
 from include.sandbox.kustomer.writing import add_writing
 from include.sandbox.limits import Standing
 from include.sandbox.model import Customer, Json, Organisation, User
-from include.sandbox.options import OTHER_KUSTOMER_KEY
+from include.sandbox.options import OTHER_KUSTOMER_KEY, Options
 from include.sandbox.state import State
+from include.sandbox.turned import refuse_attribute, turn_conversation
 
 T = TypeVar("T")
 
@@ -90,6 +92,7 @@ class Calls:
     def masked(self, record: Json) -> Json:
         """Return a conversation or customer as the key may see it."""
         emails, custom = self.state.options.mask_emails, self.state.options.mask_custom
+        turn_conversation(record, self.state.options)
         return records.mask(record, emails=emails, custom=custom) if emails or custom else record
 
     def page(self, request: Request, page: Json) -> Response:
@@ -136,6 +139,7 @@ class Calls:
         except ValueError as error:
             raise KustomerError(400, "the body is not JSON", "/") from error
         query = search.parse(body)
+        refuse_attribute(body, self.state.options)
         found = self.searches.found(body, query) if organisation is self.state.organisation else ()
         shown, meta, links = search.page_of(found, page, page_size, self.state.options.repeated_share)
         if query.context == "conversation":
@@ -154,11 +158,16 @@ class Calls:
 
         def read(id_: str) -> Json | None:
             conversation = organisation.conversations.get(id_)
-            if conversation is None or (conversation.deleted and not self.state.options.show_deleted):
+            options = self.state.options
+            if conversation is None or options.hide_by_id:
+                return None
+            if conversation.deleted and options.unmarked_deleted:
+                conversation = replace(conversation, deleted=False)
+            elif conversation.deleted and not options.show_deleted:
                 return None
             return self.masked(records.conversation_record(conversation, organisation))
 
-        return answer(request, one_or_many(ids, read))
+        return answer(request, one_or_many(ids, read, self.state.options))
 
     async def customer(self, request: Request, id_: str) -> Response:
         """Return one customer; a list of ids is not documented."""
@@ -171,7 +180,8 @@ class Calls:
     async def users(self, request: Request) -> Response:
         """Return a page of users."""
         organisation = self.allow(request, "org.permission.user.read", "org.user.read")
-        chosen = filter_users(request, organisation.users.values())
+        users = () if self.state.options.hide_users else organisation.users.values()
+        chosen = filter_users(request, users)
         return self.page(request, listing(request, "/v1/users", chosen, records.user_record, 100, 500))
 
     async def users_by_id(self, request: Request, ids: str) -> Response:
@@ -180,9 +190,9 @@ class Calls:
 
         def read(id_: str) -> Json | None:
             user = organisation.users.get(id_)
-            return None if user is None else records.user_record(user)
+            return None if user is None or self.state.options.hide_users else records.user_record(user)
 
-        return answer(request, one_or_many(ids, read))
+        return answer(request, one_or_many(ids, read, self.state.options))
 
     async def tags(self, request: Request) -> Response:
         """Return a page of tags."""
@@ -257,16 +267,16 @@ def listing(
     return {"meta": {"page": page, "pageSize": size}, "data": [write(row) for row in rows], "links": links}
 
 
-def one_or_many(ids: str, read: Callable[[str], Json | None]) -> Json:
+def one_or_many(ids: str, read: Callable[[str], Json | None], options: Options) -> Json:
     """Return the object for one id (404 when missing), the list of those found for several."""
     wanted = list(dict.fromkeys(ids.split(",")))
     if len(wanted) > MAX_IDS:
         raise KustomerError(400, f"at most {MAX_IDS} ids", "id")
     found = [record for id_ in wanted if (record := read(id_)) is not None]
     if "," in ids:
-        return {"data": found}
+        return {"data": found[: options.max_listed or None]}
     if not found:
-        raise KustomerError(404, "not found", "id")
+        raise KustomerError(options.unknown_id_status, "not found", "id")
     return {"data": found[0]}
 
 

@@ -15,6 +15,7 @@ from include.sandbox.clock import day_to_ms, now_ms, to_ms
 from include.sandbox.kustomer.errors import KustomerError
 from include.sandbox.model import Conversation, Customer, Json
 from include.sandbox.state import State
+from include.sandbox.turned import as_compared, turn_found
 
 MAX_PAGES = 100
 MAX_PAGE_SIZE = 500
@@ -225,7 +226,7 @@ class Searches:
             self._found[key] = found
             if len(self._found) > 8:
                 self._found.popitem(last=False)
-        return found
+        return turn_found(found, query.context, self.state.options)
 
     def _search(self, query: Query, indexed_until: int, moment: int) -> Sequence[Found]:
         known = list(self.state.organisation.conversations.values())
@@ -240,7 +241,7 @@ class Searches:
         if query.context == "customer":
             return self._customers(query, known)
         for test in query.every:
-            known = [conversation for conversation in known if test(conversation)]
+            known = [conversation for conversation in known if test(as_compared(conversation, self.state.options))]
         return _disorder(known, query.sort)
 
     def _customers(self, query: Query, known: list[Conversation]) -> list[Customer]:

@@ -4,10 +4,8 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 import jwt
 from fastapi import FastAPI, Request
@@ -15,8 +13,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from include.sandbox.control import add_control
-from include.sandbox.model import PROFILE_STATUSES, Employee, Json
-from include.sandbox.options import STELLA_KEY, STELLA_SECRET
+from include.sandbox.model import PROFILE_STATUSES, Employee, Json, Organisation
+from include.sandbox.options import STELLA_KEY, STELLA_SECRET, Options
 from include.sandbox.state import Received, Refused, State
 from include.sandbox.stella_connect import data_return
 from include.sandbox.stella_connect.requests import Account, RefusedRequest, check
@@ -91,7 +89,7 @@ class Calls:
         check_key(request)
         check_jwt(request, self.state)
         organisation = self.state.organisation
-        return JSONResponse(employee_page(request, organisation.employees, organisation.subdomain))
+        return JSONResponse(employee_page(request, organisation, self.state.options))
 
     async def employee(self, request: Request, id_: str) -> JSONResponse:
         """Return one employee by address or custom id."""
@@ -131,7 +129,9 @@ def check_key(request: Request) -> None:
 def check_jwt(request: Request, state: State) -> None:
     """Refuse a call whose `Authorization` is not a fresh HS256 token with an integer `iat`."""
     token = request.headers.get("authorization", "")
-    if state.options.accept_bearer:
+    if state.options.require_bearer and not token.startswith("Bearer "):
+        raise StellaError(403, "Forbidden")
+    if state.options.accept_bearer or state.options.require_bearer:
         token = token.removeprefix("Bearer ")
     try:
         claims = jwt.decode(token, STELLA_SECRET, ["HS256"], options={"require": ["iat"], "verify_iat": False})
@@ -168,7 +168,7 @@ def accept(state: State, request: Json, now: float) -> None:
     state.data_return.add(request, now, status)
 
 
-def employee_page(request: Request, employees: Iterable[Employee], subdomain: str) -> Json:
+def employee_page(request: Request, organisation: Organisation, options: Options) -> Json:
     """Return one page of employees.
 
     The rows tell no status, and `next_page` leads to another host and forgets every filter (section 3.2).
@@ -183,12 +183,12 @@ def employee_page(request: Request, employees: Iterable[Employee], subdomain: st
     size = int(size_text) if size_text.isascii() and size_text.isdigit() else 0
     if not 1 <= size <= 500:
         raise StellaError(400, "number_of_employees must be from 1 to 500")
-    chosen = sorted(employees, key=lambda employee: employee.id)
+    chosen = sorted(organisation.employees, key=lambda employee: employee.id)
     status = given.get("status")
     if status is not None:
         if status not in PROFILE_STATUSES:
             raise StellaError(400, "unknown status")
-        chosen = [employee for employee in chosen if employee.status == status]
+        chosen = [employee for employee in chosen if options.ignore_status or employee.status == status]
     if part := given.get("q", "").lower():
         chosen = [employee for employee in chosen if part in _searchable(employee)]
     last = given.get("after", given.get("external_id"))
@@ -199,7 +199,8 @@ def employee_page(request: Request, employees: Iterable[Employee], subdomain: st
     rows = chosen[:size]
     next_page = None
     if len(chosen) > size:
-        next_page = f"https://{subdomain}.stellaconnect.net/api/v2/employees?after={quote(str(rows[-1].id))}"
+        place = f"/{rows[-1].id}" if options.next_page_in_path else f"?after={rows[-1].id}"
+        next_page = f"https://{organisation.subdomain}.stellaconnect.net/api/v2/employees{place}"
     return {"employees": [employee_record(employee) for employee in rows], "meta": {"next_page": next_page}}
 
 
@@ -254,7 +255,10 @@ def data_page(request: Request, state: State) -> list[Json]:
             if len(rows) == limit:
                 break
     employees = {employee.email: employee for employee in state.organisation.employees}
-    return [data_return.record(row, employees, state.organisation.subdomain) for row in rows]
+    found = [data_return.record(row, employees, state.organisation.subdomain) for row in rows]
+    if state.options.data_without_ids:
+        found = [record | {"ext_interaction_id": None, "custom_properties": {}} for record in found]
+    return found[::-1] if state.options.data_newest_first else found
 
 
 def _whole(text: str | None, name: str) -> int | None:

@@ -21,8 +21,9 @@ from include.interactions.vendor_check import kustomer as judge
 from include.interactions.vendor_check.findings import Finding, Light, Unread
 from include.interactions.vendor_check.kustomer import IdsSeen, KeySeen, Look
 from include.interactions.vendor_check.usage import KINDS, describe_usage
+from plugins.kustomer.api import id_of
 from plugins.kustomer.by_id import Record
-from plugins.kustomer.hook import PAGE_SIZE, SearchPage, id_of
+from plugins.kustomer.hook import PAGE_SIZE, SearchPage
 from plugins.kustomer.looking import KustomerLook
 from plugins.pipeline.checking.asking import Asker
 from plugins.pipeline.kustomer_people import NOBODY, readable_users

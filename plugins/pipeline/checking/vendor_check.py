@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from include.interactions.settings import Settings
 from include.interactions.vendor_check.findings import Finding, Light, complete, refusing_readings, report
@@ -17,6 +17,7 @@ from plugins.pipeline.checking.kustomer import KustomerCheck
 from plugins.pipeline.checking.stella_connect import DATA_DAYS, StellaConnectCheck
 from plugins.pipeline.served_organisation import SERVED
 from plugins.runtime.organisations import Organisation
+from plugins.vendor_api.complaints import without_personal_data
 from plugins.vendor_api.errors import ConfigurationError
 
 MAX_SENT = 500
@@ -29,10 +30,6 @@ class Checked:
 
     report: dict[str, Any]
     without_profile: list[str] = field(repr=False)
-
-
-class ReadingFailedError(Exception):
-    """A reading on which the pipeline relies does not hold in this organisation."""
 
 
 def check_vendors(ledger: Ledger | None, organisation: Organisation, settings: Settings) -> Checked:
@@ -59,29 +56,36 @@ def check_vendors(ledger: Ledger | None, organisation: Organisation, settings: S
         except ConfigurationError as fault:
             findings.append(_unusable("Kustomer", fault))
             findings += _check_stella_connect(stella, agents, sent, now)
-    found = complete([*kustomer.findings, *findings], earlier)
+    found = [
+        replace(one, found=without_personal_data(one.found))
+        for one in complete([*kustomer.findings, *findings], earlier)
+    ]
     result = report(found, now)
     if ledger is not None:
         ledger.set_fact(VENDOR_CHECK, json.dumps(result))
     return Checked(result, [] if stella.active is None else without_profile(agents, stella.active))
 
 
-def refuse_failed_readings(ledger: Ledger) -> None:
-    """Pass unless the last check found that a reading does not hold and would cost interactions.
+def refuse_failed_readings(ledger: Ledger, *, task: Literal["release"] | None = None) -> None:
+    """Pass unless the last check found a reading that does not hold and would cost interactions.
+
+    Args:
+        ledger: remembers the last check.
+        task: only readings that cost interactions in this task count; None: all.
 
     Raises:
-        ReadingFailedError: names the reading, what was found, and how to check again.
+        ConfigurationError: names the reading, what was found, and how to check again.
     """
     with ledger.read() as connection:
         last = last_check(connection)
-    refusing = refusing_readings(last)
+    refusing = [(reading, found) for reading, found in refusing_readings(last) if task in (None, reading.refuses)]
     if last is None or not refusing:
         return
     faults = " ".join(f"Reading {reading.id!r}: {found}. {reading.otherwise}" for reading, found in refusing)
-    raise ReadingFailedError(
-        f"The check of {last['checked_at']} found readings of the vendors' documents that do not hold in this "
-        f"organisation. A run would cost interactions, so nothing was read or sent. {faults} Then check again: run "
-        f"the action check_vendors of interaction_ledger_admin, or make check."
+    raise ConfigurationError(
+        f"The check of both vendors at {last['checked_at']} found readings of their documents that do not hold in "
+        f"this organisation. Interactions would be lost, so nothing was read or sent. {faults} Then check again "
+        f"with the action check_vendors of interaction_ledger_admin, or with make check."
     )
 
 
