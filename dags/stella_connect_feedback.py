@@ -6,6 +6,7 @@ from airflow.sdk import dag, get_current_context, task
 from plugins.pipeline.admin import retain
 from plugins.pipeline.alarms import raise_alarms
 from plugins.pipeline.feedback import record_feedback, survey_responses_read
+from plugins.pipeline.writing_back import answers_written, write_answers
 from plugins.runtime.notifier import notify_failure
 from plugins.runtime.organisations import Organisation, organisations
 from plugins.runtime.params import setting_params
@@ -21,6 +22,9 @@ rating, comment and reward. Once a day the task reads the last three days again,
 An interaction with an **unknown** outcome becomes *sent* when Stella Connect shows it. If it does not within 6
 hours, the setting `on_absent` decides: `ask` leaves it to a person (DAG `interaction_ledger_admin`), `resend`
 plans it again once.
+
+**write_answers_to_kustomer** writes new and changed answers to Kustomer, if the setting `write_back` says so:
+attributes of the conversation, a custom object, a note. It writes for at most 14 minutes; the next run goes on.
 
 **retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
 the first run of each day (UTC).
@@ -53,11 +57,15 @@ def feedback(organisation: Organisation) -> None:
         doc_md=DOC,
     )
     def stella_connect_feedback() -> None:
-        """Three independent tasks. All are cheap and may be repeated."""
+        """Tasks that may be repeated. Only the second waits, for the first, whatever became of it."""
 
         @task(outlets=[survey_responses_read(organisation)])
         def record_survey_responses() -> dict[str, object]:
             return record_feedback(get_current_context(), organisation)
+
+        @task(outlets=[answers_written(organisation)], trigger_rule="all_done")
+        def write_answers_to_kustomer() -> dict[str, object]:
+            return write_answers(get_current_context(), organisation)
 
         @task(task_id="raise_alarms")
         def alarms() -> dict[str, object]:
@@ -67,7 +75,7 @@ def feedback(organisation: Organisation) -> None:
         def retain_personal_data() -> dict[str, int]:
             return retain(get_current_context(), organisation)
 
-        record_survey_responses()
+        record_survey_responses() >> write_answers_to_kustomer()
         alarms()
         retain_personal_data()
 

@@ -33,6 +33,7 @@ SOURCES = {
     ),
     "ledger": ("plugins/pipeline/alarms.py",),
     "feedback": ("plugins/pipeline/feedback.py",),
+    "answers": ("plugins/pipeline/writing_back.py",),
 }
 """Where the metrics of each kind get their names."""
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -166,22 +166,22 @@ class Answer:
     """By name of `SOURCES`; a part that the answer lacks is missing or None."""
 
 
-def contents_of(answer: Answer, write_back: WriteBack) -> Iterator[tuple[Target, Mapping[str, Any]]]:
-    """Yield what is to be written to each target: the body of Kustomer's call."""
-    if write_back.conversation_attributes is not None:
-        yield Target.ATTRIBUTES, {"custom": _attributes(answer, write_back.conversation_attributes)}
-    if (kobject := write_back.kobject) is not None:
+def content_of(answer: Answer, write_back: WriteBack, target: Target) -> dict[str, Any]:
+    """Return what is to be written to a target that is on: the body of Kustomer's call."""
+    if target is Target.ATTRIBUTES and write_back.conversation_attributes is not None:
+        return {"custom": _attributes(answer, write_back.conversation_attributes)}
+    if target is Target.KOBJECT and (kobject := write_back.kobject) is not None:
         content: dict[str, Any] = {
             "title": _cut(_fill(kobject.title, answer), MAX_TITLE),
             "externalId": answer.uuid,
             "custom": _attributes(answer, kobject.attributes),
         }
-        if answer.customer_id:
-            content["customer"] = answer.customer_id
-        yield Target.KOBJECT, content
-    if write_back.note is not None:
+        return content | ({"customer": answer.customer_id} if answer.customer_id else {})
+    if target is Target.NOTE and write_back.note is not None:
         end = f"\n{note_marker(answer.uuid)}"
-        yield Target.NOTE, {"body": _cut(_fill(write_back.note.text, answer), MAX_NOTE - len(end)) + end}
+        return {"body": _cut(_fill(write_back.note.text, answer), MAX_NOTE - len(end)) + end}
+    msg = f"the target {target} is off"
+    raise ValueError(msg)
 
 
 def note_marker(uuid: str) -> str:

@@ -5,7 +5,7 @@ writer that begins it may write. Customers whose data were erased have no rows.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -85,26 +85,28 @@ class WritingStore(Store):
         with self._reader.begin() as connection:
             return [_due_write(found, target) for found in connection.execute(due)]
 
-    def begin(self, writes: Collection[DueWrite], *, in_doubt: bool = False) -> list[DueWrite]:
-        """Commit that these are about to be written; returns those that may be.
+    def begin(self, writes: Collection[DueWrite]) -> list[DueWrite]:
+        """Commit that these are tried now; returns those that may be.
 
         The others have changed, are tried by another process, or their customer was erased meanwhile.
-        `in_doubt` says that nobody will know whether it was written unless the caller records it.
         """
-        now = self._now()
-        values: dict[str, Any] = {"tries": answer_write.c.tries + 1, "last_tried": now}
-        if in_doubt:
-            values["doubtful_since"] = now
+        values = {"tries": answer_write.c.tries + 1, "last_tried": self._now()}
         with self._engine.begin() as connection:
             return [
-                write
+                replace(write, tries=write.tries + 1)
                 for write in writes
-                if connection.execute(
-                    update(answer_write)
-                    .where(*_is_same(write), answer_write.c.tries == write.tries, _NOT_ERASED)
-                    .values(values)
-                ).rowcount
+                if connection.execute(update(answer_write).where(*_is_held(write)).values(values)).rowcount
             ]
+
+    def start_note(self, write: DueWrite) -> bool:
+        """Commit, before it leaves, that from now on nobody knows whether the note was taken.
+
+        False: as in `begin`; then it must not leave.
+        """
+        unsent = (*_is_held(write), answer_write.c.doubtful_since.is_(None))
+        with self._engine.begin() as connection:
+            change = update(answer_write).where(*unsent).values(doubtful_since=self._now())
+            return bool(connection.execute(change).rowcount)
 
     def settle(
         self,
@@ -264,6 +266,11 @@ def _is_same(write: DueWrite) -> tuple[Any, ...]:
         row.state == WriteState.PENDING,
         row.answer_read_at == write.version,
     )
+
+
+def _is_held(write: DueWrite) -> tuple[Any, ...]:
+    """Return the condition that nobody else has tried it since, and that its customer was not erased."""
+    return (*_is_same(write), answer_write.c.tries == write.tries, _NOT_ERASED)
 
 
 def _remembered(connection: Connection, name: str, otherwise: datetime, now: datetime) -> datetime:

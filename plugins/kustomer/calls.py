@@ -58,6 +58,14 @@ LISTS = {"brand": BRANDS, "queue": QUEUES, "team": TEAMS, "sub_status": SUB_STAT
 """The lists of names, by what they name."""
 FOR_NAMES = (BRANDS, QUEUES, TEAMS, SUB_STATUSES, SCHEDULES)
 """Calls that only settings with names or a schedule make."""
+FOR_TARGET = {
+    "conversation_attributes": (UPDATE_CONVERSATION,),
+    "kobject": (FIND_KOBJECT, CREATE_KOBJECT, UPDATE_KOBJECT),
+    "note": (NOTES, CREATE_NOTE),
+}
+"""Calls that each target of the setting `write_back` makes; `BULK` saves calls."""
+FOR_WRITING = (BULK, *(call for calls in FOR_TARGET.values() for call in calls))
+"""Calls that only writing to Kustomer makes."""
 NEEDED = (SEARCH, CONVERSATIONS, CUSTOMER, USERS, TAGS)
 """The calls that need a role of the key."""
 

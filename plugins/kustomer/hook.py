@@ -17,6 +17,7 @@ from plugins.kustomer.calls import (
     CONVERSATIONS,
     CUSTOMER,
     FOR_NAMES,
+    FOR_WRITING,
     LISTS,
     NEEDED,
     SCHEDULE,
@@ -203,6 +204,11 @@ class KustomerHook(WritingCalls):
             organisation = organisation.get(name) if isinstance(organisation, dict) else None
         return organisation if isinstance(organisation, str) and organisation else None
 
+    def list_calls_without_role(self, calls: Sequence[Call]) -> list[Call]:
+        """Return those of the calls for which the key lacks a role; none if Kustomer does not list its roles."""
+        roles = _roles_in(self._get(TOKEN))
+        return [] if roles is None else calls_without_role(roles, calls)
+
     def test_connection(self) -> tuple[bool, str]:
         """Check the key and its roles; the text is for people (section 1)."""
         try:
@@ -210,10 +216,8 @@ class KustomerHook(WritingCalls):
             answer = self._get(TOKEN, attempts=1)
         except (ConfigurationError, VendorApiError) as error:
             return False, self._for_the_form(error)
-        data = answer["data"]
-        attributes = data.get("attributes") if isinstance(data, dict) else None
-        roles = attributes.get("roles") if isinstance(attributes, dict) else None
-        if not isinstance(roles, list):
+        roles = _roles_in(answer)
+        if roles is None:
             return True, "Kustomer accepts the key, but did not list its roles: they could not be checked."
         if lacking := calls_without_role(roles):
             needs = "; ".join(f"{call} needs {call.roles[0]}" for call in lacking)
@@ -221,9 +225,12 @@ class KustomerHook(WritingCalls):
                 f"Kustomer accepts the key, but it lacks {len(lacking)} of the {len(NEEDED)} roles needed: {needs}"
                 f". {NEW_KEY}"
             )
-        further = calls_without_role(roles, FOR_NAMES)
-        names = "".join(f" {call.roles[0]}" for call in further)
-        hint = f" Settings with names or a schedule can also need:{names}. {NEW_KEY}" if further else ""
+        hints = "".join(
+            f" {what} can also need: {', '.join(call.roles[0] for call in further)}."
+            for what, calls in (("Settings with names or a schedule", FOR_NAMES), ("write_back", FOR_WRITING))
+            if (further := calls_without_role(roles, calls))
+        )
+        hint = f"{hints} {NEW_KEY}" if hints else ""
         return True, f"Kustomer accepts the key, and it has all needed roles. Links will lead to {web_url}.{hint}"
 
     def _read_by_id(self, call: Call, ids: Sequence[str]) -> RecordsById:
@@ -237,3 +244,9 @@ class KustomerHook(WritingCalls):
             return found
 
         return read_by_id(read_list, ids)
+
+
+def _roles_in(token: Record) -> list[Any] | None:
+    """Return the roles in an answer about the key; None if it does not list them."""
+    roles = attributes_of(next(iter(rows_of(token)), {})).get("roles")
+    return roles if isinstance(roles, list) else None

@@ -48,18 +48,26 @@ def refuse_other_organisation(ledger: Ledger, kustomer: KustomerHook) -> None:
     ledger.set_fact(CHECKED_KEY, _fingerprint(kustomer))
 
 
-def check_key_before_release(ledger: Ledger, kustomer: KustomerHook, settings: Settings) -> None:
+def check_key(ledger: Ledger, kustomer: KustomerHook) -> None:
     """Do the same without a request if this very key has passed before: a key never changes its organisation.
+
+    Raises:
+        ConfigurationError, VendorApiError: as above.
+    """
+    checked = ledger.get_fact(CHECKED_KEY)
+    if checked is None or checked.value != _fingerprint(kustomer):
+        refuse_other_organisation(ledger, kustomer)
+
+
+def check_key_before_release(ledger: Ledger, kustomer: KustomerHook, settings: Settings) -> None:
+    """Do the same for a release.
 
     Raises:
         ConfigurationError: as above.
         VendorApiError: as above, unless `on_recheck_failure` is "send": then the release goes on.
     """
-    checked = ledger.get_fact(CHECKED_KEY)
-    if checked is not None and checked.value == _fingerprint(kustomer):
-        return
     try:
-        refuse_other_organisation(ledger, kustomer)
+        check_key(ledger, kustomer)
     except KeyFault:
         raise
     except VendorApiError as error:

@@ -48,6 +48,10 @@ METRICS = (
     Metric("feedback.unknown_past_grace", "gauge", "Of these, those past the grace of 6 hours."),
     Metric("feedback.not_shown", "gauge", "Sent interactions that Data Return does not show after the grace."),
     Metric("feedback.shown_twice", "gauge", "Interactions that Data Return shows more than once."),
+    Metric("answers.written", "counter", "Answers written to Kustomer, each target counted."),
+    Metric("answers.gone", "counter", "Answers whose conversation no longer exists there."),
+    Metric("answers.failed", "counter", "Answers that could not be written: a person must look."),
+    Metric("answers.pending", "gauge", "Answers that wait to be written."),
 )
 """Every metric of the pipeline; the table in docs/operations.md follows from it."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from include.interactions.settings import SettingsError, load_settings
-from include.interactions.write_back import Answer, Target, WriteBack, content_hash, contents_of, note_marker
+from include.interactions.write_back import Answer, Target, WriteBack, content_hash, content_of, note_marker
 
 ANSWERED = datetime(2026, 3, 2, 12, 0, 0, 5000, tzinfo=UTC)
 VALUES = {"stars": 5, "resolved": True, "answered_at": ANSWERED, "comment": "Great {stars}", "url": "https://a.b/c"}
@@ -19,7 +19,8 @@ def settings(**write_back: Any) -> WriteBack:
 
 
 def written(answer: dict[str, Any], **write_back: Any) -> dict[Target, Any]:
-    return dict(contents_of(Answer("u1", "c1", "k1", answer), settings(**write_back)))
+    setting, one = settings(**write_back), Answer("u1", "c1", "k1", answer)
+    return {target: content_of(one, setting, target) for target in setting.targets}
 
 
 def test_nothing_is_written_unless_it_is_set() -> None:

@@ -98,8 +98,11 @@ def test_of_two_writers_one_begins(ledger: Ledger, answered: Any) -> None:
     answered(1)
     ledger.writing.plan(NOTE)
     first, second = due(ledger, NOTE), due(ledger, NOTE)
-    assert len(ledger.writing.begin(first, in_doubt=True)) == 1
-    assert ledger.writing.begin(second, in_doubt=True) == []
+    (begun,) = ledger.writing.begin(first)
+    assert ledger.writing.begin(second) == []
+    assert not ledger.writing.start_note(second[0])
+    assert ledger.writing.start_note(begun)
+    assert not ledger.writing.start_note(begun)
     assert due(ledger, NOTE)[0].doubtful_since == NOON
 
 
@@ -127,6 +130,7 @@ def test_an_erased_customer_leaves_no_row_and_no_write_may_begin(
     held = [write for write in due(ledger) if write.answer.uuid == "u1"]
     ledger.admin.erase_customer("customer-1", by_run("admin"), "asked", dry_run=False)
     assert ledger.writing.begin(held) == []
+    assert not ledger.writing.start_note(held[0])
     assert not ledger.writing.settle(held[0], WriteState.WRITTEN)
     with engine.connect() as connection:
         assert {row.uuid for row in connection.execute(text("SELECT uuid FROM answer_write"))} == {"u2"}
@@ -140,7 +144,8 @@ def test_what_failed_waits_for_a_person(ledger: Ledger, clock: Clock, answered: 
     ledger.writing.plan(NOTE)
     answered(1)
     ledger.writing.plan(NOTE)
-    (write,) = ledger.writing.begin(due(ledger, NOTE), in_doubt=True)
+    (write,) = ledger.writing.begin(due(ledger, NOTE))
+    assert ledger.writing.start_note(write)
     ledger.writing.settle(write, WriteState.FAILED, detail="the outcome is unknown")
     assert ledger.writing.count_unwritten(NOON, NOON).failed == 1
     clock.forward(minutes=1)
