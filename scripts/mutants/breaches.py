@@ -27,17 +27,17 @@ FIRST_MIGRATION = "include/ledger/migrations/versions/ledger_0001_interactions.p
 EXTRACTION_STORE = "include/ledger/extraction.py"
 RESTORING = "include/ledger/maintenance/restoring.py"
 OPERATORS = "plugins/pipeline/operators.py"
-EVIDENCE = "include/interactions/evidence.py"
 DEFERRED_READING = "include/interactions/deferred_reading.py"
 PLANNING_AGAIN = "include/ledger/planning_again.py"
 BY_ID = "plugins/kustomer/by_id.py"
-WRONG = "tests/faults/test_wrong_answers.py::"
 RACES = "tests/faults/test_races.py::"
 CLOCK = "tests/faults/test_clock.py::"
 HISTORIES = "tests/model/test_every_interleaving.py::test_no_order_of_steps_breaks_the_promise"
 SAMPLING = "include/interactions/sampling.py"
 CAPPING = "tests/include/ledger/test_capping.py::"
 SURVEYED = "tests/scenarios/test_who_is_surveyed.py::"
+CAPPING_STORE = "include/ledger/capping.py"
+PLANNED_AGAIN = "tests/scenarios/test_planning_again.py::"
 RULE_BOOK = "tests/include/interactions/test_rule_book.py::"
 RESTORED = "tests/include/ledger/maintenance/test_restoring.py::"
 
@@ -234,21 +234,6 @@ _ONE_BY_ONE = (
         ),
     ),
     Breach(
-        "believes Kustomer when it finds nothing at all",
-        WRONG_ANSWERS + "TestKustomerFindsNothing",
-        ((EVIDENCE, "if not asked or gone < asked or others_found:", "if asked:"),),
-    ),
-    Breach(
-        "believes a list of profiles that came empty",
-        WRONG_ANSWERS + "TestProfiles::test_an_empty_list_ends_nothing",
-        ((EVIDENCE, 'return "lists no active employee at all"', "return None"),),
-    ),
-    Breach(
-        "believes every refusal",
-        WRONG_ANSWERS + "TestEverythingIsRefused",
-        ((EVIDENCE, "return self.number <= 1", "return True"),),
-    ),
-    Breach(
         "one blocked request stops the rest",
         WRONG_ANSWERS + "TestOneBlockedRequest",
         (
@@ -265,7 +250,20 @@ _ONE_BY_ONE = (
         CAP_DECIDED_APART,
     ),
     Breach(
-        "what was planned again is sent outside the send window",
+        "a survey that may have left does not count towards the cap",
+        CAPPING + "test_a_survey_that_left_or_may_have_left_counts",
+        ((CAPPING_STORE, "state_is(State.SENT, State.SENDING, State.UNKNOWN)", "state_is(State.SENT)"),),
+    ),
+    Breach(
+        "the send window is ignored on planning again",
+        PLANNED_AGAIN + "test_it_obeys_the_send_window_although_a_person_had_released_it_outside",
+        (
+            (PLANNING_AGAIN, '("due_at", "customer_id",', '("customer_id",'),
+            (PLANNING_AGAIN, "        any_time=None,\n", ""),
+        ),
+    ),
+    Breach(
+        "what is due outside the send window is sent",
         SURVEYED + "TestASendWindow::test_what_is_due_when_the_window_has_closed_is_put_off",
         ((SENDING, "self._planner().put_off_until(claimed.interaction, now)", "None"),),
     ),
@@ -297,17 +295,17 @@ _ONE_BY_ONE = (
     # Wrong answers: rules 1 to 4 of docs/decisions/0009.
     Breach(
         "Kustomer is believed that everything due is gone",
-        WRONG + "TestKustomerFindsNothing::test_ends_nothing_and_everything_goes_out_afterwards",
+        WRONG_ANSWERS + "TestKustomerFindsNothing::test_ends_nothing_and_everything_goes_out_afterwards",
         ((EVIDENCE, "gone < asked or others_found", "gone <= asked"),),
     ),
     Breach(
         "an empty list of employees is believed",
-        WRONG + "TestProfiles::test_an_empty_list_ends_nothing",
+        WRONG_ANSWERS + "TestProfiles::test_an_empty_list_ends_nothing",
         ((EVIDENCE, 'return "lists no active employee at all"', "return None"),),
     ),
     Breach(
         "every refusal is about its interaction",
-        WRONG + "TestEverythingIsRefused::test_stops_after_ten_and_everything_else_goes_out_afterwards",
+        WRONG_ANSWERS + "TestEverythingIsRefused::test_stops_after_ten_and_everything_else_goes_out_afterwards",
         ((EVIDENCE, "return self.number <= 1", "return self.number >= 1"),),
     ),
     Breach(
@@ -323,7 +321,8 @@ _ONE_BY_ONE = (
     ),
     Breach(
         "one conversation that cannot be read holds its whole batch",
-        WRONG + "TestOneUnreadableConversation::test_costs_only_itself_and_past_its_expiry_on_expired_decides",
+        WRONG_ANSWERS
+        + "TestOneUnreadableConversation::test_costs_only_itself_and_past_its_expiry_on_expired_decides",
         ((BY_ID, "return isinstance(error, Refused | OutcomeUnknown | BrokenAnswer)", "return False"),),
     ),
     Breach(
@@ -344,6 +343,8 @@ _OF_THE_LEDGER = {
     "sends before the due time",
     "takes back what is still held",
     "a claim ignores a later closing",
+    "a survey that may have left does not count towards the cap",
+    "what may have been taken is planned again in bulk",
 }
 """These also break the promise in some history of the small world, which tries them all."""
 

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from tests.scenarios.conftest import close, hour, pipeline, sandbox, settings, size
+from tests.scenarios.conftest import broken, close, hour, pipeline, planned, sandbox, settings, size
 
-__all__ = ["close", "hour", "pipeline", "sandbox", "settings", "size"]
+__all__ = ["broken", "close", "hour", "pipeline", "planned", "sandbox", "settings", "size"]
 
 
 @pytest.fixture

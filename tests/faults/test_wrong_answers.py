@@ -20,28 +20,6 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 @pytest.fixture
-def broken(sandbox):
-    """A function that replaces the active faults; none: everything works again."""
-
-    def replace(*faults: Fault) -> None:
-        sandbox.state.faults.active = list(faults)
-
-    return replace
-
-
-@pytest.fixture
-def planned(pipeline, close, hour):
-    """A function that plans so many interactions, all due; returns their conversations."""
-
-    def plan(number: int, **fields: object) -> list[str]:
-        conversations = [close(minute=one / 10, **fields) for one in range(number)]
-        pipeline.extract(run_of(hour))
-        return conversations
-
-    return plan
-
-
-@pytest.fixture
 def alarms(pipeline, hour):
     """A function that lists the alarms that stand."""
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.sandbox import Sandbox, generate, start
-from tests.support.pipeline import Pipeline, environment
+from include.sandbox.faults import Fault
+from tests.support.pipeline import Pipeline, environment, run_of
 
 HOUR = timedelta(hours=1)
 
@@ -64,3 +65,25 @@ def close(sandbox: Sandbox, hour: datetime):
         return change_conversation(sandbox.state, fields).id
 
     return add
+
+
+@pytest.fixture
+def planned(pipeline: Pipeline, close, hour: datetime):
+    """A function that plans so many interactions, all due; returns their conversations."""
+
+    def plan(number: int) -> list[str]:
+        conversations = [close(minute=place / 100) for place in range(number)]
+        pipeline.extract(run_of(hour))
+        return conversations
+
+    return plan
+
+
+@pytest.fixture
+def broken(sandbox: Sandbox):
+    """A function that replaces the active faults; none: everything works again."""
+
+    def replace_faults(*faults: Fault) -> None:
+        sandbox.state.faults.active = list(faults)
+
+    return replace_faults

@@ -21,16 +21,6 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 @pytest.fixture
-def broken(sandbox):
-    """A function that replaces the active faults; none: everything works again."""
-
-    def replace_faults(*faults: Fault) -> None:
-        sandbox.state.faults.active = list(faults)
-
-    return replace_faults
-
-
-@pytest.fixture
 def deferred(pipeline):
     """A function that lists the deferred readings: conversation id, detail, tries."""
     return lambda: [

@@ -19,28 +19,6 @@ from tests.support.pipeline import run_of
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
-@pytest.fixture
-def broken(sandbox):
-    """A function that replaces the active faults; none: everything works again."""
-
-    def replace(*faults: Fault) -> None:
-        sandbox.state.faults.active = list(faults)
-
-    return replace
-
-
-@pytest.fixture
-def planned(pipeline, close, hour):
-    """A function that plans so many interactions, all due; returns their conversations."""
-
-    def plan(number: int) -> list[str]:
-        conversations = [close(minute=one / 100) for one in range(number)]
-        pipeline.extract(run_of(hour))
-        return conversations
-
-    return plan
-
-
 def posts(sandbox) -> int:
     return sandbox.state.calls["POST /v1/requests"]
 

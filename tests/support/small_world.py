@@ -16,16 +16,19 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from include.interactions.interaction import ClaimedInteraction
+from include.interactions.cap import Cap, Capped
+from include.interactions.interaction import ClaimedInteraction, Interaction
+from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger
 from include.ledger.by_hand import ActionRefusedError
 from include.ledger.columns import EPOCH, MILLISECOND
-from include.ledger.feedback import UnknownOutcome
+from include.ledger.planning_again import EndedFilter
 from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.feedback import GRACE
 from plugins.pipeline.sending import SENDING_LEASE
 from tests.support.ledger import NOON, REQUEST, by_run, closing
+from tests.support.small_processes import FIRST_STEPS, Outside, Process, promise
 
 LONG_AGO = NOON - timedelta(hours=1)
 LEASES_OVER = max(LEASE, SENDING_LEASE) + timedelta(minutes=1)
@@ -35,60 +38,6 @@ ENDS = {"planned", "sent", "rejected", "unknown", "cancelled", "skipped"}
 
 _FUTURE = ("state", "reason", "lease_until", "due_at", "attempts", "attempted_at")
 """Columns that decide what can become of a row."""
-
-
-class BrokenPromiseError(AssertionError):
-    """The promise is broken in some history."""
-
-
-def promise(kept: bool, words: str, path: list[str]) -> None:
-    """Raise with the history that led here unless the promise is kept."""
-    if not kept:
-        raise BrokenPromiseError("\n  ".join([f"{words}, after:", *path]))
-
-
-@dataclass(frozen=True)
-class Process:
-    """`does` names the next step; what it works on is the first of `held`."""
-
-    kind: str
-    does: str
-    held: tuple[ClaimedInteraction, ...] = ()
-    outcome: State | None = None
-    post_until: datetime | None = None
-    seen: tuple[UnknownOutcome, ...] = ()
-    shown: frozenset[int] = frozenset()
-    read_at: datetime | None = None
-
-    def then(self, does: str, **more: Any) -> "Process":
-        return replace(self, does=does, **more)
-
-    def next_interaction(self) -> "Process":
-        held = self.held[1:]
-        return replace(self, does="start" if held else "end", held=held, outcome=None, post_until=None)
-
-
-RELEASE, RECOVERY = Process("release", "claim"), Process("recovery", "recover")
-FEEDBACK, PERSON, EXTRACTION = (
-    Process("feedback", "read"),
-    Process("person", "act"),
-    Process("extraction", "record"),
-)
-FIRST_STEPS = {process.does for process in (RELEASE, RECOVERY, FEEDBACK, PERSON, EXTRACTION)}
-
-
-@dataclass(frozen=True)
-class Outside:
-    """Everything but the ledger."""
-
-    now: datetime
-    processes: tuple[Process, ...]
-    faults_left: int
-    moves_left: int
-    taken: frozenset[int] = frozenset()
-    """Rows of which Stella Connect has taken a request."""
-    by_hand: frozenset[int] = frozenset()
-    """Rows that a person has settled: what they claimed is not for the ledger to know."""
 
 
 Choice = tuple[str, Callable[[Outside], Outside]]
@@ -102,6 +51,8 @@ class SmallWorld:
 
     engine: Engine
     connection: sqlite3.Connection
+    cap: Cap | None = None
+    """Both interactions are then of one customer."""
     visited: set[Any] = field(default_factory=set)
     steps: int = 0
     ends: int = 0
@@ -115,10 +66,14 @@ class SmallWorld:
     def explore(self, processes: tuple[Process, ...], *, faults: int, moves: int) -> None:
         """Visit every state that can be reached from two planned interactions, the second due 6 minutes later."""
         self._now = LONG_AGO + timedelta(minutes=6)
-        self.ledger.extraction.record_closings([closing(1, closed_at=LONG_AGO)], by_run("setup"))
-        self.ledger.extraction.record_closings([closing(2, closed_at=self._now)], by_run("setup"))
+        for number in (1, 2):
+            self.ledger.extraction.record_closings([self._closing(number)], by_run("setup"))
         self._now = NOON
         self._visit(Outside(NOON, processes, faults, moves))
+
+    def _closing(self, number: int) -> Interaction:
+        recorded = closing(number, closed_at=LONG_AGO + (number - 1) * timedelta(minutes=6))
+        return replace(recorded, customer_email="customer@example.com") if self.cap else recorded
 
     def _visit(self, outside: Outside) -> None:
         rows = self.rows()
@@ -169,7 +124,7 @@ class SmallWorld:
                 (one.interaction_id, one.token == rows[one.interaction_id]["token"], one.attempted_at)
                 for one in process.seen
             ]
-            rest = (process.outcome, process.post_until, sorted(process.shown), process.read_at)
+            rest = (process.outcome, process.post_until, sorted(process.shown), process.read_at, process.ended)
             return repr((process.kind, process.does, held, seen, rest))
 
         ledger = [(*(row[name] for name in _FUTURE), row["token"] is None) for row in rows.values()]
@@ -189,6 +144,7 @@ class SmallWorld:
 
     def _check(self, outside: Outside, rows: dict[int, sqlite3.Row]) -> None:
         promise({1, 2} <= set(rows), "an interaction is gone", self.path)
+        promise(not self.cap or len(outside.taken) <= 1, "a second survey of one customer", self.path)
         for id_, row in rows.items():
             state, taken = row["state"], id_ in outside.taken
             promise(row["told"] == state, f"{id_} is {state}, its history says {row['told']}", self.path)
@@ -238,7 +194,9 @@ class SmallWorld:
         def start(outside: Outside, process: Process, *, answered: bool) -> Result:
             claimed = process.held[0]
             before = self.rows()[claimed.id]
-            until = self.ledger.releasing.start_sending(claimed, SENDING_LEASE, REQUEST)
+            until = self._start_sending(claimed)
+            if isinstance(until, Capped):
+                return outside, process.then("skip" if answered else "give_back")
             if until is not None:
                 in_time = before["lease_until"] is not None and _instant(before["lease_until"]) > outside.now
                 promise(in_time, "started after the lease", self.path)
@@ -249,6 +207,19 @@ class SmallWorld:
 
         yield "starts", partial(start, answered=True), False
         yield "starts, the ledger's answer is lost", partial(start, answered=False), True
+
+    def _start_sending(self, claimed: ClaimedInteraction) -> datetime | Capped | None:
+        releasing = self.ledger.releasing
+        if self.cap:
+            return releasing.start_capped(claimed, SENDING_LEASE, REQUEST, self.cap)
+        return releasing.start_sending(claimed, SENDING_LEASE, REQUEST)
+
+    def _skip(self, process: Process) -> Iterator[Step]:
+        def skip(outside: Outside, process: Process) -> Result:
+            self.ledger.releasing.veto(process.held[0], State.SKIPPED, Reason.CAPPED)
+            return outside, process.next_interaction()
+
+        yield "skips what is over the cap", skip, False
 
     def _give_back(self, process: Process) -> Iterator[Step]:
         def give_back(outside: Outside, process: Process) -> Result:
@@ -329,6 +300,23 @@ class SmallWorld:
             return outside, process.then("conclude" if process.seen[1:] else "end", seen=process.seen[1:])
 
         yield "concludes", conclude, False
+
+    def _list_ended(self, process: Process) -> Iterator[Step]:
+        def list_ended(outside: Outside, process: Process) -> Result:
+            ended = tuple(self.ledger.admin.list_ended(EndedFilter(closed_from=LONG_AGO), 9))
+            return outside, process.then("plan_again" if ended else "end", ended=ended)
+
+        yield "lists what ended", list_ended, False
+
+    def _plan_again(self, process: Process) -> Iterator[Step]:
+        """Judge it as it was judged before. It may have changed since it was listed."""
+
+        def plan_again(outside: Outside, process: Process) -> Result:
+            number = int(process.ended[0].conversation_id, 16)
+            self.ledger.admin.plan_again([self._closing(number)], by_run("person"), "because", dry_run=False)
+            return outside, process.then("plan_again" if process.ended[1:] else "end", ended=process.ended[1:])
+
+        yield "plans again", plan_again, False
 
     def _act(self, process: Process) -> Iterator[Step]:
         """A person does one action to the first interaction, at any time."""
