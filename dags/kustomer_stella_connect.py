@@ -51,7 +51,7 @@ def release_window(window: dict[str, object], organisation: Organisation) -> Non
 
 
 def pipeline(organisation: Organisation) -> None:
-    """The DAG of one organisation."""
+    """Build the DAG of one organisation."""
 
     @dag(
         dag_id=organisation.dag_id,

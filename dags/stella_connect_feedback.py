@@ -40,7 +40,7 @@ Releases never wait for this DAG.
 
 
 def feedback(organisation: Organisation) -> None:
-    """The DAG of one organisation."""
+    """Build the DAG of one organisation."""
 
     @dag(
         dag_id=organisation.feedback_dag_id,

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def get_provider_info() -> dict[str, Any]:
-    """The provider's description, in the shape that Airflow's provider_info schema asks for."""
+    """Return the provider's description, in the shape that Airflow's provider_info schema asks for."""
     return {
         "package-name": "kustomer-stella-connect",  # must equal the distribution's name
         "name": "Kustomer and Stella Connect",

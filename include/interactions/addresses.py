@@ -13,7 +13,7 @@ from include.interactions.records import Customer, Email
 from include.interactions.text import is_invisible, is_masked, one_line, trimmed
 
 _PLAIN = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
-"""What is before the @ in nearly every address: well-formed, unless too long."""
+"""The part before the @ in nearly every address: well-formed, unless too long."""
 MAX_CHARACTERS = 254
 """A longer address is never well-formed."""
 MAX_NAME_CHARACTERS = 200

@@ -24,7 +24,7 @@ class Cap(BaseModel):
     surveys: Annotated[int, Field(strict=True, ge=1, le=1000)]
     days: Annotated[int, Field(strict=True, ge=1, le=3650)]
     per_brand: Annotated[bool, Field(strict=True)] = False
-    """Each brand has a count of its own."""
+    """Count each brand separately."""
     over: Literal["count", "skip"] = "count"
     """Over the cap: counted in Stella Connect without a survey, or skipped."""
     prefer: Literal["first", "latest"] = "first"
@@ -45,7 +45,7 @@ class Capped:
 
     @property
     def detail(self) -> str:
-        """The words beside the reason."""
+        """The detail beside the reason."""
         if self.next_possible_at is None:
             return "a later closing of this customer is surveyed instead"
         return f"next survey possible from {self.next_possible_at:%Y-%m-%d %H:%M} UTC"
@@ -56,9 +56,9 @@ def check_cap(cap: Cap, asked_at: Iterable[datetime], *, later_waits: bool, now:
 
     Args:
         cap: the setting.
-        asked_at: when surveys left, or may have left, for this customer (and brand, if counted by brand).
+        asked_at: when surveys were sent, or may have been sent, to this customer (and brand, if counted by brand).
         later_waits: a later closing of the customer waits for its own survey.
-        now: when this one would leave. A survey counts for `days` from its instant on, which is included.
+        now: when this one would be sent. A survey counts for `days` from its instant on, which is included.
     """
     counted = sorted((at for at in asked_at if at > now - cap.span), reverse=True)
     if len(counted) >= cap.surveys:
@@ -69,7 +69,7 @@ def check_cap(cap: Cap, asked_at: Iterable[datetime], *, later_waits: bool, now:
 
 
 def customer_key(secret: bytes, address: str) -> str:
-    """The keyed hash by which a customer is recognised once the address is erased.
+    """Return the keyed hash by which a customer is recognised once the address is erased.
 
     Args:
         secret: the ledger's own key.

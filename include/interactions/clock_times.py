@@ -12,7 +12,7 @@ MINUTES_OF_DAY = 24 * 60
 
 @lru_cache(maxsize=1024)
 def zone_named(name: str) -> ZoneInfo | None:
-    """The time zone of an IANA name such as "Europe/Paris"; None if there is none."""
+    """Return the time zone of an IANA name such as "Europe/Paris"; None if there is none."""
     try:
         return ZoneInfo(name.strip())
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder of zones
@@ -57,7 +57,7 @@ class Hours(BaseModel):
         return self
 
     def hold_at(self, minute: int) -> bool:
-        """Whether the minute of the day lies in them: `from` included, `to` excluded."""
+        """Tell whether the minute of the day lies in them: `from` included, `to` excluded."""
         if self.opens < self.closes:
             return self.opens <= minute < self.closes
         return minute >= self.opens or minute < self.closes

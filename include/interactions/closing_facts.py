@@ -22,7 +22,7 @@ MAX_TEXT = 2000
 
 
 def is_custom(source: str) -> bool:
-    """Whether the source is a custom attribute, and names one."""
+    """Tell whether the source is a custom attribute, and names one."""
     return any(source.startswith(prefix) and len(source) > len(prefix) for prefix in (CUSTOM, CUSTOMER_CUSTOM))
 
 
@@ -59,7 +59,7 @@ class ClosingFacts:
     messages: int | None = None
 
     def of(self, source: str) -> tuple[str, ...]:
-        """The values of a source; empty if there is none."""
+        """Return the values of a source; empty if there is none."""
         return self.values.get(source, ())
 
     def to_text(self) -> str:
@@ -77,7 +77,7 @@ class ClosingFacts:
 def facts_from_text(
     text: str, *, conversation_id: str, closed_at: datetime, agent: tuple[str, ...]
 ) -> ClosingFacts:
-    """The facts that the ledger kept, with what its other columns hold."""
+    """Return the facts that the ledger kept, with what its other columns hold."""
     kept = json.loads(text)
     return ClosingFacts(
         conversation_id,
@@ -92,18 +92,18 @@ def facts_from_text(
 
 
 def domain_of(address: str | None) -> str | None:
-    """The part after the @."""
+    """Return the part after the @."""
     return address.rpartition("@")[2] if address else None
 
 
 @lru_cache(maxsize=65536)  # the same few tags and queues, many times
 def comparable(text: str) -> str:
-    """The form in which names, ids and values are compared: trimmed, NFC and case-folded."""
+    """Return the form in which names, ids and values are compared: trimmed, NFC and case-folded."""
     return trimmed(text).casefold()
 
 
 def texts_of(value: object) -> tuple[str, ...]:
-    """The texts of a JSON value: none for null, objects and empty text, several for a list.
+    """Return the texts of a JSON value: none for null, objects and empty text, several for a list.
 
     >>> texts_of(True), texts_of(3), texts_of(["a", None, 1.0]), texts_of({"a": 1})
     (('true',), ('3',), ('a', '1'), ())
@@ -123,7 +123,7 @@ def texts_of(value: object) -> tuple[str, ...]:
 
 
 def languages_of(candidates: Iterable[object]) -> tuple[str, ...]:
-    """The first candidate that reads as a language: as Kustomer writes it, and as Stella Connect wants it.
+    """Return the first candidate that reads as a language: as Kustomer writes it, and as Stella Connect wants it.
 
     >>> languages_of([None, "zh_Hans_CN", "en"]), languages_of(["fr"]), languages_of(["US"])
     (('zh-Hans-CN', 'zh-CN'), ('fr',), ())
@@ -136,7 +136,7 @@ def languages_of(candidates: Iterable[object]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def stella_language(text: str) -> str | None:
-    """A language as Stella Connect writes it: ISO 639-1, and the country after a hyphen; None if it is none.
+    """Return a language as Stella Connect writes it: ISO 639-1, and the country after a hyphen; None if it is none.
 
     Two capital letters alone are a country: "CA" would read as Catalan.
 

@@ -45,7 +45,7 @@ class CustomerDetails:
 
 
 def read_conversation_details(record: Json) -> ConversationDetails:
-    """The details of a conversation as search and single reads return it."""
+    """Read the details of a conversation as search and single reads return it."""
     attributes, relationships = _object(record.get("attributes")), _object(record.get("relationships"))
     channels = _texts(attributes.get("channels"))
     first, last = _first_and_last_channel(attributes) if len(channels) > 1 else (None, None)
@@ -71,7 +71,7 @@ def read_conversation_details(record: Json) -> ConversationDetails:
 
 
 def read_customer_details(record: Json) -> CustomerDetails:
-    """The details of a customer."""
+    """Read the details of a customer."""
     attributes = _object(record.get("attributes"))
     return CustomerDetails(
         tags=_texts(attributes.get("tags")),
@@ -99,7 +99,7 @@ def _related(relationships: Json, name: str) -> tuple[str, ...]:
 
 
 def _teams(attributes: Json) -> tuple[str, ...]:
-    """The teams at the closing; as with people, the present ones if the snapshot names none."""
+    """Return the teams at the closing; as with people, the present ones if the snapshot names none."""
     at_closing = _object(attributes.get("lastDone")).get("assignedTeams")
     return _texts(at_closing) or _texts(attributes.get("assignedTeams"))
 
@@ -115,7 +115,7 @@ def _first_and_last_channel(attributes: Json) -> tuple[str | None, str | None]:
 
 
 def _channels(messages: Iterable[Json], *, latest: bool = False) -> Iterator[str]:
-    """The channels of messages in order of time; times of one record are written alike, so texts compare."""
+    """Return the channels of messages in order of time; times of one record are written alike, so texts compare."""
     known = [
         (_text(message.get("sentAt")) or _text(message.get("createdAt")) or "", channel)
         for message in messages

@@ -1,20 +1,20 @@
 """Whether negative evidence is about interactions, or about the source that gives it.
 
 If the same evidence would end everything that is due, it is read as a fault of the source: a wrong host, another
-organisation's key, a list that came empty, a channel that is not enabled. Then nothing ends.
+organisation's key, an empty list, a channel that is not enabled. Then nothing ends.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 MAX_REFUSALS_IN_A_ROW = 10
-"""After so many refusals with nothing taken in between a release stops."""
+"""A release stops after this many refusals in a row."""
 REFUSALS_TRIED_AGAIN = 3
-"""If the releases before it ended like that, a release stops after so many."""
+"""After a stopped release, the next one stops after this many."""
 MAX_PROBES = 3
 """Requests under way at once until Stella Connect has taken one of this release."""
 MIN_SERVED_AGENTS = 2
-"""If so many agents whose interactions were taken lately all lack a profile, the list is doubted."""
+"""The list is doubted if this many agents whose interactions were taken lately all lack a profile."""
 
 
 @dataclass(frozen=True, slots=True)

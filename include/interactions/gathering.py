@@ -26,7 +26,7 @@ def gather_facts(
     channel_of: Literal["first", "last"] | None,
     custom: Iterable[str],
 ) -> ClosingFacts:
-    """The facts of an eligible closing.
+    """Gather the facts of an eligible closing.
 
     Args:
         conversation: needs `closed_at`.
@@ -66,7 +66,7 @@ def facts_now(
     channel_of: Literal["first", "last"] | None,
     custom: Iterable[str],
 ) -> ClosingFacts:
-    """The facts with the conversation as it is now; what concerns customer, agent and closing is as recorded."""
+    """Return the facts of the conversation as it is now; those of customer, agent and closing stay as recorded."""
     kept = {source: given for source, given in recorded.values.items() if source.startswith("customer.")}
     values = {
         **kept,

@@ -71,4 +71,4 @@ class ClaimedInteraction:
     token: str
     interaction: Interaction = field(repr=False)
     attempts: int = 0
-    """POSTs tried so far, those that provably never left included."""
+    """POSTs tried so far, also those that provably were not sent."""

@@ -54,7 +54,7 @@ class Lookup(BaseModel):
     map: dict[Text, Text] | None = Field(None, min_length=1)
     """Without a map the value itself is sent, by its name."""
     default: Text | None = None
-    """What is sent without a match; null, if it is given: the request goes without the field."""
+    """The text that is sent without a match; null, if it is given: the request goes without the field."""
 
     @property
     def may_be_left_out(self) -> bool:
@@ -71,7 +71,7 @@ Filed = Annotated[Annotated[Text, Tag("text")] | Annotated[Lookup, Tag("mapping"
 
 
 def spelling_of(name: FieldName, text: str) -> str | None:
-    """The text as Stella Connect spells it in that field; None if it would refuse it."""
+    """Return the text as Stella Connect spells it in that field; None if it would refuse it."""
     if name == "language":
         return stella_language(text)
     if name == "country":
@@ -164,7 +164,7 @@ class Filer:
         self._same_for_all = None if follows_closing else self._file(ClosingFacts("", _ANY_TIME))
 
     def file(self, facts: ClosingFacts) -> Filing | Unmapped:
-        """What the closing is filed under, or the first field for which the settings have no entry."""
+        """Return what the closing is filed under, or the first field for which the settings have no entry."""
         return self._same_for_all or self._file(facts)
 
     def _file(self, facts: ClosingFacts) -> Filing | Unmapped:
@@ -203,7 +203,7 @@ class Filer:
 
 
 def is_hidden(text: str) -> bool:
-    """Whether Kustomer hid the value because the key lacks "Read Sensitive".
+    """Tell whether Kustomer hid the value because the key lacks "Read Sensitive".
 
     >>> is_hidden("****1234"), is_hidden("•"), is_hidden("a 5* hotel")
     (True, True, False)
@@ -228,7 +228,7 @@ def _explain(name: FieldName, lookup: Lookup, facts: ClosingFacts, names: Names)
 def mentions_of(
     place: str, fields: Mapping[FieldName, str | Lookup | None], properties: Mapping[str, str]
 ) -> Iterator[Mention]:
-    """Where a mapping mentions sources.
+    """Yield where a mapping mentions sources.
 
     Args:
         place: empty for the settings' own mapping, "rule 'fraud', then." for that of a rule.

@@ -39,7 +39,7 @@ class Names:
                 ids.setdefault(comparable(identity), set()).add(comparable(identity))
 
     def accepted(self, source: str, text: str) -> set[str]:
-        """The comparable values of a source for which `text` stands: all ids of that name, else the text itself."""
+        """Return the comparable values that `text` stands for: all ids of that name, else the text itself."""
         key = comparable(text)
         if source == "language":
             return {key.replace("_", "-")}
@@ -47,12 +47,12 @@ class Names:
         return {key} if kind is None else self._ids.get(kind, {}).get(key, {key})
 
     def name_of(self, source: str, value: str) -> str:
-        """The name that people use for a value of a source; the value itself if it has none."""
+        """Return the name that people use for a value of a source; the value itself if it has none."""
         kind = KIND_OF.get(source)
         return value if kind is None else self.lists.get(kind, {}).get(value, value)
 
     def is_unknown(self, source: str, text: str) -> bool:
-        """Whether Kustomer's list was read and holds neither this name nor this id."""
+        """Tell whether Kustomer's list was read and holds neither this name nor this id."""
         kind = KIND_OF.get(source)
         return kind is not None and kind in self.lists and comparable(text) not in self._ids[kind]
 
@@ -71,7 +71,7 @@ class Mention:
 
 
 def kinds_needed(mentions: Iterable[Mention]) -> dict[Kind, str]:
-    """The lists that must be read, each with the first place that needs it. Ids alone need no list."""
+    """Return the lists that must be read, each with the first place that needs it. Ids alone need no list."""
     needed: dict[Kind, str] = {}
     for mention in mentions:
         kind = KIND_OF.get(mention.source)
@@ -81,7 +81,7 @@ def kinds_needed(mentions: Iterable[Mention]) -> dict[Kind, str]:
 
 
 def unknown_names(mentions: Iterable[Mention], names: Names) -> list[str]:
-    """One sentence for each name or id of the settings that Kustomer does not have."""
+    """Return one sentence for each name or id of the settings that Kustomer does not have."""
     return [
         f"{mention.place}: Kustomer has no {KIND_OF[mention.source].replace('_', '-')} {text!r}"
         for mention in mentions
@@ -91,5 +91,5 @@ def unknown_names(mentions: Iterable[Mention], names: Names) -> list[str]:
 
 
 def custom_sources(mentions: Iterable[Mention]) -> frozenset[str]:
-    """The custom attributes that the settings mention: the only ones that are kept of a closing."""
+    """Return the custom attributes that the settings mention: the only ones that are kept of a closing."""
     return frozenset(mention.source for mention in mentions if is_custom(mention.source))

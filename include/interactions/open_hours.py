@@ -1,7 +1,7 @@
 """Open hours of a week in a time zone: is an instant open, and when is it open next?
 
-Hours are wall-clock times. Where a change to summer time takes the opening hour away, they open with the change;
-where the clock goes back, an hour that comes twice is open twice.
+Hours are wall-clock times. If a change to summer time skips the opening hour, they open with the change. If the
+clock goes back, the repeated hour is open twice.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from include.interactions.clock_times import MINUTES_OF_DAY
 
 MAX_DAYS_AHEAD = 400
-"""So many days an opening is looked for: more than a year, for hours that open on few days."""
+"""How far to look for an opening: more than a year, because some hours open on few days."""
 
 _DAY = timedelta(days=1)
 
@@ -34,11 +34,11 @@ class OpenHours:
     follow_customer: bool = False
 
     def is_open(self, instant: datetime, zone: ZoneInfo) -> bool:
-        """Whether the instant lies in the hours of that zone."""
+        """Tell whether the instant lies in the hours of that zone."""
         return self._holds(instant.astimezone(zone))
 
     def next_open(self, instant: datetime, zone: ZoneInfo) -> datetime | None:
-        """The first open instant from `instant` on; None if there is none within `MAX_DAYS_AHEAD` days."""
+        """Return the first open instant from `instant` on; None if there is none within `MAX_DAYS_AHEAD` days."""
         local = instant.astimezone(zone)
         if self._holds(local):
             return instant
@@ -57,7 +57,7 @@ class OpenHours:
         return None
 
     def open_for(self, opened: datetime, zone: ZoneInfo, at_most: timedelta) -> timedelta:
-        """How long it stays open from an open instant on, `at_most` if longer."""
+        """Return how long it stays open from an open instant on, at most `at_most`."""
         first = opened.astimezone(zone).date()
         ends: list[datetime] = []
         for day in (first - _DAY, first, first + _DAY, first + 2 * _DAY):
@@ -78,7 +78,7 @@ class OpenHours:
 
 
 def _instants(day: date, minutes: list[int], zone: ZoneInfo) -> Iterator[datetime]:
-    """The instants at which a clock shows these minutes of the day, and those at which it is changed that day."""
+    """Yield when a clock shows these minutes of the day, and when that day the clock changes."""
     midnight = datetime.combine(day, time())
     for minute in minutes:
         wall = midnight + timedelta(minutes=minute)
@@ -90,7 +90,7 @@ def _instants(day: date, minutes: list[int], zone: ZoneInfo) -> Iterator[datetim
 
 
 def _change_between(start: datetime, end: datetime, zone: ZoneInfo) -> datetime:
-    """The second at which the zone's offset changes between two instants with different offsets."""
+    """Return the second at which the zone's offset changes between two instants with different offsets."""
     before = start.astimezone(zone).utcoffset()
     while end - start > timedelta(seconds=1):
         middle = start + timedelta(seconds=(end - start) // timedelta(seconds=2))

@@ -25,9 +25,9 @@ def obeyed_attributes(configured: str | None) -> tuple[str, ...]:
 
 
 def read_opt_out(custom: Mapping[str, Any], configured: str | None) -> OptOut:
-    """What the custom attributes of a conversation say; one "yes" is enough.
+    """Read what the custom attributes of a conversation say; one "yes" is enough.
 
-    A value that is neither yes nor no counts as yes, for it was written to say something. A masked value says
+    A value that is neither yes nor no counts as yes, because somebody wrote it on purpose. A masked value says
     nothing: the key may not read it.
 
     >>> [read_opt_out({"quiet": value}, "quiet") for value in (True, "Yes", [1], "no", "****", "never!")]
@@ -38,7 +38,7 @@ def read_opt_out(custom: Mapping[str, Any], configured: str | None) -> OptOut:
 
 
 def opt_out_at_send(planned: bool | None, shown: OptOut | None) -> OptOut:
-    """What is known of the opt-out when the interaction is due.
+    """Return what is known of the opt-out when the interaction is due.
 
     Args:
         planned: as the ledger holds it since extraction; None: it could not be read then.

@@ -1,4 +1,4 @@
-"""Decides by the rules: the first whose conditions hold; what it leaves open comes from the settings."""
+"""Decide by the rules: the first whose conditions hold decides, and the settings fill in the rest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class RuleBook:
         self._pages = [page(rule) for rule in (*rules, None)]
 
     def decide(self, facts: ClosingFacts) -> Decision:
-        """What becomes of the closing, and as what."""
+        """Return what becomes of the closing, and as what."""
         page = self._page_of(facts)
         survey, outside_sample = _survey_of(page, facts)
         return Decision(
@@ -86,7 +86,7 @@ class RuleBook:
         )
 
     def judge_again(self, facts: ClosingFacts) -> tuple[Survey, str | None]:
-        """Whether there may be a survey by the facts as they are now, and the rule that says so."""
+        """Tell whether there may be a survey by the facts as they are now, and the rule that says so."""
         page = self._page_of(facts)
         return _survey_of(page, facts)[0], page.rule.name if page.rule else None
 
@@ -95,7 +95,7 @@ class RuleBook:
 
 
 def stricter(first: Survey, second: Survey) -> Survey:
-    """The answer that mails less: an exclusion that was once decided stays."""
+    """Return the answer that mails less: an earlier exclusion stays."""
     return max(first, second, key=STRICTNESS.__getitem__)
 
 
@@ -111,7 +111,7 @@ def _always(_: ClosingFacts) -> bool:
 
 
 def condition_of(block: Block, names: Names) -> Condition:
-    """The block as one condition. A value that is missing or unreadable fulfils no condition."""
+    """Return the block as one condition. A missing or unreadable value fulfils no condition."""
     conditions = [_any_of(source, texts, names) for source, texts in block.by_source.items()]
     if block.customer_domain:
         conditions.append(_domain_is(block.customer_domain))

@@ -15,10 +15,10 @@ from include.interactions.names import Mention
 
 MAX_RULES = 200
 MAX_DELAY_SECONDS = 3_153_600_000
-"""A hundred years: more cannot be added to every instant."""
+"""100 years: a longer delay may exceed the latest date that Python knows."""
 
 Survey = Literal["send", "count", "skip"]
-"""A survey; counted in Stella Connect without a survey (`do_not_send`); neither."""
+"""`send`: a survey. `count`: counted in Stella Connect without one (`do_not_send`). `skip`: nothing is sent."""
 
 
 def _list_of_texts(value: Any) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ CONDITIONS: tuple[str, ...] = (*NAMED_SOURCES, *_OTHER_CONDITIONS, "not")
 
 
 class Then(BaseModel):
-    """What becomes of the closings of a rule. What it leaves open comes from the settings."""
+    """What becomes of the closings of a rule. The settings fill in the rest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -143,7 +143,7 @@ Rules = Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES), AfterValidator(
 
 
 def mentions_of_rules(rules: Iterable[Rule]) -> Iterator[Mention]:
-    """Where the rules mention what Kustomer keeps lists of, and custom attributes."""
+    """Yield where the rules mention what Kustomer keeps lists of, and custom attributes."""
     for rule in rules:
         place = f"rule {rule.name!r}, "
         yield from _of_block(f"{place}when.", rule.when)
@@ -159,7 +159,7 @@ def _of_block(place: str, block: Block) -> Iterator[Mention]:
 
 
 def place_in_rules(location: tuple[int | str, ...], given: object) -> str:
-    """Where a fault lies, in words: "rule 'fraud', when.tag".
+    """Describe where a fault lies: "rule 'fraud', when.tag".
 
     Args:
         location: pydantic's, below the setting `rules`: the rule's place in the list, then the keys.

@@ -7,11 +7,11 @@ from typing import Literal
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Purpose = Literal["sample", "spread"]
-"""Each purpose has places of its own: who is in a small sample must not also be the first in the morning."""
+"""Each purpose has separate places: who is in a small sample must not also be the first in the morning."""
 
 
 def stable_fraction(purpose: Purpose, conversation_id: str, closed_at: datetime) -> float:
-    """The closing's place in [0, 1): evenly distributed over closings, always the same for one of them.
+    """Return the closing's place in [0, 1): evenly distributed over closings, always the same for one of them.
 
     The ledger keeps a closing's time in milliseconds, so anything finer is not looked at.
     """

@@ -63,5 +63,5 @@ def second_look(
 
 
 def _same_closing(now: datetime | None, planned: datetime) -> bool:
-    # The ledger keeps milliseconds. If the vendor gives more digits one day, no survey may be cancelled for it.
+    # The ledger keeps milliseconds. If the vendor gives more digits one day, that must not cancel a survey.
     return now is not None and timedelta(0) <= now - planned < timedelta(milliseconds=1)

@@ -64,7 +64,7 @@ class SendWindow(BaseModel):
         return self.schedule is not None or self.holidays == "kustomer"
 
     def to_open_hours(self, holidays: Iterable[date] = ()) -> OpenHours:
-        """The hours written here.
+        """Return the hours written here.
 
         Args:
             holidays: those of Kustomer's default schedule, for `"holidays": "kustomer"`.
@@ -81,7 +81,7 @@ class SendWindow(BaseModel):
 
 
 def zone_of(hours: OpenHours, customers_zone: str | None) -> ZoneInfo:
-    """The time zone in which the hours are meant for one customer."""
+    """Return the time zone in which the hours are meant for one customer."""
     known = zone_named(customers_zone) if hours.follow_customer and customers_zone else None
     return known or hours.zone
 
@@ -89,7 +89,7 @@ def zone_of(hours: OpenHours, customers_zone: str | None) -> ZoneInfo:
 def next_send_time(
     hours: OpenHours, zone: ZoneInfo, due_at: datetime, *, now: datetime, fraction: float, spread: timedelta
 ) -> datetime | None:
-    """When an interaction may go out: at its due time if the window is open then, else after the next opening.
+    """Return when an interaction may be sent: at its due time if the window is open, else after the next opening.
 
     Args:
         hours: of the window.
@@ -98,7 +98,7 @@ def next_send_time(
         now: nothing goes out before; an overdue interaction goes out now if the window is open.
         fraction: the closing's stable place in [0, 1).
         spread: over so much time after an opening the waiting interactions are spread; over at most half of the
-            time that is open, so that what falls due last still leaves before the window closes.
+            time that is open, so that the last ones are still sent before the window closes.
 
     Returns:
         The due time; None if nothing opens within `MAX_DAYS_AHEAD` days.
@@ -114,7 +114,7 @@ def next_send_time(
 def _opening_after(
     hours: OpenHours, closed_minute: datetime, zone: ZoneInfo, spread: timedelta
 ) -> tuple[datetime, timedelta] | None:
-    """The next opening and the time over which to spread; hours open and close on whole minutes."""
+    """Return the next opening and the time over which to spread; hours open and close on whole minutes."""
     opening = hours.next_open(closed_minute, zone)
     return None if opening is None else (opening, hours.open_for(opening, zone, spread * 2) / 2)
 
@@ -124,7 +124,7 @@ class ScheduleError(ValueError):
 
 
 def read_schedule(attributes: Mapping[str, Any], holidays: Iterable[Mapping[str, Any]]) -> OpenHours:
-    """The open hours of a schedule in Kustomer (fact sheet kustomer.md, section 8.1).
+    """Read the open hours of a schedule in Kustomer (fact sheet kustomer.md, section 8.1).
 
     Raises:
         ScheduleError: no time zone, no hours, or hours of another shape. Guessed hours could mail at night.
@@ -160,10 +160,10 @@ _KUSTOMERS_HOURS: TypeAdapter[dict[str, list[tuple[int, int]] | None]] = TypeAda
 
 
 def read_holidays(records: Iterable[Mapping[str, Any]]) -> frozenset[date]:
-    """The days of the enabled holidays, start and end included.
+    """Read the days of the enabled holidays, start and end included.
 
     Raises:
-        ScheduleError: an enabled holiday without readable dates. Left out, mail would go out on it.
+        ScheduleError: an enabled holiday without readable dates. Without it, customers would get mail on that day.
     """
     days: set[date] = set()
     for attributes in records:

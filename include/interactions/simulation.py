@@ -63,12 +63,12 @@ def simulate(closings: Iterable[ClosingFacts | None], today: SurveyPlanner, prop
         result.closings += 1
         if was != becomes:
             result.changes[was, becomes] += 1
-        rule.changed += was != becomes or _leaves_otherwise(before, after)
+        rule.changed += was != becomes or _is_sent_differently(before, after)
     return result
 
 
 def outcome_of(decision: Decision) -> Outcome:
-    """In which of the four ways a closing ends, before cap, send window and second look."""
+    """Return in which of the four ways a closing ends, before cap, send window and second look."""
     if decision.survey == "skip":
         return "skipped"
     if isinstance(decision.filing, Unmapped):
@@ -76,7 +76,7 @@ def outcome_of(decision: Decision) -> Outcome:
     return "survey" if decision.survey == "send" else "counted"
 
 
-def _leaves_otherwise(before: Decision, after: Decision) -> bool:
+def _is_sent_differently(before: Decision, after: Decision) -> bool:
     if after.survey == "skip":
         return False
     return (before.seconds_until_send, before.filing) != (after.seconds_until_send, after.filing)

@@ -14,7 +14,7 @@ class State(StrEnum):
     CLAIMED = "claimed"
     """One release holds it under a lease; nothing has been sent."""
     SENDING = "sending"
-    """Committed before the first byte leaves: from here on a crash means "unknown"."""
+    """Committed before the first byte is sent: from here on a crash means "unknown"."""
     SENT = "sent"
     """Stella Connect took it."""
     REJECTED = "rejected"

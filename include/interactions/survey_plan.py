@@ -83,7 +83,7 @@ class SurveyPlanner:
         return [rule.name for rule in self._settings.rules]
 
     def decide(self, facts: ClosingFacts) -> Decision:
-        """What rules and mapping say about the closing."""
+        """Return what rules and mapping say about the closing."""
         return self._book.decide(facts)
 
     def plan(
@@ -94,11 +94,11 @@ class SurveyPlanner:
         now: datetime,
         closed_within: timedelta = timedelta(0),
     ) -> SurveyPlan:
-        """What becomes of the closing; `time_zone` is the customer's. A due time that moves lies after `now`.
+        """Decide what becomes of the closing; `time_zone` is the customer's. A moved due time lies after `now`.
 
         `closed_within` is how long after `closed_at` the closing may have been.
 
-        What only counts mails nobody, so no window moves it.
+        An interaction that only counts sends no mail, so no window moves it.
         """
         decision = self._book.decide(facts)
         due_at = facts.closed_at + closed_within + timedelta(seconds=decision.seconds_until_send)
@@ -127,7 +127,7 @@ class SurveyPlanner:
         users: Mapping[str, User],
         now: datetime,
     ) -> Interaction:
-        """An eligible interaction with what the settings make of it; a skipped one keeps no address."""
+        """Return the eligible interaction with its plan; if it is skipped, without the customer's address."""
         facts = gather_facts(
             record,
             customer,
@@ -142,12 +142,12 @@ class SurveyPlanner:
         return _apply(plan, interaction, facts, time_zone)
 
     def judge_again(self, facts: ClosingFacts, recorded: Survey) -> tuple[Survey, str | None]:
-        """Whether there may still be a survey, and the rule that says so; what was excluded stays excluded."""
+        """Tell whether there may still be a survey, and the rule that says so; what was excluded stays excluded."""
         now, rule = self._book.judge_again(facts)
         return stricter(now, recorded), rule
 
     def next_due(self, facts: ClosingFacts, due_at: datetime, *, time_zone: str | None, now: datetime) -> datetime:
-        """The due time inside the send window; it only moves forward.
+        """Return the due time inside the send window; it only moves forward.
 
         If nothing opens before the expiry, `on_expired` decides at the opening; if nothing opens at all, the due
         time stays as it is and `on_expired` decides after the expiry.
@@ -176,7 +176,7 @@ class SurveyPlanner:
         return self.judge_again(now, recorded)
 
     def put_off_until(self, interaction: Interaction, now: datetime) -> datetime | None:
-        """The due time of an interaction that would be sent outside the send window; None: it may be sent now."""
+        """Return the new due time if the send window is closed now; None if the interaction may be sent."""
         if self._hours is None or interaction.any_time or self.is_open(now, interaction.time_zone):
             return None
         facts = ClosingFacts(interaction.conversation_id, interaction.closed_at)
@@ -184,7 +184,7 @@ class SurveyPlanner:
         return later if later > now else None
 
     def is_open(self, at: datetime, time_zone: str | None) -> bool:
-        """Whether a survey may go out at that instant."""
+        """Tell whether a survey may go out at that instant."""
         return self._hours is None or self._hours.is_open(at, zone_of(self._hours, time_zone))
 
 
@@ -213,11 +213,11 @@ def _fields(settings: Settings) -> dict[FieldName, str | Lookup | None]:
 
 
 def mentions_of_settings(settings: Settings) -> Iterator[Mention]:
-    """Where mapping and rules mention sources."""
+    """Yield where mapping and rules mention sources."""
     yield from mentions_of("", _fields(settings), settings.custom_properties)
     yield from mentions_of_rules(settings.rules)
 
 
 def kinds_needed_by(settings: Settings) -> dict[Kind, str]:
-    """The lists of names that the settings need from Kustomer, each with the first place that needs it."""
+    """Return the lists of names that the settings need from Kustomer, each with the first place that needs it."""
     return kinds_needed(mentions_of_settings(settings))

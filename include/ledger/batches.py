@@ -10,6 +10,6 @@ BATCH = 1_000
 
 
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """The items in their order, `BATCH` at a time."""
+    """Yield the items in their order, `BATCH` at a time."""
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]

@@ -1,4 +1,4 @@
-"""The cap's part of the ledger: how many surveys a customer got, asked in the transaction that commits the next.
+"""The cap's part of the ledger: how many surveys a customer got, read in the transaction that commits the next one.
 
 A customer is known by the keyed hash of the address, which outlives the address.
 """
@@ -44,7 +44,7 @@ def find_cap(connection: Connection, interaction_id: int, cap: Cap, now: datetim
 
 
 def _asked_at(others: list[ColumnElement[bool]], since: datetime) -> Select[datetime]:
-    """Select when surveys left, or may have left."""
+    """Select when surveys were sent, or may have been sent."""
     left_at = case((state_is(State.SENT), interaction.c.sent_at), else_=interaction.c.updated_at)
     return select(left_at).where(
         *others,

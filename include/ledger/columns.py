@@ -34,7 +34,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 def milliseconds(moment: datetime) -> int:
-    """The instant as the ledger will hold it."""
+    """Return the instant as the ledger will hold it."""
     if moment.tzinfo is None:
         raise ValueError(f"the ledger keeps instants, not naive times: {moment!r}")
     return (moment - EPOCH) // MILLISECOND
@@ -55,7 +55,7 @@ class StorableText(TypeDecorator[str]):
 
 
 def storable(value: str) -> str:
-    """The text as the ledger will hold it."""
+    """Return the text as the ledger will hold it."""
     if "\0" in value:
         value = value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
@@ -117,10 +117,10 @@ def _storable_answer(answer: Answer) -> Answer:
 
 
 def mapping_text(value: Mapping[str, str] | None) -> str | None:
-    """The mapping as the ledger will hold it."""
+    """Return the mapping as the ledger will hold it."""
     return json.dumps(dict(value)) if value else None
 
 
 def names_text(names: tuple[str, ...] | None) -> str | None:
-    """The tag names as the ledger will hold them."""
+    """Return the tag names as the ledger will hold them."""
     return json.dumps(names) if names else None

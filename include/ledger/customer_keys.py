@@ -1,4 +1,4 @@
-"""The ledger's own key for the hash by which a customer is recognised once the address is erased."""
+"""The ledger's secret for the hash that recognises a customer after the address was erased."""
 
 import secrets
 from datetime import datetime

@@ -31,7 +31,7 @@ SPAN = ""
 
 @dataclass(frozen=True, slots=True)
 class DeferredSummary:
-    """What is deferred."""
+    """The number of deferred readings."""
 
     closings: int
     spans: int
@@ -53,7 +53,7 @@ class DeferredReadingStore(Store):
     def defer(self, readings: Sequence[DeferredReading]) -> int:
         """Note that these could not be read; returns how many of them are open.
 
-        A closing that the ledger holds already is in no doubt. One that is noted already was tried once more.
+        A closing that the ledger holds already is in no doubt. A known one counts another try.
         """
         if not readings:
             return 0
@@ -130,7 +130,7 @@ def _defer(
 
 
 def _key(reading: DeferredReading) -> dict[str, Any]:
-    """The parameters that name a reading, as the ledger will hold them."""
+    """Return the parameters that name a reading, as the ledger will hold them."""
     return {
         "conversation": storable(reading.conversation_id or SPAN),
         "from": _floor(reading.closed_from),

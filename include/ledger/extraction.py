@@ -169,7 +169,7 @@ def _transactions(interactions: Sequence[Interaction]) -> Iterator[list[Interact
 
 def _insert_sqlite(connection: Connection, rows: dict[str, Any]) -> Sequence[Row[str | None, int]]:
     """Insert what is new, each with its event; returns how many by reason."""
-    last = connection.execute(_LAST).scalar_one()  # all beyond is ours: nobody else writes during this transaction
+    last = connection.execute(_LAST).scalar_one()  # later rows are ours: nothing else writes meanwhile
     connection.execute(_INSERT, rows)
     connection.execute(_APPEND_EVENTS, {**rows, "last": last})
     return connection.execute(_COUNT, {"last": last}).all()

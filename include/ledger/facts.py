@@ -17,7 +17,7 @@ class Fact(NamedTuple):
 
 
 def read(connection: Connection, name: str) -> Fact | None:
-    """The fact of that name; None if there is none yet."""
+    """Read the fact of that name; None if there is none yet."""
     row = connection.execute(
         select(ledger_fact.c.value, ledger_fact.c.changed_at).where(ledger_fact.c.name == name)
     ).first()
@@ -25,7 +25,7 @@ def read(connection: Connection, name: str) -> Fact | None:
 
 
 def write(connection: Connection, name: str, value: str, now: datetime) -> None:
-    """Remember the value, whatever stood there; `changed_at` moves only if the value is another."""
+    """Store the value and replace an earlier one; `changed_at` moves only if the value is another."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = dialect.insert(ledger_fact).values(name=name, value=value, changed_at=now)
     connection.execute(

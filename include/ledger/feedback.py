@@ -89,9 +89,9 @@ class UnknownOutcome:
     token: str
     """The token of the attempt; a later attempt has another one."""
     attempted_at: datetime
-    """When its latest request left."""
+    """When its latest request was sent."""
     earliest_at: datetime
-    """Its request left then or later. Differs from `attempted_at` only after a restore."""
+    """Its request was sent then or later. Differs from `attempted_at` only after a restore."""
     shown_at: datetime | None
     """When Stella Connect took it, according to Data Return; None if it is not shown there."""
     conversation_id: str
@@ -148,7 +148,7 @@ class FeedbackStore(Store):
             )
 
     def find_first_attempt(self) -> datetime | None:
-        """Return when this ledger's first request may have left; None while nothing has been sent."""
+        """Return when this ledger's first request may have been sent; None while nothing has been sent."""
         first = (
             select(interaction_event.c.at)
             .where(interaction_event.c.to_state == State.SENDING)

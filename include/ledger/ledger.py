@@ -81,7 +81,7 @@ class Ledger:
             return facts.read(connection, name)
 
     def set_fact(self, name: str, value: str) -> None:
-        """Remember a value, whatever stood there before."""
+        """Store a value and replace an earlier one."""
         with self._engine.begin() as connection:
             facts.write(connection, name, value, self._now())
 

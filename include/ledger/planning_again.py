@@ -26,7 +26,7 @@ _JUDGED = (
     *("do_not_send", "first_due_at", "rule", "survey", "channel", "brand", "language", "country"),
     *("custom_properties", "time_zone", "facts"),
 )
-"""Columns that take the value of the interaction as it was judged anew; each is named like its field."""
+"""Columns that take the newly judged interaction's value; each is named like its field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class PlanningAgainStore(ErasingStore):
         return [Ended(row.conversation_id, row.closed_at, row.reason or row.state) for row in found]
 
     def plan_again(self, judged: Sequence[Interaction], by: Actor, why: str, *, dry_run: bool) -> dict[str, int]:
-        """Ended → planned, with what was judged anew; returns the counts `planned`, `unknown` and `left`.
+        """Ended → planned, with the new judgement; returns the counts `planned`, `unknown` and `left`.
 
         Interactions that were judged as skipped, or that may not return by now, stay as they are and are counted.
         `unknown`: after a restore, those that the lost ledger may have sent.

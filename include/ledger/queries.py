@@ -42,7 +42,7 @@ class Event:
     reason: Reason | None
     detail: str | None
     by: Actor | None
-    """The holder of the claim, if the step named nobody. None once erased."""
+    """The holder of the claim, if the step named no actor. None once erased."""
 
 
 EXTRACTION = "extraction"

@@ -1,6 +1,6 @@
 """The ledger's tables.
 
-The migrations create them and, besides, the triggers that refuse an illegal transition and a changed event;
+The migrations create them and the triggers that refuse an illegal transition and a changed event;
 a test holds both against this file.
 """
 

@@ -36,7 +36,7 @@ class DueWrite:
     """Of what was last written; None if nothing was."""
     tries: int
     doubtful_since: datetime | None
-    """When a note left of which nobody knows yet whether Kustomer took it."""
+    """When a note was sent of which it is not known yet whether Kustomer took it."""
     replaced: bool
     """Whether the conversation has a later answer."""
 

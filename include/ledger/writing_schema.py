@@ -18,7 +18,7 @@ answer_write = Table(
     Column("content_hash", Text),
     Column("tries", Integer, nullable=False),
     Column("last_tried", Instant),
-    # When a note left of which nobody knows yet whether Kustomer took it.
+    # When a note was sent of which it is not known yet whether Kustomer took it.
     Column("doubtful_since", Instant),
     # A few words beside the state; never personal data.
     Column("detail", StorableText),

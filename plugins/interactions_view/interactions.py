@@ -58,7 +58,7 @@ COLUMNS = (
 
 @router.get("/list")
 def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLResponse:
-    """The table."""
+    """Show the table."""
     now = datetime.now(UTC)
     chosen = _allowed(asked.filter(now), visitor)
     with source(visitor.organisation).read() as connection:
@@ -104,7 +104,7 @@ def export(visitor: VisitorDep, asked: ListQuery) -> StreamingResponse:
 
 @router.get("/one/{interaction_id}")
 def show_interaction(request: Request, visitor: VisitorDep, interaction_id: int) -> HTMLResponse:
-    """One interaction: the answer, its timeline, its request, what Stella Connect says."""
+    """Show one interaction: the answer, its timeline, its request, what Stella Connect says."""
     found = source(visitor.organisation)
     with found.read() as connection:
         story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
@@ -134,7 +134,7 @@ def show_interaction(request: Request, visitor: VisitorDep, interaction_id: int)
 
 @router.get("/conversation/{conversation_id}")
 def conversation(request: Request, visitor: VisitorDep, conversation_id: str) -> Response:
-    """For links that know the conversation only: its latest closing."""
+    """Redirect links that know only the conversation to its latest closing."""
     with source(visitor.organisation).read() as connection:
         interaction_id = stories.latest_closing(connection, conversation_id)
     if interaction_id is None:
@@ -171,12 +171,12 @@ def timeline_step(step: Step, visitor: Visitor) -> TimelineStep:
 
 
 def _allowed(chosen: Filter, visitor: Visitor) -> Filter:
-    """The filter, without a way to spell out an address letter by letter for those who see it masked."""
+    """Return the filter without the search for addresses if the visitor sees them masked."""
     return replace(chosen, whole_addresses=not visitor.sees_personal_data)
 
 
 def kustomer_link(found: Source, line: Line) -> str | None:
-    """The conversation in Kustomer; None while Kustomer's address, or the customer, is not known."""
+    """Return the conversation in Kustomer; None while Kustomer's address, or the customer, is not known."""
     if found.web_url is None or line.customer.id is None:
         return None
     return link_to(found.web_url, line.customer.id, line.conversation_id)
@@ -259,7 +259,7 @@ def _values(line: Line) -> list[Any]:
 
 
 def _cell(value: object) -> object:
-    """The value as a spreadsheet shows it, and never as a formula that it carries out."""
+    """Return the value as text that no spreadsheet runs as a formula."""
     if value is None:
         return ""
     if isinstance(value, datetime):

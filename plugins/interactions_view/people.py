@@ -55,7 +55,7 @@ def masked_agent(agent: Agent) -> Agent:
 def seen_by(visitor: Visitor | None, value: Any) -> Any:
     """Return what a view found as this visitor may see it; None: an unknown visitor.
 
-    Goes through everything that a view hands over: no view masks by itself, so none can forget to.
+    Goes through everything that a view hands over: views do not mask, so none can forget to.
     """
     return value if visitor is not None and visitor.sees_personal_data else _masked(value)
 

@@ -10,7 +10,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """The page's ASGI app, imported at the first request."""
+    """Return the page's ASGI app, imported at the first request."""
     from plugins.interactions_view.app import app as page
 
     await page(scope, receive, send)

@@ -77,7 +77,7 @@ def calls_without_role(roles: Iterable[object], needed: Iterable[Call] = NEEDED)
 
 
 def _is_covered(call: Call, held: set[str]) -> bool:
-    """Whether the key holds a role that `call` accepts, or a prefix of one."""
+    """Tell whether the key holds a role that `call` accepts, or a prefix of one."""
     return any(
         ".".join(parts[:length]) in held
         for parts in (role.split(".") for role in call.roles)

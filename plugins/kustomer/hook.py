@@ -198,7 +198,7 @@ class KustomerHook(WritingCalls):
         return names
 
     def read_organisation_id(self) -> str | None:
-        """The id of the organisation that the key belongs to (section 8.1); None if the answer does not tell it."""
+        """Return the id of the key's organisation (section 8.1); None if the answer lacks it."""
         organisation: Any = self._get(TOKEN)
         for name in ("data", "relationships", "org", "data", "id"):
             organisation = organisation.get(name) if isinstance(organisation, dict) else None

@@ -182,7 +182,7 @@ def _needed_fields(action: Action) -> str:
 
 
 def _person(context: Context) -> Actor:
-    """Who acts: the Airflow user who triggered the run, if Airflow knows, and the run."""
+    """Return who acts: the Airflow user who triggered the run, if Airflow knows, and the run."""
     return replace(actor_of(context), person=getattr(context["dag_run"], "triggering_user_name", None))
 
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 REFUSALS_SPAN = timedelta(hours=1)
 UNMAPPED_SPAN = timedelta(days=1)
-"""By the closing; older ones were told of while they were new."""
+"""By the closing; older ones were reported while they were new."""
 MAX_TIME_TO_READ = timedelta(hours=3)
 """From the tick of a scheduled run until it has read its closings, with all its retries."""
 MAX_TIME_DEFERRED = timedelta(hours=6)

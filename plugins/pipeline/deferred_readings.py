@@ -65,7 +65,7 @@ def read_span(
 
 
 def describe_incomplete(incomplete: Sequence[DeferredReading]) -> str:
-    """One sentence on the parts of a span that did not come whole."""
+    """Describe in one sentence the parts of a span that could not be read whole."""
     first = incomplete[0]
     return (
         f"Kustomer's search did not return all closings: {len(incomplete)} parts of the span are incomplete "

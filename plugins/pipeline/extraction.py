@@ -57,7 +57,7 @@ class DoubtfulClosing:
     was_tried: bool = True
 
     def as_deferred(self) -> DeferredReading:
-        """The reading that later runs try again."""
+        """Return the reading that later runs try again."""
         row = self.settled
         tries = int(self.was_tried)
         return DeferredReading(row.closed_at, self.closed_to, row.detail or "", row.conversation_id, tries=tries)
@@ -142,7 +142,7 @@ class Extraction:
         self.store.drop_deferred([reading for id_, reading in by_id.items() if id_ not in open_ids])
 
     def judge_again(self, closings: Sequence[tuple[str, datetime]]) -> list[Interaction]:
-        """Read these closings (conversation id, closing time) and their people anew, and judge them.
+        """Read these closings (conversation id, closing time) and their people again, and judge them.
 
         Records nothing. Missing in the result: what cannot be read, or is not closed at that time any more.
         """
@@ -224,7 +224,7 @@ class Extraction:
     def _select_closings(
         self, candidates: Sequence[Candidate]
     ) -> tuple[list[Conversation | Malformed], list[DoubtfulClosing]]:
-        """The closings among the records, and what may be a closing without being readable as one."""
+        """Select the closings among the records, and the records that may be unreadable closings."""
         any_status = self.settings.on_reopen == "keep"
         closings: list[Conversation | Malformed] = []
         doubtful: list[DoubtfulClosing] = []

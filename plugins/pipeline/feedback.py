@@ -26,7 +26,7 @@ GRACE = timedelta(hours=6)
 """Until then Stella Connect may still show a request that it took. The exact time is unknown; the fact sheet says
 "some hours" (stella-connect.md, 4.5)."""
 LOOKED_FOR = timedelta(minutes=15)
-"""After the grace, the next reading looks for an unknown outcome once more."""
+"""After the grace, the next reading looks for an unknown outcome again."""
 REREAD_EVERY = timedelta(days=1)
 REREAD_SPAN = timedelta(days=3)
 """Read again by time of creation, because late answers and disputes may keep their number (4.1, 4.2)."""

@@ -1,4 +1,4 @@
-"""The action *Plan again*: read ended closings and their people anew from Kustomer, and plan what may be sent."""
+"""The action *Plan again*: read ended closings and their people again from Kustomer, and plan what may be sent."""
 
 import logging
 from collections import Counter

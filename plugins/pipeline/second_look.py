@@ -1,4 +1,4 @@
-"""The second look of a release: may what is due still be sent, and as whose?
+"""The second look of a release: may a due interaction still be sent, and for which agent?
 
 Reads the conversations again in bulk, and the approved profiles once. Each verdict that ends an interaction rests
 on evidence about that interaction; evidence that would end everything is a fault of its source.
@@ -48,7 +48,7 @@ class Ready:
 
 
 def opt_out_of(ready: Ready, settings: Settings) -> OptOut:
-    """Whether the customer opted out, as planned or as the conversation says now."""
+    """Tell whether the customer opted out, as planned or as the conversation says now."""
     conversation = ready.conversation
     shown = None if conversation is None else conversation.opt_out(settings.do_not_send_attribute)
     return opt_out_at_send(ready.claimed.interaction.do_not_send, shown)

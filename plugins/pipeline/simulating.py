@@ -39,7 +39,7 @@ def simulate_rules(
 
 
 def describe(found: Simulation, now: datetime, days: int) -> dict[str, Any]:
-    """The simulation as plain lists: for XCom, the log and the page."""
+    """Return the simulation as plain lists: for XCom, the log and the page."""
     return {
         "rules": [
             {

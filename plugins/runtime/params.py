@@ -53,7 +53,7 @@ def _instant(title: str, description: str) -> Param:
 
 
 def _form_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """A setting's schema with what its first option says: of a text or a mapping the form takes the text."""
+    """Return a setting's schema for the form; of a text or a mapping the form takes the text."""
     return {**schema, **next((option for option in schema.get("anyOf", []) if option["type"] != "null"), {})}
 
 

@@ -124,7 +124,7 @@ def find_interval(context: Context) -> tuple[datetime, datetime]:
 
 
 def actor_of(context: Context) -> Actor:
-    """Who acts, as the ledger's events name it: the run."""
+    """Return the run as the actor that the ledger's events name."""
     run = context["dag_run"]
     return Actor(dag_id=run.dag_id, run_id=run.run_id)
 

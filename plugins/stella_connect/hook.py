@@ -88,7 +88,7 @@ class StellaConnectHook(VendorApiHook):
     def send(self, feedback_request: Mapping[str, Any]) -> int:
         """POST a feedback request once and return the 2xx status of the answer.
 
-        Any 2xx means taken, whatever its body. The body repeats the customer's data and holds no id (section
+        Any 2xx means taken. The body repeats the customer's data and holds no id (section
         2.2), so it is neither parsed nor logged. This method never repeats the POST: Stella Connect counts each
         one.
 

@@ -81,7 +81,7 @@ class RateLimited(VendorApiError):  # noqa: N818 - see above
 
 
 class NeverSent(VendorApiError):  # noqa: N818 - see above
-    """The connection failed (DNS, refused, connect timeout, TLS, proxy): no byte of the request left."""
+    """The connection failed (DNS, refused, connect timeout, TLS, proxy): no byte of the request was sent."""
 
 
 class OutcomeUnknown(VendorApiError):  # noqa: N818 - see above

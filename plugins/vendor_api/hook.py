@@ -194,7 +194,7 @@ class VendorApiHook(BaseHook):
     ) -> requests.Response:
         """Send a request at most once and return its complete 2xx answer.
 
-        `read_seconds` is how long the answer may take, unless the connection has a `timeout` of its own.
+        `read_seconds` is how long the answer may take, unless the connection sets its `timeout`.
 
         Raises:
             VendorApiError: the subclass says whether the request may have been taken.
@@ -263,7 +263,7 @@ class VendorApiHook(BaseHook):
         return kind(message, connection_id=self.conn_id, call=str(call), **known)
 
     def _for_the_form(self, error: Exception) -> str:
-        """An error's text without the connection's id: the button Test tries a copy, under an id made up for it."""
+        """Return an error's text without the connection's id: the button Test tries a copy with another id."""
         text = (
             str(error).removeprefix(f"{self.conn_id}: ").replace(f" or in AIRFLOW_CONN_{self.conn_id.upper()}", "")
         )
@@ -295,7 +295,7 @@ class VendorApiHook(BaseHook):
 
 
 def _parsed(content: bytes) -> Any:
-    """The JSON in `content`. Raises ValueError."""
+    """Parse the JSON in `content`. Raises ValueError."""
     try:
         return from_json(content)  # in half the time
     except ValueError:
@@ -311,7 +311,7 @@ def _date(headers: Mapping[str, str]) -> datetime | None:
 
 
 def _reason(failed: ConnectFailed) -> str:
-    """The innermost reason of a failed connection. Safe to show: no answer has been read yet."""
+    """Return the innermost reason of a failed connection. Safe to show: no answer has been read yet."""
     cause: BaseException = failed.__cause__ or failed
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -319,7 +319,7 @@ def _reason(failed: ConnectFailed) -> str:
 
 
 def _kind(broken: BaseException) -> str:
-    """The class of the innermost exception, not its text: that may quote what the server sent."""
+    """Return the class of the innermost exception, not its text: that may quote what the server sent."""
     while True:
         inner = getattr(broken, "reason", None) or next(
             (arg for arg in reversed(broken.args) if isinstance(arg, BaseException)), None

@@ -82,7 +82,7 @@ class _Adapter(HTTPAdapter):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Ignore redirects: following one would send key and customer data to a host that nobody configured.
+        """Ignore redirects: following one would send key and customer data to a host that is not configured.
 
         `allow_redirects=False` alone would still parse the target, and fail on a malformed one.
         """

@@ -80,13 +80,13 @@ def fill(
 
 
 def agent_id(number: int) -> str:
-    """The id of an agent; 0 is the busiest."""
+    """Return the id of an agent; 0 is the busiest."""
     return f"5e1f{number:020x}"
 
 
 @contextmanager
 def _unguarded(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which rows may appear in any state, and indexes are made at the end, which is quicker."""
+    """Open a transaction that takes rows in any state and makes the indexes at the end, which is quicker."""
     indexes = [index for table in metadata.sorted_tables for index in table.indexes]
     with engine.begin() as connection:
         guards: list[tuple[str, str]] = []
@@ -133,13 +133,13 @@ def _words(connection: Connection, *, postgresql: bool) -> None:
 
 
 def _statements(dialect: str, interactions: int, until: int, days: int) -> Iterator[str]:
-    """The filling, in order. All times are milliseconds since 1970."""
+    """Return the filling, in order. All times are milliseconds since 1970."""
     postgresql = dialect == "postgresql"
     hour, minute = 3_600_000, 60_000
     begin, span = until - days * 24 * hour, days * 24 * hour - 2 * hour
 
     def draw(which: int, of: int | str, number: str = "n") -> str:
-        """An integer in [0, of), which looks random and depends on the row's number alone."""
+        """Return an integer in [0, of), which looks random and depends on the row's number alone."""
         return f"((({number} * {_MULTIPLIERS[which]}) % 4294967296) * ({of}) / 4294967296)"
 
     def identity(prefix: str, number: str) -> str:

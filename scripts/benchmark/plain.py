@@ -61,7 +61,7 @@ def _search(
 
 
 def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:
-    """One look-up each for conversation, customer, user and employee, and the POST; whether it was taken.
+    """Look up conversation, customer, user and employee, and the POST; whether it was taken.
 
     What plain look-ups cannot resolve (an agent who has left, an odd address) stays unsent.
     """
@@ -77,7 +77,7 @@ def look_up_and_post(sandbox: RunningSandbox, conversation_id: str) -> bool:
 
 
 def an_employee(sandbox: RunningSandbox, address: str = "") -> str:
-    """The address of the first agent with an approved profile, of all or of those found by `address`."""
+    """Return the address of the first agent with an approved profile, of all or of those found by `address`."""
     warnings.filterwarnings("ignore", message="The HMAC key is")  # the sandbox's secret is short
     token = jwt.encode({"iat": int(time.time())}, STELLA_SECRET, algorithm="HS256")
     employees = requests.get(
@@ -92,14 +92,14 @@ def an_employee(sandbox: RunningSandbox, address: str = "") -> str:
 
 
 def post(sandbox: RunningSandbox, body: dict[str, Any]) -> bool:
-    """One POST; whether it was taken."""
+    """Make one POST and tell whether it was taken."""
     return requests.post(
         f"{sandbox.stella_url}/v1/requests", json=body, headers=AS_STELLA, timeout=60, proxies=DIRECTLY
     ).ok
 
 
 def feedback_request(conversation_id: str, customer: str, employee: str) -> dict[str, Any]:
-    """The least that Stella Connect takes."""
+    """Return the least that Stella Connect takes."""
     return {
         "channel": "email",
         "customer": {"name": "Somebody", "email": customer},

@@ -100,7 +100,7 @@ def measure_hour(*, quick: bool) -> Iterator[Figure]:
 
 
 def measure_growth(*, quick: bool) -> Iterator[Figure]:
-    """The same at a tenth and a hundredth of that rate, for five minutes each."""
+    """Measure the same at a tenth and a hundredth of that rate, for five minutes each."""
     minutes = 2 if quick else 5
     streams = {rate: run(rate * minutes // 60, timedelta(minutes=minutes)) for rate in (1_000, 10_000, 100_000)}
     each = {rate: stream.cpu_each * 1000 for rate, stream in streams.items()}
@@ -188,7 +188,7 @@ def _stream(
 
 
 def _run_of(cluster: Cluster, interval_end: datetime) -> str:
-    """The run of an interval; Airflow may begin with that of the hour before, in which nothing was closed."""
+    """Return the run of an interval; Airflow may begin with the hour before, which has no closings."""
     runs = cluster.api.runs(DAG_ID)
     ids = [run["dag_run_id"] for run in runs if datetime.fromisoformat(run["data_interval_end"]) == interval_end]
     return ids[0] if ids else ""

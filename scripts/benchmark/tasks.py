@@ -86,7 +86,7 @@ def _release(context: Context, due_from: datetime, due_until: datetime) -> None:
 
 
 def _context(closed_from: str, closed_to: str) -> Context:
-    """The part of a manual run's context that the tasks look at."""
+    """Return the part of a manual run's context that the tasks look at."""
     start, end = datetime.fromisoformat(closed_from), datetime.fromisoformat(closed_to)
     run = SimpleNamespace(
         run_id="benchmark", run_type="manual", run_after=end, data_interval_start=start, data_interval_end=end

@@ -7,7 +7,7 @@ import psutil
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that it has started."""
+    """Return the process and all that it has started."""
     first = psutil.Process(pid)
     return [first.pid, *(child.pid for child in first.children(recursive=True))]
 

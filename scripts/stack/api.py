@@ -63,7 +63,7 @@ class AirflowApi:
         return self.call("GET", "monitor/health")
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether the DAG has been parsed and stored."""
+        """Tell whether the DAG has been parsed and stored."""
         try:
             self.call("GET", f"dags/{dag_id}")
         except requests.HTTPError as error:

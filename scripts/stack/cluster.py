@@ -310,7 +310,7 @@ class Cluster(processes.Running):
         wait_until(nobody_left, what, seconds, every=0.5)
 
     def _is_healthy(self, member: Member) -> bool:
-        """What the compose file's health checks ask, without importing Airflow each time."""
+        """Check what the compose file's health checks ask, without importing Airflow each time."""
         match member.service.name:
             case "airflow-apiserver":
                 with loopback_session() as http:

@@ -79,7 +79,7 @@ def _service(name: str, given: Mapping[str, Any]) -> Service:
 
 
 def _plain(text: str) -> str:
-    """In a composed file, "$$" is a dollar sign that docker-compose leaves alone."""
+    """Replace "$$", which docker-compose writes for a dollar sign."""
     return text.replace("$$", "$")
 
 

@@ -174,7 +174,7 @@ class Stack(processes.Running):
             self._everyone.append(child)
 
     def alive(self, part: str) -> bool:
-        """Whether the part's first process runs."""
+        """Tell whether the part's first process runs."""
         return part in self._running and self._running[part].poll() is None
 
     def pid(self, part: str) -> int:

@@ -47,7 +47,7 @@ def doubt(connection: Connection, now: datetime, by: Actor, ids: Any) -> int:
 
 
 def since_closing(attempt: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the earliest instant at which a request may have left.
+    """Return the earliest instant at which a request may have been sent.
 
     That is `attempt`, the instant this ledger knows; if a lost ledger may have sent it, the closing.
     """
