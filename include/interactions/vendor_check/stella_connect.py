@@ -9,7 +9,7 @@ from itertools import pairwise
 from include.interactions.addresses import same_address
 from include.interactions.survey_response import SurveyResponse
 from include.interactions.vendor_check.findings import Finding, Light, Verdict, judge_reading
-from include.interactions.vendor_check.kustomer import MIN_EVIDENCE
+from include.interactions.vendor_check.kustomer import MAX_ODD, MIN_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ def judge_pages(pages: PagesSeen) -> Finding:
     found = f"{number} pages of one employee each, {distinct} different employees"
     if pages.host:
         found += f"; the link names {pages.host}"
-    if not pages.names_a_next_page:
+    if not pages.names_a_next_page or number < 2:
         return judge_reading("next_page", Verdict.UNSEEN, "no second page")
-    return judge_reading("next_page", Verdict.HOLDS if 1 < number == distinct else Verdict.FAILS, found)
+    return judge_reading("next_page", Verdict.HOLDS if number == distinct else Verdict.FAILS, found)
 
 
 def judge_status_filter(active: Collection[str], others: Mapping[str, Collection[str]]) -> Finding:
@@ -60,7 +60,7 @@ def judge_status_filter(active: Collection[str], others: Mapping[str, Collection
     both = {same_address(one) for found in others.values() for one in found} & listed
     found = f"{len(listed)} active, {counted}; {len(both)} in both"
     if both:
-        return judge_reading("active", Verdict.FAILS, found)
+        return judge_reading("active", Verdict.FAILS if len(both) > MAX_ODD else Verdict.UNSEEN, found)
     return judge_reading("active", Verdict.HOLDS if any(others.values()) and listed else Verdict.UNSEEN, found)
 
 

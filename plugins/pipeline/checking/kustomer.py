@@ -126,14 +126,15 @@ class KustomerCheck:
         if isinstance(pages, Unread):
             return None
         records = [record for page in pages for record in page.records]
-        closings = {}
+        closings, changed = {}, {}
         for record in records:
             conversation = read_conversation(record)
             if conversation is not None and conversation.closed_at is not None:
                 closings[conversation.id] = conversation.closed_at
+                changed[conversation.id] = _updated_at(record) or at
         ids = {id_of(record) for record in records}
         total = pages[0].total
-        return Look(at, closings, len(ids) >= total or len(pages) < MAX_LOOK_PAGES), records, total
+        return Look(at, closings, changed, len(ids) >= total or len(pages) < MAX_LOOK_PAGES), records, total
 
     def _first_page(self, start: datetime, end: datetime, **options: bool) -> SearchPage:
         return next(self.kustomer.search("conversation", start, end, **options))
@@ -162,7 +163,8 @@ class KustomerCheck:
             self.findings.append(judge.judge_bounds(list(map(bool, inside)), list(map(bool, after))))
 
     def _is_found(self, conversation_id: str, at: datetime) -> bool | None:
-        page = self.ask(lambda: self._first_page(at, at + MILLISECOND))
+        # In any status, because it may be reopened in this moment.
+        page = self.ask(lambda: self._first_page(at, at + MILLISECOND, any_status=True))
         return None if isinstance(page, Unread) else conversation_id in map(id_of, page.records)
 
     def _look_at_sample(self) -> None:
