@@ -327,6 +327,22 @@ def test_a_note_that_does_not_show_waits_for_a_person(answers, close, strike, on
     assert len(answers.notes(conversation)) == 1
 
 
+def test_a_note_that_shows_late_is_not_written_twice(answers, close, sandbox, only) -> None:
+    only(NOTE)
+    conversation = close()
+    answers.give(conversation)
+    sandbox.state.faults.replace(
+        [
+            {"kind": "accept_then_reset", "times": 1, "match": {"method": "POST"}},
+            {"kind": "empty_list", "times": 3, "match": {"method": "GET", "path_contains": "/notes"}},
+        ]
+    )
+    for _ in range(4):
+        write_once()
+    assert answers.states() == {(conversation, NOTE): "written"}
+    assert len(answers.notes(conversation)) == 1
+
+
 def test_nothing_of_an_erased_customer_is_written(answers, close, sandbox) -> None:
     conversation, other = close(), close()
     answers.give(conversation)
