@@ -14,8 +14,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.write_back import Answer, Target, WriteState
 from include.ledger import facts
+from include.ledger.by_hand import ByHandStore
 from include.ledger.schema import interaction, survey_response
-from include.ledger.store import Store
 from include.ledger.writing_schema import answer_write, is_failed, is_pending
 
 PLANNED_UNTIL, SINCE = "answers_planned_until", "answers_written_since"
@@ -50,7 +50,7 @@ class Unwritten:
     """Pending for longer than asked."""
 
 
-class WritingStore(Store):
+class WritingStore(ByHandStore):
     """Plans writes to Kustomer and records what became of them."""
 
     def plan(self, target: Target) -> int:
@@ -130,14 +130,19 @@ class WritingStore(Store):
             change = update(answer_write).where(*_is_same(write)).values(values)
             return bool(connection.execute(change).rowcount)
 
-    def write_again(self, uuids: Collection[str]) -> int:
-        """Failed → pending, because a person looked; returns how many."""
-        with self._engine.begin() as connection:
-            return connection.execute(
-                update(answer_write)
-                .where(answer_write.c.uuid.in_(uuids), answer_write.c.state == WriteState.FAILED)
-                .values(state=WriteState.PENDING, tries=0, last_tried=null(), detail=null())
-            ).rowcount
+    def write_again(self, conversation_id: str | None, why: str, *, dry_run: bool) -> int:
+        """Failed → pending, because a person looked: of one conversation, or all; returns how many."""
+        chosen = [answer_write.c.state == WriteState.FAILED]
+        if conversation_id is not None:
+            of_it = (
+                select(survey_response.c.uuid)
+                .join_from(survey_response, interaction, interaction.c.id == survey_response.c.interaction_id)
+                .where(interaction.c.conversation_id == conversation_id)
+            )
+            chosen.append(answer_write.c.uuid.in_(of_it))
+        values = {"state": WriteState.PENDING, "tries": 0, "last_tried": null(), "detail": f"written again: {why}"}
+        with self._by_hand(dry_run) as connection:
+            return connection.execute(update(answer_write).where(*chosen).values(values)).rowcount
 
     def count_unwritten(self, failed_since: datetime, waiting_since: datetime) -> Unwritten:
         """Count what has failed since an instant, and what has waited since another."""

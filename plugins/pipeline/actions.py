@@ -194,6 +194,11 @@ def _check_vendors(order: Order) -> Mapping[str, Any]:
     return {"findings": checked.report["findings"], "lights": checked.report["lights"]}
 
 
+def _write_answers_again(order: Order) -> Mapping[str, Any]:
+    conversation_id, why = order.values.get("conversation_id"), order.values["reason"]
+    return {"answers": order.ledger.writing.write_again(conversation_id, why, dry_run=order.dry_run)}
+
+
 def _accept_organisation(order: Order) -> Mapping[str, Any]:
     with fail_for_good(), KustomerHook(order.organisation.kustomer_connection) as kustomer:
         return accept_organisation(
@@ -306,6 +311,17 @@ _ALL = (
         carry_out=_erase_customer,
     ),
     APPLY_RETENTION,
+    Action(
+        name="write_answers_again",
+        title="Write answers to Kustomer again",
+        explanation="Answers that could not be written (state `failed`) wait again for the next run of the "
+        "feedback DAG. If it was unknown whether Kustomer took a note, look at the conversation first: a note that "
+        "does not show is written again. Without a conversation id: all of them.",
+        needs=("reason",),
+        allows=("conversation_id",),
+        outcomes={"answers": "answers wait to be written"},
+        carry_out=_write_answers_again,
+    ),
     Action(
         name="simulate_rules",
         title="Simulate rules",

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 REFUSALS_SPAN = timedelta(hours=1)
 UNMAPPED_SPAN = timedelta(days=1)
 """By the closing; older ones were reported while they were new."""
+ANSWERS_SPAN = timedelta(days=1)
 MAX_TIME_TO_READ = timedelta(hours=3)
 """From the tick of a scheduled run until it has read its closings, with all its retries."""
 MAX_TIME_DEFERRED = timedelta(hours=6)
@@ -60,6 +61,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
         *_unmapped(ledger, now, organisation),
         *_unusual_endings(ledger, now, organisation),
         *_afterwards(ledger, now, organisation),
+        *(_answers_not_written(ledger, now, organisation) if settings.write_back else ()),
     ]
     standing = [alarm.name for alarm in alarms]
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
@@ -116,6 +118,7 @@ NAMES = (
     "not_shown",
     "shown_twice",
     "refused",
+    "answers_not_written",
 )
 
 
@@ -181,6 +184,22 @@ def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisati
             f"{grace // timedelta(minutes=1)} minutes, the oldest for {backlog['oldest_overdue_seconds'] // 60}. "
             f"Nothing is lost: the next run of {organisation.dag_id} releases them. Check whether it runs, is "
             f"paused or fails, and check max_releases_per_run. Trigger it to release them at once.",
+        )
+    ]
+
+
+def _answers_not_written(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
+    day_ago = now - ANSWERS_SPAN
+    left = ledger.writing.count_unwritten(failed_since=day_ago, waiting_since=day_ago)
+    if not left.failed and not left.waiting:
+        return []
+    return [
+        Alarm(
+            "answers_not_written",
+            f"{left.failed} answers could not be written to Kustomer in the last day, and {left.waiting} have "
+            f"waited for more than a day. The log of write_answers_to_kustomer in the DAG "
+            f"{organisation.feedback_dag_id} says what is missing. Then run the action write_answers_again of "
+            f"{organisation.admin_dag_id}.",
         )
     ]
 

@@ -312,7 +312,7 @@ def test_an_outage_ends_the_try_and_nothing_is_forgotten(answers, close, strike)
 def test_a_note_that_does_not_show_waits_for_a_person(answers, close, strike, only) -> None:
     only(NOTE)
     conversation = close()
-    uuid = answers.give(conversation)
+    answers.give(conversation)
     strike("500_before", times=1, method="POST")
     write_once()
     write_once()
@@ -322,7 +322,7 @@ def test_a_note_that_does_not_show_waits_for_a_person(answers, close, strike, on
         write_once()
         assert answers.states() == {(conversation, NOTE): "failed"}
         assert answers.notes(conversation) == []
-        assert answers.pipeline.ledger.writing.write_again([uuid]) == 1
+        assert answers.pipeline.ledger.writing.write_again(conversation, "looked", dry_run=False) == 1
         write_once()
     assert len(answers.notes(conversation)) == 1
 

@@ -151,7 +151,10 @@ def test_what_failed_waits_for_a_person(ledger: Ledger, clock: Clock, answered: 
     clock.forward(minutes=1)
     answered(1, sequence=2, rating=1)
     assert ledger.writing.plan(NOTE) == 0
-    assert ledger.writing.write_again(["u1", "u2"]) == 1
+    assert ledger.writing.write_again(None, "looked", dry_run=True) == 1
+    assert ledger.writing.write_again("another", "looked", dry_run=False) == 0
+    assert uuids(ledger, NOTE) == []
+    assert ledger.writing.write_again(closing(1).conversation_id, "looked", dry_run=False) == 1
     assert uuids(ledger, NOTE) == ["u1"]
     assert ledger.writing.count_unwritten(NOON, NOON + timedelta(days=1)).waiting == 1
 

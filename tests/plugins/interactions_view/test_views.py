@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from include.interactions.actor import Actor
+from include.interactions.write_back import Target, WriteState
 from include.ledger import Ledger, connect, engine
+from include.ledger.writing import PLANNED_UNTIL, SINCE
 from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
 from tests.support.ledger import by_run, closing
 
@@ -229,3 +231,15 @@ def test_the_page_cannot_change_the_ledger(filled: Filled) -> None:
 
     with pytest.raises(SQLAlchemyError), source(DEFAULT).read() as connection:
         connection.exec_driver_sql("DELETE FROM survey_response")
+
+
+def test_an_interaction_says_what_of_its_answer_is_in_kustomer(filled: Filled, get: Get) -> None:
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC).isoformat()
+    for target in (Target.NOTE, Target.ATTRIBUTES):
+        filled.ledger.set_fact(f"{SINCE}.{target}", long_ago)
+        filled.ledger.set_fact(f"{PLANNED_UNTIL}.{target}", long_ago)
+        filled.ledger.writing.plan(target)
+    (note,) = filled.ledger.writing.list_due(Target.NOTE, 1, datetime.now(UTC))
+    filled.ledger.writing.settle(note, WriteState.FAILED, detail="Kustomer refused it: 422")
+    text = " ".join(get(f"one/{filled.ids['sent']}").text.split())
+    assert "In Kustomer: conversation attributes waits, note failed (Kustomer refused it: 422)." in text

@@ -14,6 +14,7 @@ from include.interactions.deferred_reading import DeferredReading
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
+from include.interactions.write_back import Target, WriteState
 from include.ledger import Ledger, connect
 from include.ledger.reports.overview import OVERDUE
 from plugins.pipeline import masking, messages
@@ -246,7 +247,8 @@ def test_a_message_that_did_not_arrive_is_sent_by_the_next_run(
     assert len(told) == 1
 
 
-def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
+def test_no_alarm_names_a_person(at: Any, told: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_answer_unwritten(at, monkeypatch, 70)
     then = at(GRACE + LOOKED_FOR + MINUTE)
     then.releasing.settle(posted(then, 1), State.UNKNOWN, None, "read timeout")
     then.releasing.settle(posted(then, 2), State.SENT, 201)
@@ -264,3 +266,31 @@ def test_no_alarm_names_a_person(at: Any, told: list[str]) -> None:
 
     assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice"}
     assert not [text for text in told if "@" in text or "customer" in text.lower()]
+
+
+def leave_answer_unwritten(at: Any, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """An answer for Kustomer that has waited for two days."""
+    write_back = {"note": {"text": "{stars}"}}
+    monkeypatch.setenv("AIRFLOW_VAR_KUSTOMER_STELLA_CONNECT", json.dumps({"write_back": write_back}))
+    earlier, one = at(timedelta(days=2)), closing(number)
+    earlier.writing.plan(Target.NOTE)
+    earlier.extraction.record_closings([one], by_run("run"))
+    response = SurveyResponse(
+        uuid="u1",
+        sequence_id=1,
+        conversation_id=one.conversation_id,
+        closed_at=one.closed_at,
+        response_received_at=NOW,
+        rating=5,
+    )
+    earlier.feedback.record_responses([response])
+    earlier.writing.plan(Target.NOTE)
+
+
+def test_answers_that_are_not_written_are_an_alarm(at: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_answer_unwritten(at, monkeypatch, 1)
+    assert "answers_not_written" in raise_alarms(run(), DEFAULT)["alarms"]
+
+    (write,) = at().writing.begin(at().writing.list_due(Target.NOTE, 1, NOW))
+    at().writing.settle(write, WriteState.WRITTEN)
+    assert "answers_not_written" not in raise_alarms(run(), DEFAULT)["alarms"]
