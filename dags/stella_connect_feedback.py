@@ -6,6 +6,7 @@ from airflow.sdk import dag, get_current_context, task
 from plugins.pipeline.admin import retain
 from plugins.pipeline.alarms import raise_alarms
 from plugins.pipeline.feedback import record_feedback, survey_responses_read
+from plugins.pipeline.recovering import recover_unhappy_customers
 from plugins.pipeline.writing_back import answers_written, write_answers
 from plugins.runtime.notifier import notify_failure
 from plugins.runtime.organisations import Organisation, organisations
@@ -25,6 +26,9 @@ plans it again once.
 
 **write_answers_to_kustomer** writes new and changed answers to Kustomer, if the setting `write_back` says so:
 attributes of the conversation, a custom object, a note. It writes for at most 14 minutes; the next run goes on.
+
+**recover_unhappy_customers** acts on bad answers as the setting `recovery` says: a note, a tag, a message, a
+reopening, each once for each answer. Without the setting it does nothing.
 
 **retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
 the first run of each day (UTC).
@@ -57,7 +61,7 @@ def feedback(organisation: Organisation) -> None:
         doc_md=DOC,
     )
     def stella_connect_feedback() -> None:
-        """Tasks that may be repeated. Only the second waits, for the first, whatever became of it."""
+        """Tasks that may be repeated. Two wait for the first, whatever became of it."""
 
         @task(outlets=[survey_responses_read(organisation)])
         def record_survey_responses() -> dict[str, object]:
@@ -75,7 +79,11 @@ def feedback(organisation: Organisation) -> None:
         def retain_personal_data() -> dict[str, int]:
             return retain(get_current_context(), organisation)
 
-        record_survey_responses() >> write_answers_to_kustomer()
+        @task(task_id="recover_unhappy_customers", trigger_rule="all_done")
+        def recover() -> dict[str, object]:
+            return recover_unhappy_customers(get_current_context(), organisation)
+
+        record_survey_responses() >> [write_answers_to_kustomer(), recover()]
         alarms()
         retain_personal_data()
 

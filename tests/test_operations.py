@@ -34,6 +34,7 @@ SOURCES = {
     "ledger": ("plugins/pipeline/alarms.py",),
     "feedback": ("plugins/pipeline/feedback.py",),
     "answers": ("plugins/pipeline/writing_back.py",),
+    "recovery": ("plugins/pipeline/recovering.py", "include/interactions/recovery.py"),
 }
 """Where the metrics of each kind get their names."""
 

@@ -18,7 +18,10 @@ def link_to(web_url: str, customer_id: str, conversation_id: str) -> str:
 def feedback_request(
     interaction: Interaction, *, employee_email: str, web_url: str, channel: str, do_not_send: bool
 ) -> dict[str, Any]:
-    """Return the body of `POST /v1/requests` (fact sheet stella-connect.md, section 2.1).
+    """Return the body of `POST /v1/requests`, or of `POST /v1/recoveries` (fact sheet, sections 2.1 and 4.6).
+
+    The second asks the same customer again after a reopening of ours. It names the first survey by the
+    conversation's id: whether its own id is that of Data Return is unknown.
 
     Args:
         interaction: an eligible one, with a customer and an address.
@@ -28,11 +31,24 @@ def feedback_request(
         do_not_send: the interaction counts, the customer gets no survey.
     """
     request: dict[str, Any] = {
-        "channel": channel,
-        "customer": {"name": interaction.customer_name, "email": interaction.customer_email},
         "employee": {"email": employee_email},
         "ext_interaction_id": interaction.conversation_id,
         "external_url": link_to(web_url, interaction.customer_id or "", interaction.conversation_id),
+    }
+    if interaction.recovers_uuid is None:
+        request |= _of_first_survey(interaction, channel)
+    if interaction.tags:
+        request["tags"] = list(interaction.tags)
+    if do_not_send:
+        request["do_not_send"] = True
+    return request
+
+
+def _of_first_survey(interaction: Interaction, channel: str) -> dict[str, Any]:
+    """Return what a service recovery takes over from the survey before it."""
+    fields: dict[str, Any] = {
+        "channel": channel,
+        "customer": {"name": interaction.customer_name, "email": interaction.customer_email},
         # Stella Connect cannot tell two closings of one conversation apart; this can, when it gives the row back.
         "custom_properties": {
             **interaction.custom_properties,
@@ -41,12 +57,8 @@ def feedback_request(
     }
     for name in ("brand", "language", "country"):
         if text := getattr(interaction, name):
-            request[name] = text
-    if interaction.tags:
-        request["tags"] = list(interaction.tags)
-    if do_not_send:
-        request["do_not_send"] = True
-    return request
+            fields[name] = text
+    return fields
 
 
 def channel_for(interaction: Interaction, settings: Settings) -> str:

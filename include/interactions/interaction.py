@@ -46,6 +46,8 @@ class Interaction:
     """The customer's."""
     any_time: bool | None = None
     """A person released it outside the send window."""
+    recovers_uuid: str | None = None
+    """The closing after a reopening of ours: the answer that led to it. Its survey is a service recovery."""
     facts: str | None = None
     """What rules can ask about the closing: `ClosingFacts.to_text`."""
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from include.interactions.cap import Cap
 from include.interactions.mapping import Brand, Channel, Country, Language, Properties
+from include.interactions.recovery import Recoveries
 from include.interactions.rules import Rules, place_in_rules
 from include.interactions.send_window import SendWindow
 from include.interactions.text import trimmed
@@ -199,6 +200,19 @@ class Settings(BaseModel):
         title="Write back",
         description="What of a customer's answer is written to Kustomer: custom attributes of the conversation, a "
         "custom object, a note. Empty: nothing.",
+    )
+    recovery: Annotated[Recoveries, WithJsonSchema({"type": "array"})] = Field(
+        default=(),
+        title="Recovery",
+        description="Which answers of unhappy customers call for action, and for what: a note, a tag, a message, a "
+        "reopening. The first entry whose conditions hold decides. Empty: nothing.",
+    )
+    max_reopenings_per_hour: WholeNumber = Field(
+        20,
+        ge=1,
+        title="Most reopenings per hour",
+        description="The most conversations that `recovery` reopens within an hour. Then it stops, and an alarm is "
+        "active; it goes on when the hour is over.",
     )
     kustomer_requests_per_minute: WholeNumber = Field(
         300,

@@ -82,6 +82,8 @@ class KnownClosing:
     """When its first request was sent; None if none was."""
     erased: bool
     """Whether the customer's data were erased: then no words of an answer may be stored again."""
+    recovers_uuid: str | None = None
+    """Its survey is a service recovery after this answer."""
 
 
 def read_survey_response(record: Mapping[str, Any]) -> SurveyResponse | None:
@@ -115,9 +117,16 @@ def interaction_of(response: SurveyResponse, closings: Iterable[KnownClosing]) -
     Agents also send manual requests, and any order number can be an `ext_interaction_id`. Therefore the request
     must have come through the API, and must name our closing or be created after our attempt.
     """
-    ours = [closing for closing in closings if closing.conversation_id == response.conversation_id]
+    ours = [
+        closing
+        for closing in closings
+        if closing.conversation_id == response.conversation_id
+        and (closing.recovers_uuid is not None) == bool(response.is_recovery)
+    ]
+    # The parent may be another survey of the conversation: a recovery names the conversation only.
+    ours = [closing for closing in ours if closing.recovers_uuid == response.parent_uuid] or ours
     via = (response.requested_via or "").strip().casefold()
-    if response.is_recovery or via == "manual":
+    if via == "manual":
         return None
     if response.closed_at is not None:  # only our requests carry it, so a missing `requested_via` does no harm
         return next((closing for closing in ours if closing.closed_at == response.closed_at), None)

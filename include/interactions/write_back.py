@@ -172,14 +172,14 @@ def content_of(answer: Answer, write_back: WriteBack, target: Target) -> dict[st
         return {"custom": _attributes(answer, write_back.conversation_attributes)}
     if target is Target.KOBJECT and (kobject := write_back.kobject) is not None:
         content: dict[str, Any] = {
-            "title": _cut(_fill(kobject.title, answer), MAX_TITLE),
+            "title": cut_units(fill_template(kobject.title, answer), MAX_TITLE),
             "externalId": answer.uuid,
             "custom": _attributes(answer, kobject.attributes),
         }
         return content | ({"customer": answer.customer_id} if answer.customer_id else {})
     if target is Target.NOTE and write_back.note is not None:
         end = f"\n{note_marker(answer.uuid)}"
-        return {"body": _cut(_fill(write_back.note.text, answer), MAX_NOTE - len(end)) + end}
+        return {"body": cut_units(fill_template(write_back.note.text, answer), MAX_NOTE - len(end)) + end}
     msg = f"the target {target} is off"
     raise ValueError(msg)
 
@@ -204,14 +204,15 @@ def _convert(name: str, value: Value) -> bool | int | str | None:
     match = _NAME.fullmatch(name)
     if value is None or (match is not None and match[1] in ("Num", "Bool")):
         return None if isinstance(value, datetime) else value
-    return _cut(_text(value), MAX_ATTRIBUTE)
+    return cut_units(_text(value), MAX_ATTRIBUTE)
 
 
-def _fill(template: str, answer: Answer) -> str:
+def fill_template(template: str, answer: Answer) -> str:
+    """Return the template with the parts of the answer in place."""
     return template.format_map({name: _text(answer.values.get(name)) for name in SOURCES}).strip()
 
 
-def _cut(text: str, max_units: int) -> str:
+def cut_units(text: str, max_units: int) -> str:
     """Cut to so many UTF-16 units: JavaScript counts an emoji as two."""
     return text.encode("utf-16-le")[: 2 * max_units].decode("utf-16-le", "ignore")
 

@@ -12,6 +12,7 @@ from include.ledger.feedback import Cursor, Learnt, Shown, UnknownOutcome
 from include.ledger.ledger import Ledger, utc_now
 from include.ledger.maintenance.use import LedgerRefusedError
 from include.ledger.queries import Backlog, Event
+from include.ledger.recovering import RecoveryStep
 from include.ledger.releasing import Recovered
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "LedgerRefusedError",
     "Recorded",
     "Recovered",
+    "RecoveryStep",
     "Shown",
     "UnknownOutcome",
     "Watermark",

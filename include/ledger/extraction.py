@@ -40,6 +40,7 @@ from include.ledger.columns import Instant, mapping_text, milliseconds, names_te
 from include.ledger.customer_keys import read_secret
 from include.ledger.deferred_readings import DeferredReadingStore
 from include.ledger.maintenance import restoring
+from include.ledger.recovering import mark_recoveries
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, watermark
 from include.ledger.transition import BY, BY_COLUMNS, Transition, given_by
 
@@ -72,6 +73,7 @@ class ExtractionStore(DeferredReadingStore):
             with self._engine.begin() as connection:
                 self._secret = self._secret or read_secret(connection, self._now())
                 insert_closings(connection, batch, self._now(), by, counts, self._secret)
+                mark_recoveries(connection, {closing.conversation_id for closing in batch})
                 restoring.doubt_new(connection, self._now(), by)
                 deferred_readings.drop_recorded(connection, batch)
         return counts

@@ -245,6 +245,7 @@ def _known_closings(connection: Connection, conversation_ids: Collection[str]) -
                 interaction.c.closed_at,
                 since_closing(attempt),
                 interaction.c.customer_email.is_(None),
+                interaction.c.recovers_uuid,
             ).where(interaction.c.conversation_id.in_(some))
         )
         for row in rows:

@@ -16,6 +16,7 @@ from include.ledger.feedback import FeedbackStore
 from include.ledger.maintenance import timeline, use
 from include.ledger.migrate import is_older, migrate
 from include.ledger.queries import Backlog, Counts, Event
+from include.ledger.recovering import RecoveryStore
 from include.ledger.releasing import ReleasingStore
 from include.ledger.writing import WritingStore
 
@@ -29,7 +30,7 @@ class Ledger:
     """The durable table of interactions, their state and every transition.
 
     The stores change it, each for one part of the pipeline: `extraction`, `releasing`, `feedback`, `writing`,
-    `admin`.
+    `recovery`, `admin`.
     Safe to use from several threads and processes at once.
     """
 
@@ -42,6 +43,7 @@ class Ledger:
         self.releasing = ReleasingStore(engine, now)
         self.feedback = FeedbackStore(engine, now)
         self.writing = WritingStore(engine, now)
+        self.recovery = RecoveryStore(engine, now)
         self.admin = AdminStore(engine, now)
 
     def migrate(self) -> None:

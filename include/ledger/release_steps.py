@@ -3,7 +3,20 @@
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Update, bindparam, case, func, literal_column, null, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Update,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from include.interactions.interaction import Interaction
 from include.interactions.states import State
@@ -13,10 +26,22 @@ from include.ledger.transition import Transition
 LEASE_OVER = "lease over"
 
 
+def _is_recovered() -> ColumnElement[bool]:
+    """Return the condition that another closing has taken the one service recovery that an answer gets."""
+    other = interaction.alias("recovering")
+    return interaction.c.recovers_uuid.is_not(None) & exists(
+        select(other.c.id).where(
+            other.c.recovers_uuid == interaction.c.recovers_uuid,
+            other.c.id != interaction.c.id,
+            state_is(State.CLAIMED, State.SENDING, State.UNKNOWN, State.SENT, State.REJECTED, row=other),
+        )
+    )
+
+
 def _claiming() -> Transition:
     # The locking CTE is worked out once; as a plain subquery PostgreSQL may repeat it and claim too many.
     candidate = (
-        select(interaction.c.id, has_later_closing().label("superseded"))
+        select(interaction.c.id, or_(has_later_closing(), _is_recovered()).label("superseded"))
         .where(
             state_is(State.PLANNED),
             interaction.c.due_at >= bindparam("due_from"),

@@ -299,7 +299,7 @@ def _as_sent(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the ledger keeps of a request: all but its customer, whom the row has anyhow."""
     kept = {name: value for name, value in request.items() if name != "customer"}
     return {
-        "by_channel": request["channel"],
+        "by_channel": request.get("channel"),
         "without_survey": bool(request.get("do_not_send")),
         "body": json.dumps(kept, ensure_ascii=False),
     }

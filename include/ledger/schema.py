@@ -90,6 +90,8 @@ interaction = Table(
     Column("time_zone", StorableText),
     # A person released it outside the send window.
     Column("any_time", Boolean),
+    # The answer after which we reopened the conversation: the survey of this closing is a service recovery.
+    Column("recovers_uuid", StorableText),
     # What rules can ask about the closing, as JSON: for the second look and for simulations.
     Column("facts", StorableText),
     # Keyed hash of the customer's address: outlives the address for as long as the cap needs.
@@ -311,6 +313,7 @@ _has_agent = interaction.c.agent_id.is_not(None)
 _has_address = interaction.c.customer_email.is_not(None)
 _has_customer = interaction.c.customer_id.is_not(None)
 _has_key = interaction.c.customer_key.is_not(None)
+_recovers = interaction.c.recovers_uuid.is_not(None)
 _has_rule = interaction.c.rule.is_not(None)
 _answered = survey_response.c.response_received_at.is_not(None)
 _counted = ["id", "state", "reason"]
@@ -356,6 +359,7 @@ Index(
     postgresql_where=_has_key,
     sqlite_where=_has_key,
 )
+Index("ix_interaction_recovers", interaction.c.recovers_uuid, postgresql_where=_recovers, sqlite_where=_recovers)
 Index(
     "ix_interaction_rule",
     interaction.c.rule,

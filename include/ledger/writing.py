@@ -187,7 +187,7 @@ _REPLACED = exists(
         ),
     )
 )
-_PARTS = {
+PARTS = {
     "stars": survey_response.c.rating,
     "nps": survey_response.c.nps,
     "resolved": survey_response.c.resolved,
@@ -212,13 +212,13 @@ _DUE = (
     interaction.c.conversation_id,
     interaction.c.customer_id,
     _REPLACED.label("replaced"),
-    *(column.label(f"part_{name}") for name, column in _PARTS.items()),
+    *(column.label(f"part_{name}") for name, column in PARTS.items()),
 )
 
 
 def _due_write(row: Row[Any], target: Target) -> DueWrite:
     found = row._mapping
-    values = {name: found[f"part_{name}"] for name in _PARTS} | {"uuid": row.uuid}
+    values = {name: found[f"part_{name}"] for name in PARTS} | {"uuid": row.uuid}
     return DueWrite(
         target=target,
         answer=Answer(row.uuid, row.conversation_id, row.customer_id, values),

@@ -52,6 +52,8 @@ class State:
         self.options = options
         self.faults = Faults()
         self.received: list[Received] = []
+        self.recoveries: list[Received] = []
+        """Service recoveries that were accepted."""
         self.refused: list[Refused] = []
         self.by_interaction: Counter[str] = Counter()
         self.last_survey: dict[str, float] = {}

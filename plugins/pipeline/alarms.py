@@ -16,6 +16,7 @@ from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
 from plugins.pipeline.feedback import GRACE, REREAD_SPAN, list_undecided
 from plugins.pipeline.masking import masked_addresses
 from plugins.pipeline.messages import Alarm, end_alarms, raise_alarm
+from plugins.pipeline.recovery_alarms import recovery_alarms
 from plugins.pipeline.release import RELEASE_FAULT
 from plugins.runtime.metrics import set_gauge
 from plugins.runtime.organisations import Organisation
@@ -59,6 +60,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
         *_masked(ledger, organisation),
         *masked_addresses(ledger, organisation),
         *_unmapped(ledger, now, organisation),
+        *recovery_alarms(ledger, settings, now),
         *_unusual_endings(ledger, now, organisation),
         *_afterwards(ledger, now, organisation),
         *(_answers_not_written(ledger, now, organisation) if settings.write_back else ()),
@@ -114,6 +116,8 @@ NAMES = (
     "masked_addresses",
     "unmapped",
     "unusual_endings",
+    "reopenings_stopped",
+    "recovery_failed",
     "unknown",
     "not_shown",
     "shown_twice",

@@ -123,8 +123,10 @@ class Feedback:
         Each page starts after the highest number of the one before. That skips records where numbers come out of
         order, so such a reading proves no absence.
         """
-        complete = True
-        while records := self.stella_connect.data(after=after, created_at_gte=created_from):
+        complete, with_recoveries = True, self.ledger.recovery.has_recoveries()
+        while records := self.stella_connect.data(
+            after=after, created_at_gte=created_from, include_recovery=with_recoveries
+        ):
             responses = [one for one in map(read_survey_response, records) if one is not None]
             highest = max((one.sequence_id for one in responses), default=None)
             learnt = self.ledger.feedback.record_responses(responses, cursor=highest if moves_cursor else None)

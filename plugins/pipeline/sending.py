@@ -117,7 +117,7 @@ class Sender:
         begun = Begun(self._suspect, self._refusals.number, self._pauses)
         steps = [step for one in ready if (step := self._prepare(one))]
         cap = self.settings.cap
-        capped = [step for step in steps if cap is not None and not step.request.get("do_not_send")]
+        capped = [step for step in steps if cap is not None and _is_capped(step)]
         committed = self._commit([step for step in steps if step not in capped])
         for step in capped:
             committed += self._commit_capped(step)
@@ -266,7 +266,7 @@ class Sender:
                 self._settle(claimed, State.PLANNED, detail=answer.not_sent)
             case Refused() as refusal:
                 self._clear_suspect(begun)
-                self._refuse(claimed, refusal, answer.posting.request["channel"])
+                self._refuse(claimed, refusal, answer.posting.request.get("channel", ""))
             case KeyFault() as fault:
                 self._doubt_key(Suspect(claimed, fault, self._last_not_taken(claimed, KeyFault.__name__)))
             case RateLimited() | NeverSent() as fault:
@@ -372,3 +372,8 @@ class Sender:
             if outcome.claimed.id not in written:
                 log.warning("an outcome (%s) came after the interaction had been settled otherwise", name)
                 self.counts.add("lost")
+
+
+def _is_capped(step: SendingStep) -> bool:
+    """Tell whether the cap is about a request: not about one without a survey, nor about a service recovery."""
+    return not step.request.get("do_not_send") and step.claimed.interaction.recovers_uuid is None

@@ -52,6 +52,9 @@ METRICS = (
     Metric("answers.gone", "counter", "Answers whose conversation no longer exists there."),
     Metric("answers.failed", "counter", "Answers that could not be written: a person must look."),
     Metric("answers.pending", "gauge", "Answers that wait to be written."),
+    Metric("recovery.planned", "counter", "Actions that bad answers call for."),
+    Metric("recovery.done", "counter", "Of these, those that were taken."),
+    Metric("recovery.failed", "counter", "Of these, those that a person must look at."),
 )
 """Every metric of the pipeline; the table in docs/operations.md follows from it."""
 

@@ -28,6 +28,11 @@ SCHEMES = ("http", "https")
 class WebhookFailedError(Exception):
     """The message did not arrive; the text says why, without the webhook's address."""
 
+    def __init__(self, message: str, *, never_sent: bool = False) -> None:
+        super().__init__(message)
+        self.never_sent = never_sent
+        """No connection: nothing left."""
+
 
 class AlarmWebhookHook(BaseHook):
     """Sends a text to the webhook of an Airflow connection."""
@@ -49,21 +54,21 @@ class AlarmWebhookHook(BaseHook):
         """
         return find_connection(self.conn_id) is not None
 
-    def send(self, text: str) -> None:
-        """Send the text, in up to `ATTEMPTS` attempts.
+    def send(self, text: str, attempts: int = ATTEMPTS) -> None:
+        """Send the text, in up to so many attempts; a second one may deliver it twice.
 
         Raises:
             ConfigurationError: the connection does not exist or has no usable address.
             WebhookFailedError: the webhook did not take it.
         """
         settings = self._settings()
-        attempts = Retrying(
-            stop=stop_after_attempt(ATTEMPTS),
+        retrying = Retrying(
+            stop=stop_after_attempt(attempts),
             wait=wait_exponential_jitter(multiplier=1, max=10),
             sleep=pause,
             reraise=True,
         )
-        attempts(_post, settings, text)
+        retrying(_post, settings, text)
 
     def test_connection(self) -> tuple[bool, str]:
         """Send a test message: what the button Test does."""
@@ -115,7 +120,7 @@ def _post(settings: HttpSettings, text: str) -> None:
         with session:
             answer = session.post(settings.base_url, json={"text": text}, timeout=settings.timeout)
     except (requests.RequestException, ConnectFailed, ValueError) as error:
-        raise WebhookFailedError(_cause(error)) from None
+        raise WebhookFailedError(_cause(error), never_sent=isinstance(error, ConnectFailed)) from None
     if answer.status_code >= requests.codes.multiple_choices:
         raise WebhookFailedError(f"it answered {answer.status_code}")
 

@@ -23,6 +23,7 @@ from plugins.vendor_api.throttle import Throttle
 Record = dict[str, Any]
 
 REQUESTS = Call("POST", "/v1/requests")
+RECOVERIES = Call("POST", "/v1/recoveries")
 EMPLOYEES = Call("GET", "/v2/employees")
 DATA = Call("GET", "/v2/data")
 
@@ -86,7 +87,9 @@ class StellaConnectHook(VendorApiHook):
         raise self._error(BrokenAnswer, EMPLOYEES, f"names a next page after {MAX_EMPLOYEE_PAGES} pages")
 
     def send(self, feedback_request: Mapping[str, Any]) -> int:
-        """POST a feedback request once and return the 2xx status of the answer.
+        """POST a feedback request, or a service recovery, once and return the 2xx status of the answer.
+
+        Each feedback request has a channel, and no service recovery has one (sections 2.1, 4.6).
 
         Any 2xx means taken. The body repeats the customer's data and holds no id (section
         2.2), so it is neither parsed nor logged. This method never repeats the POST: Stella Connect counts each
@@ -104,12 +107,18 @@ class StellaConnectHook(VendorApiHook):
             for person in ("customer", "employee")
             for value in (feedback_request.get(person) or {}).values()
         ]
+        call = REQUESTS if "channel" in feedback_request else RECOVERIES
         return self._send(
-            REQUESTS, body=feedback_request, private=private, read_seconds=MAX_SECONDS_FOR_AN_ANSWER
+            call, body=feedback_request, private=private, read_seconds=MAX_SECONDS_FOR_AN_ANSWER
         ).status_code
 
     def data(
-        self, *, after: int | None = None, created_at_gte: datetime | None = None, limit: int = 1000
+        self,
+        *,
+        after: int | None = None,
+        created_at_gte: datetime | None = None,
+        limit: int = 1000,
+        include_recovery: bool = False,
     ) -> list[Record]:
         """Return one page of Data Return: reports on interactions, oldest first (section 4).
 
@@ -117,10 +126,13 @@ class StellaConnectHook(VendorApiHook):
             after: only records with a higher `sequence_id`. Pass the highest one seen for the next page.
             created_at_gte: only interactions that Stella Connect received at or after this instant.
             limit: records per page; the last page holds fewer.
+            include_recovery: also service recoveries.
         """
         params: dict[str, str | int] = {"limit": limit}
         if after is not None:
             params["after"] = after
+        if include_recovery:
+            params["include_recovery"] = "true"
         if created_at_gte is not None:
             params["created_at_gte"] = created_at_gte.astimezone(UTC).isoformat(timespec="seconds")
         answer = self._read(DATA, params=params, before=self._data_calls.wait, complete=_lacks_records)
@@ -169,7 +181,7 @@ class StellaConnectHook(VendorApiHook):
 
     def _key_advice(self, call: Call, status: int) -> str:  # noqa: ARG002 - the vendor says 403 to everything
         where = f"connection {self.conn_id!r}"
-        if call is REQUESTS:
+        if call in (REQUESTS, RECOVERIES):
             return f"Put a valid API key into the password of {where}."
         return (
             f'Check the password (API key) and "api_secret" of {where}, which belong together (test and '

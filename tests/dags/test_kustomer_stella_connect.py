@@ -80,7 +80,7 @@ def test_extractions_take_turns(dag):
     assert dag.get_task("extract_closed_conversations").max_active_tis_per_dag == 1
 
 
-AS_JSON = {"custom_properties", "rules", "cap", "send_window", "write_back"}
+AS_JSON = {"custom_properties", "rules", "cap", "send_window", "write_back", "recovery"}
 """Settings that only the Variable takes."""
 
 

@@ -17,7 +17,7 @@ from include.sandbox.model import PROFILE_STATUSES, Employee, Json, Organisation
 from include.sandbox.options import STELLA_KEY, STELLA_SECRET, Options
 from include.sandbox.state import Received, Refused, State
 from include.sandbox.stella_connect import data_return
-from include.sandbox.stella_connect.requests import Account, RefusedRequest, check
+from include.sandbox.stella_connect.requests import Account, RefusedRequest, check, check_recovery
 
 CLOCK_SKEW = 300
 """Seconds by which a JWT's `iat` may differ from our clock; the vendor's own figure is unknown."""
@@ -51,6 +51,7 @@ def stella_app(state: State) -> FastAPI:
 
     calls = Calls(state)
     app.add_api_route("/v1/requests", calls.create_request, methods=["POST"])
+    app.add_api_route("/v1/recoveries", calls.create_recovery, methods=["POST"])
     app.add_api_route("/v2/employees", calls.employees, methods=["GET"])
     app.add_api_route("/v2/employees/{id_}", calls.employee, methods=["GET"])
     app.add_api_route("/v2/data", calls.data, methods=["GET"])
@@ -72,12 +73,36 @@ class Calls:
             given = await json_body(request)
             kept = check(given, state.organisation.employees, self._account())
         except RefusedRequest as error:
-            interaction = given.get("ext_interaction_id") if isinstance(given, dict) else None
-            state.refused.append(Refused(now, 400, error.name, str(interaction) if interaction else None))
-            return JSONResponse({"error": error.name, "message": error.message}, 400)
+            return self._refuse(given, error, now)
         accept(state, kept, now)
         await wait_after_accepting(state)
         return JSONResponse(kept)
+
+    async def create_recovery(self, request: Request) -> JSONResponse:
+        """Take a service recovery of an earlier request, or refuse it (fact sheet, section 4.6)."""
+        check_key(request)
+        state, now = self.state, time.time()
+        given = None
+        try:
+            given = await json_body(request)
+            kept = check_recovery(given, state.organisation.employees)
+        except RefusedRequest as error:
+            return self._refuse(given, error, now)
+        first = state.data_return.find_first_request(kept)
+        if first is None:
+            return self._refuse(kept, RefusedRequest("Validation Error", "there is no such initial request"), now)
+        status = "Not sent: do not send flag" if kept.get("do_not_send") else "Sent"
+        duplicate = any(
+            recovery.request["ext_interaction_id"] == kept["ext_interaction_id"] for recovery in state.recoveries
+        )
+        state.recoveries.append(Received(now, kept, duplicate, status))
+        await wait_after_accepting(state)
+        return JSONResponse({"request_id": state.data_return.add_recovery(kept, first, now, status)})
+
+    def _refuse(self, given: Any, refusal: RefusedRequest, now: float) -> JSONResponse:
+        interaction = given.get("ext_interaction_id") if isinstance(given, dict) else None
+        self.state.refused.append(Refused(now, 400, refusal.name, str(interaction) if interaction else None))
+        return JSONResponse({"error": refusal.name, "message": refusal.message}, 400)
 
     def _account(self) -> Account:
         options = self.state.options
@@ -245,11 +270,13 @@ def data_page(request: Request, state: State) -> list[Json]:
         for name in ("created_at_gte", "created_at_lte", "responded_at_gte", "responded_at_lte")
         if name in given
     }
-    for name in ("stream", "include_recovery"):
-        if given.get(name, "false") != "false":
-            raise StellaError(400, f"{name} is not offered by this sandbox")
+    if given.get("stream", "false") != "false":
+        raise StellaError(400, "stream is not offered by this sandbox")
+    with_recoveries = given.get("include_recovery", "false") == "true"
     rows = []
     for row in state.data_return.rows(after):
+        if row.parent_uuid and not with_recoveries:
+            continue
         if _inside(row.created_at, "created_at", bounds) and _inside(row.answered_at, "responded_at", bounds):
             rows.append(row)
             if len(rows) == limit:

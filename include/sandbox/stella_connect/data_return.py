@@ -47,6 +47,8 @@ class Interaction:
     answered_at: float | None = None
     changed: bool = False
     """Whether the answer was disputed, or got a second comment."""
+    parent_uuid: str | None = None
+    """Of a service recovery: the record of the first survey."""
 
 
 class DataReturn:
@@ -60,6 +62,9 @@ class DataReturn:
         self._next = itertools.count(1001)
         self._due: list[tuple[float, int, Interaction]] = []
         self._tie = itertools.count()
+        self._ids = itertools.count()
+        self._latest: dict[str, Interaction] = {}
+        """By `ext_interaction_id`, without service recoveries."""
         for manual in organisation.manual_requests:
             request: Json = {
                 "channel": "email",
@@ -71,10 +76,29 @@ class DataReturn:
 
     def add(self, request: Json, created_at: float, delivery_status: str, via: str = "API") -> None:
         """Take in an accepted request; it shows after the visibility lag."""
-        number = next(self._tie)
-        digest = hashlib.sha256(f"{self.organisation.seed}:{number}".encode()).digest()
-        row = Interaction(str(uuid.UUID(bytes=digest[:16], version=4)), request, created_at, delivery_status, via)
+        row = self._add(Interaction(self._new_uuid(), request, created_at, delivery_status, via))
+        self._latest[request.get("ext_interaction_id") or ""] = row
+
+    def add_recovery(self, request: Json, parent: Interaction, created_at: float, delivery_status: str) -> str:
+        """Take in a service recovery for the customer of an earlier request; returns its uuid."""
+        whole = {**{name: parent.request[name] for name in ("channel", "customer")}, **request}
+        row = Interaction(self._new_uuid(), whole, created_at, delivery_status, parent_uuid=parent.uuid)
+        return self._add(row).uuid
+
+    def find_first_request(self, request: Json) -> Interaction | None:
+        """Return the request that a service recovery names: the latest with its `ext_interaction_id`."""
+        row = self._latest.get(request.get("ext_interaction_id", ""))
+        named = request.get("initial_feedback_request_id")
+        return row if row is not None and named in (None, row.uuid) else None
+
+    def _new_uuid(self) -> str:
+        digest = hashlib.sha256(f"{self.organisation.seed}:{next(self._ids)}".encode()).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
+
+    def _add(self, row: Interaction) -> Interaction:
+        number, created_at = next(self._tie), row.created_at
         heapq.heappush(self._due, (created_at + self.options.visibility_lag_seconds, number, row))
+        return row
 
     def rows(self, after: int | None) -> Iterator[Interaction]:
         """Yield the visible records with a number above `after`, lowest first."""
@@ -118,8 +142,8 @@ def record(row: Interaction, employees: dict[str, Employee], branding: str) -> J
     return {
         "uuid": row.uuid,
         "sequence_id": row.sequence_id,
-        "parent_uuid": None,
-        "is_recovery": False,
+        "parent_uuid": row.parent_uuid,
+        "is_recovery": row.parent_uuid is not None,
         "branding": request.get("brand") or branding,
         "channel": request["channel"],
         "ext_interaction_id": request.get("ext_interaction_id"),

@@ -18,6 +18,9 @@ _TOP_LEVEL = {
     "customer", "employee", "channel", "tags", "ext_interaction_id", "external_url", "do_not_send", "brand",
     "language", "country", "custom_properties",
 }  # fmt: skip
+_OF_RECOVERY = {
+    "do_not_send", "tags", "employee", "initial_feedback_request_id", "ext_interaction_id", "external_url",
+}  # fmt: skip
 _EMAIL = re.compile(r"[A-Za-z0-9.!#$%&'+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -64,6 +67,26 @@ def check(given: Any, employees: Iterable[Employee], account: Account) -> Json:
         pairs = _properties(given["custom_properties"])
         kept["custom_properties"] = {key: value[:MAX_TEXT] for key, value in pairs.items()}
     return kept
+
+
+def check_recovery(given: Any, employees: Iterable[Employee]) -> Json:
+    """Return a service recovery as the vendor keeps it. Raises RefusedRequest.
+
+    No field is documented as required; without the first request's id nobody could be asked.
+    """
+    if not isinstance(given, dict):
+        raise RefusedRequest("Validation Error", "the body must be a JSON object")
+    for key in given:
+        if key not in _OF_RECOVERY:
+            raise RefusedRequest("Validation Error", f"unknown property {key}")
+    for key in ("ext_interaction_id", "external_url", "initial_feedback_request_id"):
+        if key in given and (not isinstance(given[key], str) or not given[key].strip()):
+            raise RefusedRequest("Validation Error", f"{key} must be a non-empty string")
+    if "ext_interaction_id" not in given:
+        raise RefusedRequest("Validation Error", "ext_interaction_id is missing")
+    _check_employee(given.get("employee"), employees)
+    _check_details(given)
+    return {**given, **({"tags": [tag[:MAX_TEXT] for tag in _tags(given["tags"])]} if "tags" in given else {})}
 
 
 def _check_channel(channel: Any, account: Account) -> None:

@@ -35,6 +35,6 @@ def test_any_number_of_absent_interactions_is_planned_again_at_once(ledger: Ledg
     ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, 500, "broken")
     (unknown,) = ledger.feedback.list_unknown_outcomes()
-    gone = UnknownOutcome(0, "gone", clock.time, clock.time - timedelta(hours=1), None)
+    gone = UnknownOutcome(0, "gone", clock.time, clock.time - timedelta(hours=1), None, "gone", NOON)
 
     assert ledger.feedback.resend_absent([gone] * MORE_THAN_A_STATEMENT_TAKES + [unknown], by_run("feedback")) == 1

@@ -64,6 +64,7 @@ def upgrade() -> None:
     _create_deferred_reading()
     _create_survey_response()
     _create_answer_write()
+    _create_recovery_step()
     _create_data_return_cursor()
     _create_ledger_use()
     _create_ledger_restore()
@@ -109,6 +110,7 @@ def _create_interaction() -> None:
         sa.Column("custom_properties", sa.Text),
         sa.Column("time_zone", sa.Text),
         sa.Column("any_time", sa.Boolean),
+        sa.Column("recovers_uuid", sa.Text),
         sa.Column("facts", sa.Text),
         sa.Column("customer_key", sa.Text),
         sa.Column("token", sa.Text),
@@ -264,6 +266,34 @@ def _create_answer_write() -> None:
     _index("failed", "answer_write", ["last_tried"], "state = 'failed'")
 
 
+def _create_recovery_step() -> None:
+    op.create_table(
+        "recovery_step",
+        sa.Column("uuid", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("conversation_id", sa.Text, nullable=False),
+        sa.Column("entry", sa.Text, nullable=False),
+        sa.Column("state", sa.Text, nullable=False),
+        sa.Column("token", sa.Text),
+        sa.Column("lease_until", sa.BigInteger),
+        sa.Column("tries", sa.Integer, nullable=False),
+        sa.Column("acted_at", sa.BigInteger),
+        sa.Column("detail", sa.Text),
+        sa.Column("planned_at", sa.BigInteger, nullable=False),
+        sa.CheckConstraint("action IN ('note', 'reopen', 'tag', 'webhook')", name=op.f("ck_recovery_step_action")),
+        sa.CheckConstraint(
+            "state IN ('acting', 'done', 'failed', 'gone', 'pending')", name=op.f("ck_recovery_step_state")
+        ),
+        sa.CheckConstraint("(state = 'acting') = (token IS NOT NULL)", name=op.f("ck_recovery_step_token")),
+        sa.CheckConstraint("(state = 'acting') = (lease_until IS NOT NULL)", name=op.f("ck_recovery_step_lease")),
+        sa.PrimaryKeyConstraint("uuid", "action", name=op.f("pk_recovery_step")),
+        sa.ForeignKeyConstraint(["uuid"], ["survey_response.uuid"], name=op.f("fk_recovery_step_uuid")),
+    )
+    _index("open", "recovery_step", ["planned_at"], "state IN ('acting', 'pending')")
+    _index("reopening", "recovery_step", ["conversation_id"], "action = 'reopen'")
+    _index("acted_at", "recovery_step", ["acted_at"])
+
+
 def _create_data_return_cursor() -> None:
     op.create_table(
         "data_return_cursor",
@@ -333,6 +363,7 @@ def _create_interaction_indexes() -> None:
     # A hash is half the size; no query sorts by it.
     _index("customer", "interaction", ["customer_id"], "customer_id IS NOT NULL", using="hash")
     _index("customer_key", "interaction", ["customer_key"], "customer_key IS NOT NULL", using="hash")
+    _index("recovers", "interaction", ["recovers_uuid"], "recovers_uuid IS NOT NULL")
     _index("rule", "interaction", ["rule", "closed_at"], "rule IS NOT NULL", include=[*counted, "survey"])
 
 
