@@ -232,7 +232,8 @@ class VendorApiHook(BaseHook):
         status = response.status_code
         if 200 <= status < 300:
             return response
-        code, text = complaint(response.content, [*private, *self._secrets()])
+        signed = str(response.request.headers.get("Authorization", "")).split()[-1:]
+        code, text = complaint(response.content, [*private, *self._secrets(), *signed])
         said = f"answered {status}" + "".join(f" {part}" for part in (code, text and f"({text})") if part)
         retry_after = requested_wait(status, response.headers)
         known: dict[str, Any] = {"status": status, "code": code, "text": text, "retry_after": retry_after}

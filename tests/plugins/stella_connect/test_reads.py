@@ -3,17 +3,19 @@
 import json
 import pickle
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from typing import Any
 
 import jwt
 import pytest
+import time_machine
+from airflow.sdk.log import _secrets_masker
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from plugins.stella_connect.hook import MAX_EMPLOYEE_PAGES, StellaConnectHook
-from plugins.vendor_api.errors import BrokenAnswer, KeyFault, OutcomeUnknown, VendorApiError
+from plugins.vendor_api.errors import BrokenAnswer, KeyFault, OutcomeUnknown, Refused, VendorApiError
 from tests.support.bad_server import answer, http, serving
 
 SECRET = "stella-secret-of-tests-long-enough"
@@ -51,6 +53,28 @@ def test_a_prefix_goes_before_the_token_if_the_connection_has_one(
     prefix, token = httpserver.log[0][0].headers["Authorization"].split(" ")
     assert prefix == "Bearer"
     jwt.decode(token, SECRET, algorithms=["HS256"])
+
+
+def test_a_token_that_the_answer_repeats_is_not_in_the_error(stella_server: HTTPServer) -> None:
+    stella_server.expect_request("/v2/employees").respond_with_handler(
+        lambda request: Response(json.dumps({"error": f"bad token {request.headers['Authorization']}"}), status=400)
+    )
+    with pytest.raises(Refused) as refused:
+        StellaConnectHook().active_employees()
+    assert "bad token" in str(refused.value)
+    assert stella_server.log[0][0].headers["Authorization"] not in str(refused.value)
+
+
+def test_signing_leaves_the_patterns_of_airflows_masker_alone(stella_server: HTTPServer) -> None:
+    stella_server.expect_request("/v2/employees").respond_with_json(employees("a@example.com"))
+    hook = StellaConnectHook()
+    hook.active_employees()  # key and secret are masked with the first call
+    patterns = set(_secrets_masker().patterns)
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=1)):
+        hook.active_employees()
+    first, second = (request.headers["Authorization"] for request, _ in stella_server.log)
+    assert first != second
+    assert _secrets_masker().patterns == patterns
 
 
 def test_a_netrc_entry_does_not_replace_the_token(
