@@ -125,9 +125,8 @@ def _perform(action: Action, order: Order) -> dict[str, Any]:
         msg = f"{refusal} Nothing has changed."
         raise AirflowFailException(msg) from None
     if not action.changes_something:
-        log.info(
-            canonical_line("admin", {"action": action.name, **{key: len(found) for key, found in result.items()}})
-        )
+        counts = {key: len(found) for key, found in result.items() if not isinstance(found, str)}
+        log.info(canonical_line("admin", {"action": action.name, **counts}))
         return {"action": action.name, **result}
     facts = {"action": action.name, "dry_run": order.dry_run, **result}
     log.info(canonical_line("admin", facts))

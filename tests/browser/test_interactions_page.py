@@ -234,6 +234,22 @@ def test_a_person_acts_through_the_admin_dag(
     assert re.search(r"With it switched off: [1-9]\d* planned again\.", outcome.inner_text())
 
 
+def test_both_vendors_are_checked_from_the_page(
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator, keep: Shoot
+) -> None:
+    installation.api.wait_for_dag(ADMIN_DAG)
+    installation.api.set_paused(ADMIN_DAG, paused=False)
+    page.goto(f"{installation.stack.url}/plugin/interactions/interactions/vendors")
+    expect(view.get_by_role("heading", name="No check yet")).to_be_visible()
+    view.get_by_role("link", name="Check both vendors").click()
+    view.get_by_role("button", name="Start").click()
+    outcome = view.locator("#outcome")
+    wait_until(lambda: "red (wrong)" in outcome.inner_text(), "the check to end", 180)
+    view.get_by_role("link", name="Vendors").click()
+    expect(view.get_by_role("row", name="next_page holds")).to_be_visible()
+    keep("interactions-vendors")
+
+
 def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
     installation: Installation, answered: Line, skipped: tuple[int, str], page: Page, keep: Shoot
 ) -> None:
@@ -252,6 +268,8 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
         "agent": f"agents/{answered.agent.id}",
         "responses": "responses",
         "responses-by-day": "responses?by=day",
+        "rules": "rules",
+        "vendors": "vendors",
         "action": f"action?action=cancel&conversation_id={skipped[1]}",
         "wrong": "list?page=x",
         "other-dag": "dag/other",

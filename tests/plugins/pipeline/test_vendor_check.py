@@ -213,7 +213,8 @@ def test_the_action_says_what_was_found_and_names_no_address(pipeline: Any, sand
 
     result = carry_out(context, DEFAULT)
 
-    assert sum(result["lights"].values()) == len(result["findings"])
+    assert {row["reading"] for row in result["findings"]} - {None} == READINGS.keys()
+    assert "0 red (wrong)" in result["outcome"]
     remembered = pipeline.ledger.get_fact(VENDOR_CHECK).value
     assert "@" not in json.dumps(result) + remembered
     addresses = {one.email for one in sandbox.state.organisation.employees}
