@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from include.sandbox import Sandbox, generate, start
 from include.sandbox.faults import Fault
 from tests.support.pipeline import Pipeline, environment, run_of
 
 HOUR = timedelta(hours=1)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 @pytest.fixture
@@ -87,3 +89,27 @@ def broken(sandbox: Sandbox):
         sandbox.state.faults.active = list(faults)
 
     return replace_faults
+
+
+@pytest.fixture
+def deferred(pipeline):
+    """A function that lists the deferred readings: conversation id, detail, tries."""
+    return lambda: [
+        tuple(row)
+        for row in pipeline.query("SELECT conversation_id, detail, tries FROM deferred_reading ORDER BY id")
+    ]
+
+
+@pytest.fixture
+def has_been_tried_for(pipeline):
+    """A function that lets the deferred readings be older, and tried more often, than they are."""
+
+    def age(duration: timedelta, tries: int = 10) -> None:
+        with pipeline.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE deferred_reading SET first_seen = first_seen - :ms, last_tried = first_seen - :ms"),
+                {"ms": duration // MILLISECOND},
+            )
+            connection.execute(text("UPDATE deferred_reading SET tries = :tries"), {"tries": tries})
+
+    return age
