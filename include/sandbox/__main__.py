@@ -66,6 +66,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--repeated-share", type=float, default=0.02, help="share of rows a search page repeats")
     how.add_argument("--answered-share", type=float, default=0.35, help="share of surveys that are answered")
     how.add_argument("--answer-after-seconds", type=float, default=60, help="until a customer answers")
+    how.add_argument("--changed-share", type=float, default=0.1, help="share of answers that change later")
+    how.add_argument("--change-after-seconds", type=float, default=60, help="from an answer to its change")
     how.add_argument("--suppression-days", type=int, default=0, help="no second survey to a customer; 0 is off")
     how.add_argument("--accept-bearer", action="store_true", help="take `Bearer <JWT>` too")
 

@@ -1,7 +1,7 @@
-"""`make demo`: Airflow with simulators of both vendors, and one run to watch.
+"""`make demo`: Airflow with simulators of both vendors, one run to watch, and the answers of some customers.
 
-It runs until Ctrl-C. With DEMO_EXIT=1 it stops after the run, with status 0 only if the simulator of Stella Connect
-received exactly what it should have.
+It runs until Ctrl-C. With DEMO_EXIT=1 it stops after the answers have been read, with status 0 only if the
+simulator of Stella Connect received exactly what it should have, and answers were read.
 Other ports: DEMO_PORT (8080), DEMO_KUSTOMER_PORT (8101), DEMO_STELLA_PORT (8102).
 
 With real credentials in `.env` no simulator is started and nothing is sent before a person unpauses the DAG.
@@ -31,6 +31,7 @@ from scripts.stack.connections import DAG_ID, Connections, connections, set_up
 from scripts.stack.ports import PortTakenError, require_free
 from scripts.stack.sandbox import running_sandbox
 from scripts.stack.stack import ROOT, SETTINGS_VARIABLE, Stack
+from scripts.stack.waiting import wait_until
 
 CONVERSATIONS = 200
 CLOSINGS_SPREAD = timedelta(seconds=75)
@@ -39,6 +40,9 @@ FIRST_DUE = timedelta(seconds=40)
 """After the trigger: time for extraction and planning on a small machine, with reserve."""
 WINDOW_SECONDS = 15
 MAX_RUN = timedelta(seconds=240)
+SECONDS_TO_ANSWER = 2
+"""Some customers answer so soon after their survey; some answers change as soon after that."""
+FEEDBACK_DAG_ID = "stella_connect_feedback"
 
 
 def chosen_port(variable: str, default: int, purpose: str) -> int:
@@ -96,6 +100,22 @@ def start_run(stack: Stack, links: Connections, closed_from: datetime, closed_to
     return run_id
 
 
+def read_answers(stack: Stack) -> str:
+    """Let the feedback DAG read Data Return once, and return the run's final state."""
+    stack.api.wait_for_dag(FEEDBACK_DAG_ID)
+    stack.api.set_paused(FEEDBACK_DAG_ID, paused=False)  # starts the scheduled run for the last 15 minutes
+    first = wait_until(lambda: stack.api.runs(FEEDBACK_DAG_ID), "the feedback run", 60, every=0.5)
+    return stack.api.wait_for_run(FEEDBACK_DAG_ID, first[0]["dag_run_id"])
+
+
+def show_result(console: Console, result: Result, airflow_url: str, stella_url: str) -> None:
+    """Print what happened, and where to look."""
+    console.print(results_table(result))
+    console.print(f"Grid               [link]{airflow_url}/dags/{DAG_ID}[/link]")
+    console.print(f"Responses          [link]{airflow_url}/plugin/interactions/interactions/responses[/link]")
+    console.print(f"Received surveys   [link]{stella_url}/[/link]")
+
+
 def demo(console: Console, *, exit_at_end: bool) -> int:
     """Run the demo with simulators; return the exit status."""
     ports = Ports.choose()
@@ -112,6 +132,8 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
         conversations=CONVERSATIONS,
         closed_from=closed_from.isoformat(),
         closed_to=closed_to.isoformat(),
+        answer_after_seconds=SECONDS_TO_ANSWER,
+        change_after_seconds=SECONDS_TO_ANSWER,
     ) as sandbox:
         links = connections(
             kustomer=(sandbox.kustomer_url, KUSTOMER_KEY, sandbox.kustomer_url),
@@ -127,10 +149,10 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
             run_id = start_run(stack, links, closed_from, closed_to)
             run_url = f"{stack.url}/dags/{DAG_ID}/runs/{run_id}"
             console.print(f"Started one run: [link]{run_url}[/link]")
-            result = Result.read(engine, sandbox.stella_url, follow(stack, ledger, run_id, View(console)))
-            console.print(results_table(result))
-            console.print(f"Grid               [link]{stack.url}/dags/{DAG_ID}[/link]")
-            console.print(f"Received surveys   [link]{sandbox.stella_url}/[/link]")
+            run_state = follow(stack, ledger, run_id, View(console))
+            console.print("Reading the customers' answers ...")
+            result = Result.read(engine, sandbox.stella_url, run_state, read_answers(stack))
+            show_result(console, result, stack.url, sandbox.stella_url)
             if exit_at_end:
                 return 1 if result.faults() else 0
             console.print("Press Ctrl-C to stop everything.")

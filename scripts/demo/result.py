@@ -2,13 +2,15 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sqlalchemy import Engine, select
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
+from include.ledger.columns import EPOCH
+from include.ledger.reports.scores import Group, Scores, scores_by
 from include.ledger.schema import interaction
 from scripts.stack.ports import loopback_session
 
@@ -35,9 +37,12 @@ class Result:
     """Conversation ids that went wrong, by the keys of `_DIFFERENCES`."""
     due_at: dict[str, datetime]
     skipped: Counter[str]
+    feedback_state: str
+    """Of the run that reads the answers."""
+    answers: Scores
 
     @classmethod
-    def read(cls, engine: Engine, sandbox_url: str, run_state: str) -> Self:
+    def read(cls, engine: Engine, sandbox_url: str, run_state: str, feedback_state: str) -> Self:
         """Ask the sandbox and the ledger."""
         expected = _get(f"{sandbox_url}/_sandbox/expected")
         accepted = _get(f"{sandbox_url}/_sandbox/received")["accepted"]
@@ -50,8 +55,12 @@ class Result:
                     interaction.c.reason,
                 )
             ).all()
+            tomorrow = datetime.now(UTC) + timedelta(days=1)
+            by_day = scores_by(connection, Group.DAY, EPOCH, tomorrow)
         return cls(
             run_state=run_state,
+            feedback_state=feedback_state,
+            answers=sum(by_day.values(), Scores()),
             expected=len(expected["sent"]),
             # The sandbox also holds conversations that never were a closing; the ledger does not know them.
             expected_skips=Counter(
@@ -86,6 +95,10 @@ class Result:
         ]
         if self.run_state != "success":
             faults.append(f"the run ended as {self.run_state}")
+        if self.feedback_state != "success":
+            faults.append(f"the feedback run ended as {self.feedback_state}")
+        elif not self.answers.answered:
+            faults.append("no answer was read")
         if self.early:
             faults.append(f"{self.early} arrived early")
         return faults

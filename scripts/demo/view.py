@@ -80,6 +80,9 @@ def results_table(result: Result) -> Table:
         middle, tail = late[len(late) // 2], late[len(late) * 99 // 100]
         figures = f"min {late[0]:.1f}  median {middle:.1f}  p99 {tail:.1f}  max {late[-1]:.1f}"
         table.add_row("lateness (s)", figures, "")
+    answers = result.answers
+    stars = f", average {answers.rating:.2f} stars" if answers.rating is not None else ""
+    table.add_row("answers", f"{answers.answered}{stars}, {answers.disputed} disputed", "some")
     for fault in result.faults():
         table.add_row("[red]fault[/red]", f"[red]{fault}[/red]", "")
     return table

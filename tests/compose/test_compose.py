@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ import psycopg
 import pytest
 import yaml
 
+from include.ledger.maintenance.command_line import main
+from include.ledger.maintenance.exporting import DAYS
+from include.ledger.schema import metadata
 from scripts.stack.postgres import AS_COMPOSED, running
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -209,8 +213,8 @@ def test_make_secrets_makes_different_ones_and_only_its_owner_can_read_them(tmp_
     env = write_env(tmp_path, {})
     lines = [line.split("=", 1) for line in env.read_text().splitlines() if line and not line.startswith("#")]
     secrets = [value for _, value in lines if value]
-    assert len(secrets) == 8
-    assert len(set(secrets)) == 8
+    assert len(secrets) == 9
+    assert len(set(secrets)) == 9
     assert env.stat().st_mode & 0o077 == 0
 
 
@@ -226,8 +230,9 @@ def test_the_sandbox_starts_only_when_asked_for() -> None:
     assert sandbox["profiles"] == ["sandbox"]
 
 
-@pytest.mark.postgres
-def test_neither_database_user_can_open_the_others_database() -> None:
+@pytest.fixture
+def composed() -> Iterator[Callable[[str, str], psycopg.Connection]]:
+    """PostgreSQL after the init script; a function that connects a user to a database."""
     with running() as server:
         env = {
             **os.environ,
@@ -236,14 +241,42 @@ def test_neither_database_user_can_open_the_others_database() -> None:
             "POSTGRES_USER": "postgres",
             "AIRFLOW_DB_PASSWORD": "airflow-password",
             "LEDGER_DB_PASSWORD": "ledger-password",
+            "LEDGER_READER_PASSWORD": "reader-password",
         }
         subprocess.run([ROOT / "docker" / "create-databases.sh"], env=env, check=True, capture_output=True)
 
         def connect(user: str, database: str) -> psycopg.Connection:
             return psycopg.connect(host="127.0.0.1", port=server.port, user=user, dbname=database)
 
-        for user, other in (("airflow", "ledger"), ("ledger", "airflow")):
-            with connect(user, user) as own:
-                own.execute("CREATE TABLE mine (id integer)")
-            with pytest.raises(psycopg.OperationalError, match="permission denied"):
-                connect(user, other)
+        yield connect
+
+
+@pytest.mark.postgres
+def test_neither_database_user_can_open_the_others_database(
+    composed: Callable[[str, str], psycopg.Connection],
+) -> None:
+    for user, other in (("airflow", "ledger"), ("ledger", "airflow")):
+        with composed(user, user) as own:
+            own.execute("CREATE TABLE mine (id integer)")
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            composed(user, other)
+
+
+@pytest.mark.postgres
+def test_the_reader_can_read_the_views_for_analysts_and_nothing_else(
+    composed: Callable[[str, str], psycopg.Connection],
+) -> None:
+    with composed("ledger", "ledger") as owner:
+        url = f"postgresql+psycopg://ledger@127.0.0.1:{owner.info.port}/ledger"
+    assert main(["migrate", url]) == 0
+    with composed("ledger_reader", "ledger") as reader:
+        reader.autocommit = True
+        for view in DAYS:
+            assert reader.execute(f"SELECT count(*) FROM {view}").fetchone() == (0,)
+        refused = [f"SELECT * FROM {table.name}" for table in metadata.sorted_tables]
+        refused += ["DELETE FROM survey_response", "CREATE TABLE mine (id integer)"]
+        for statement in refused:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(statement)
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        composed("ledger_reader", "airflow")

@@ -54,6 +54,8 @@ def test_an_empty_database_is_brought_to_the_schema_of_this_code(engine: Engine)
 def test_the_migrations_create_what_the_schema_says_to_the_last_check(url: str, engine: Engine) -> None:
     migrated = described(engine)
     with engine.begin() as connection:
+        for view in ("analytics_agent_day", "analytics_answer", "analytics_interaction"):
+            connection.execute(text(f"DROP VIEW {view}"))
         for table in reversed(metadata.sorted_tables):
             connection.execute(text(f"DROP TABLE {table.name}"))
         metadata.create_all(connection)

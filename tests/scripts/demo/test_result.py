@@ -5,8 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.console import Console
 
+from include.ledger.reports.scores import Scores
 from scripts.demo.result import Result
+from scripts.demo.view import results_table
 
 DUE = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 GOOD = Result(
@@ -17,6 +20,8 @@ GOOD = Result(
     difference={"missing": [], "unexpected": [], "wrong_content": [], "duplicates": []},
     due_at={"a": DUE, "b": DUE, "c": DUE},
     skipped=Counter(merged=1),
+    feedback_state="success",
+    answers=Scores(answered=1, rated=1, stars=4),
 )
 
 
@@ -42,6 +47,20 @@ def test_every_difference_the_sandbox_sees_is_a_fault_with_an_example(kind: str,
 
 def test_a_failed_run_is_a_fault_even_if_everything_arrived() -> None:
     assert replace(GOOD, run_state="failed").faults() == ["the run ended as failed"]
+
+
+def test_a_failed_feedback_run_is_a_fault() -> None:
+    assert replace(GOOD, feedback_state="failed").faults() == ["the feedback run ended as failed"]
+
+
+def test_without_an_answer_the_demo_would_show_nothing() -> None:
+    assert replace(GOOD, answers=Scores()).faults() == ["no answer was read"]
+
+
+def test_the_summary_says_how_many_answered_and_their_average() -> None:
+    console = Console(width=120, record=True)
+    console.print(results_table(GOOD))
+    assert "1, average 4.00 stars" in console.export_text()
 
 
 def test_a_request_before_its_due_time_is_a_fault() -> None:

@@ -55,6 +55,40 @@ POSTGRESQL_AGENT_TRIGGERS = (
     "WHEN (OLD.agent_id IS DISTINCT FROM NEW.agent_id) EXECUTE FUNCTION interaction_agent()",
 )
 
+# One row for each agent and day (UTC) of the closings; `agent_id` is NULL without an agent, or once it is erased.
+VIEW_OF_AGENTS_AND_DAYS = """
+    CREATE VIEW analytics_agent_day AS SELECT
+        agent_id,
+        max(agent_name) AS agent_name,
+        closed_day,
+        count(*) AS closed,
+        count(CASE WHEN state IN ('planned', 'claimed', 'sending') THEN 1 END) AS planned,
+        count(CASE WHEN state = 'sent' THEN 1 END) AS sent,
+        count(CASE WHEN state = 'skipped' THEN 1 END) AS skipped,
+        count(CASE WHEN state = 'cancelled' THEN 1 END) AS cancelled,
+        count(CASE WHEN state = 'rejected' THEN 1 END) AS rejected,
+        count(CASE WHEN state = 'unknown' THEN 1 END) AS unknown,
+        count(CASE WHEN lower(delivery_status) = 'sent' OR answered_at IS NOT NULL THEN 1 END) AS delivered,
+        count(answered_at) AS answered,
+        count(stars) AS rated,
+        avg(CAST(stars AS double precision)) AS average_stars,
+        count(CASE WHEN nps >= 9 THEN 1 END) AS promoters,
+        count(CASE WHEN nps <= 6 THEN 1 END) AS detractors,
+        count(nps) AS nps_answers,
+        count(CASE WHEN resolved THEN 1 END) AS resolved,
+        count(resolved) AS resolution_answers,
+        count(CASE WHEN disputed THEN 1 END) AS disputed,
+        avg(hours_to_answer) AS average_hours_to_answer
+    FROM analytics_interaction
+    GROUP BY agent_id, closed_day"""
+
+GRANT_TO_READER = """
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'ledger_reader') THEN
+            GRANT SELECT ON analytics_interaction, analytics_answer, analytics_agent_day TO ledger_reader;
+        END IF;
+    END $$"""
+
 
 def upgrade() -> None:
     """Create tables, indexes and triggers."""
@@ -72,6 +106,7 @@ def upgrade() -> None:
     _create_interaction_indexes()
     _create_survey_response_indexes()
     _create_refusals()
+    _create_views()
     for statement in SQLITE_AGENT_TRIGGERS if _is_sqlite() else POSTGRESQL_AGENT_TRIGGERS:
         op.execute(statement)
 
@@ -415,6 +450,121 @@ def _index(
         postgresql_using=using,
         postgresql_include=include,
     )
+
+
+def _create_views() -> None:
+    """Create the views for analysts. They hold no id, name, address, comment or tag of a customer.
+
+    In PostgreSQL the role `ledger_reader` may read them, if it exists.
+    """
+    for statement in (_view_of_interactions(), _view_of_answers(), VIEW_OF_AGENTS_AND_DAYS):
+        op.execute(statement)
+    if not _is_sqlite():
+        op.execute(GRANT_TO_READER)
+
+
+def _time(column: str) -> str:
+    if _is_sqlite():
+        return f"strftime('%Y-%m-%dT%H:%M:%fZ', {column} / 1000.0, 'unixepoch')"
+    return f"to_timestamp({column} / 1000.0)"
+
+
+def _day(column: str) -> str:
+    if _is_sqlite():
+        return f"date({column} / 1000, 'unixepoch')"
+    return f"CAST(to_timestamp({column} / 1000.0) AT TIME ZONE 'UTC' AS date)"
+
+
+def _view_of_interactions() -> str:
+    """One row for each interaction, with the newest record of its survey."""
+    return f"""
+        CREATE VIEW analytics_interaction AS SELECT
+            i.id AS interaction_id,
+            i.conversation_id,
+            {_time("i.closed_at")} AS closed_at,
+            {_day("i.closed_at")} AS closed_day,
+            {_time("i.due_at")} AS due_at,
+            {_time("i.sent_at")} AS sent_at,
+            CAST((i.sent_at - i.due_at) / 1000.0 AS double precision) AS seconds_late,
+            {_time("i.updated_at")} AS changed_at,
+            i.state,
+            i.reason,
+            i.rule,
+            CASE WHEN i.survey = 'count' OR coalesce(i.sent_do_not_send, i.do_not_send) THEN 'count'
+                ELSE 'survey' END AS survey,
+            coalesce(r.channel, i.sent_channel, i.channel) AS channel,
+            coalesce(r.brand, i.brand) AS brand,
+            coalesce(r.language, i.language) AS language,
+            i.country,
+            i.agent_id,
+            i.agent_name,
+            r.team_leader,
+            i.attempts,
+            i.http_status,
+            r.uuid AS survey_uuid,
+            r.survey_name,
+            r.delivery_status,
+            {_time("r.request_sent_at")} AS survey_sent_at,
+            {_time("r.response_received_at")} AS answered_at,
+            {_day("r.response_received_at")} AS answered_day,
+            CAST((r.response_received_at - r.request_sent_at) / 3600000.0 AS double precision) AS hours_to_answer,
+            r.rating AS stars,
+            r.nps,
+            r.resolved,
+            r.disputed
+        FROM interaction AS i
+        LEFT JOIN survey_response AS r ON r.uuid = (
+            SELECT newest.uuid FROM survey_response AS newest
+            WHERE newest.interaction_id = i.id AND newest.is_recovery IS NOT TRUE
+            ORDER BY newest.sequence_id DESC, newest.uuid LIMIT 1
+        )"""  # noqa: S608 - only constants
+
+
+def _view_of_answers() -> str:
+    """One row for each question that a customer answered; one for each option if the customer chose several."""
+    if _is_sqlite():
+        questions = (
+            "JOIN json_each(r.answers) AS a LEFT JOIN json_each(a.value, '$.options') AS o",
+            *(f"json_extract(a.value, '$.{name}')" for name in ("type", "question", "value", "comment")),
+            "o.value",
+        )
+    else:
+        questions = (
+            "CROSS JOIN LATERAL jsonb_array_elements(CAST(r.answers AS jsonb)) AS a(value) "
+            "LEFT JOIN LATERAL jsonb_array_elements_text(a.value -> 'options') AS o(value) ON TRUE",
+            "a.value ->> 'type'",
+            "a.value ->> 'question'",
+            "CAST(a.value ->> 'value' AS integer)",
+            "a.value ->> 'comment'",
+            "o.value",
+        )
+    joined, kind, question, value, comment, option = questions
+    return f"""
+        CREATE VIEW analytics_answer AS SELECT
+            r.uuid AS survey_uuid,
+            r.interaction_id,
+            {_time("r.response_received_at")} AS answered_at,
+            {_day("r.response_received_at")} AS answered_day,
+            r.agent_id,
+            i.agent_name,
+            r.team_leader,
+            i.rule,
+            r.channel,
+            r.brand,
+            r.language,
+            r.survey_name,
+            coalesce(r.is_recovery, FALSE) AS is_recovery,
+            coalesce(r.disputed, FALSE) AS disputed,
+            {kind} AS question_type,
+            {question} AS question,
+            {option} AS option_text,
+            {value} AS value,
+            {comment} IS NOT NULL AS commented
+        FROM survey_response AS r
+        JOIN interaction AS i ON i.id = r.interaction_id
+        {joined}
+        WHERE r.response_received_at IS NOT NULL
+            AND ({option} IS NOT NULL OR {value} IS NOT NULL OR {comment} IS NOT NULL)"""  # noqa: S608 - only constants
 
 
 def _create_refusals() -> None:
