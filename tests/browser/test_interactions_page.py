@@ -116,7 +116,7 @@ def test_what_customers_answered_in_numbers_and_question_by_question(
         groups.get_by_role("link", name=label).click()
         expect(view.get_by_role("cell", name=member, exact=True)).to_be_visible()
     page.wait_for_load_state("networkidle")
-    shoot("responses")
+    shoot("interactions-responses")
 
     groups.get_by_role("link", name="Agent").click()
     view.locator("article").first.locator("a.id").click()
@@ -235,7 +235,7 @@ def test_a_person_acts_through_the_admin_dag(
 
 
 def test_both_vendors_are_checked_from_the_page(
-    installation: Installation, runs: Runs, page: Page, view: FrameLocator, keep: Shoot
+    installation: Installation, runs: Runs, page: Page, view: FrameLocator, shoot: Shoot
 ) -> None:
     installation.api.wait_for_dag(ADMIN_DAG)
     installation.api.set_paused(ADMIN_DAG, paused=False)
@@ -247,11 +247,11 @@ def test_both_vendors_are_checked_from_the_page(
     wait_until(lambda: "red (wrong)" in outcome.inner_text(), "the check to end", 180)
     view.get_by_role("link", name="Vendors").click()
     expect(view.get_by_role("row", name="next_page holds")).to_be_visible()
-    keep("interactions-vendors")
+    shoot("interactions-vendors")
 
 
 def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
-    installation: Installation, answered: Line, skipped: tuple[int, str], page: Page, keep: Shoot
+    installation: Installation, answered: Line, skipped: tuple[int, str], page: Page, keep: Shoot, shoot: Shoot
 ) -> None:
     faults: list[str] = []
     page.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
@@ -280,12 +280,14 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
         for name, path in views.items():
             page.goto(f"{root}/{path}", wait_until="networkidle")
             keep(f"interactions-{name}-{width}-{theme}")
+            if theme == "light" and name in ("list", "agents", "rules", "action"):
+                shoot(f"interactions-{name}")
             wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             faults += [f"{name} at {width} is {wider} pixels too wide"] if wider > 0 else []
             faults += [
-                f"{name} {width} {theme}: {one['id']} {one['nodes'][0]['target']}"
-                for one in Axe().run(page).response["violations"]
-                if one["impact"] in ("serious", "critical")
+                f"{name} {width} {theme}: {fault['id']} {fault['nodes'][0]['target']}"
+                for fault in Axe().run(page).response["violations"]
+                if fault["impact"] in ("serious", "critical")
             ]
     page.evaluate("localStorage.setItem('theme', 'light')")
     assert faults == []

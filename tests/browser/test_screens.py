@@ -1,7 +1,7 @@
 """What people see in Airflow's UI, in a real browser; the README's pictures come from here.
 
 Screenshots go to pytest's temporary directory, and to the directory named by SCREENSHOTS if it is set:
-`SCREENSHOTS=docs/images .venv/bin/pytest tests/browser` makes the README's anew.
+`SCREENSHOTS=docs/images .venv/bin/pytest tests/browser` writes them all again.
 """
 
 import os
