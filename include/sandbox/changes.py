@@ -70,7 +70,7 @@ def _instant(value: Any, name: str) -> int:
 
 
 def _new_conversation(state: State, values: Json, now: int) -> Conversation:
-    """Return a plain closed conversation of the first approved agent and a customer of its own."""
+    """Return a plain closed conversation of the first approved agent and a new customer."""
     organisation = state.organisation
     active = {employee.email: employee for employee in organisation.employees if employee.status == "active"}
     agent = next((user for user in organisation.users.values() if user.email in active), None)

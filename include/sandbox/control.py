@@ -126,7 +126,7 @@ def _applying(change: Callable[[Any], Any]) -> Callable[[Request], Awaitable[JSO
 
 
 def expectation(state: State, closed_from: int | None = None, closed_to: int | None = None) -> Json:
-    """Return what ought to be received for closings in [closed_from, closed_to), beside what was.
+    """Return the requests expected for closings in [closed_from, closed_to), and how the received ones differ.
 
     Conversations that never were closed belong to no window and are listed always.
     """

@@ -67,7 +67,7 @@ class Tag:
 
 @dataclass(slots=True)
 class Conversation:
-    """A conversation of Kustomer, and what ought to become of it. Times in ms.
+    """A conversation of Kustomer, and its expected outcome. Times in ms.
 
     `closed_at`, `closed_by` and `closing_users` are `lastDone`: they stay when the conversation opens again.
     """

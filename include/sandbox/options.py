@@ -10,9 +10,9 @@ EXPIRED_KUSTOMER_KEY = "kustomer-expired-key"
 OTHER_KUSTOMER_KEY = "kustomer-other-organisation-key"
 """Valid, but of another organisation, in which there is nothing."""
 RULES_KUSTOMER_KEY = "kustomer-rules-key"
-"""As the sandbox's key, with the roles that rules need besides."""
+"""As the sandbox's key, with the roles that rules need in addition."""
 WRITING_KUSTOMER_KEY = "kustomer-writing-key"
-"""As the sandbox's key, with the roles that `write_back` and `recovery` need besides."""
+"""As the sandbox's key, with the roles that `write_back` and `recovery` need in addition."""
 STELLA_KEY = "stella-sandbox-key"
 STELLA_SECRET = "stella-sandbox-secret"  # noqa: S105 - opens nothing but this sandbox
 

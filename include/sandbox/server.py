@@ -1,4 +1,4 @@
-"""Running both stand-ins: one event loop in one thread of this process, on sockets bound beforehand."""
+"""Running both stand-ins: one event loop in one thread of this process, on sockets that are already bound."""
 
 import asyncio
 import errno

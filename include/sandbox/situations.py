@@ -40,7 +40,7 @@ def several_addresses_second_verified(make: Generator, conversation: Conversatio
 
 
 def verified_address_is_masked(make: Generator, conversation: Conversation) -> None:
-    """A masked and a malformed address are passed over for the unverified one that can be used."""
+    """The usable unverified address counts, not the masked or malformed one."""
     good = _address(make, "readable")
     _give(conversation, make.customer(((MASKED[1], True), ("not-an-address", False), (good, False))), good)
 
@@ -117,7 +117,7 @@ def several_assigned_closer_among_them(make: Generator, conversation: Conversati
 
 
 def several_assigned_closer_elsewhere(make: Generator, conversation: Conversation) -> None:
-    """Of several assigned, the first counts when somebody else closed it."""
+    """If another user closed it, the first of several assigned users counts."""
     first, second, closer = make.agent(), make.agent("another spelling"), make.agent("pending review")
     make.assign(conversation, first)
     conversation.closing_users = conversation.assigned_users = (first.user.id, second.user.id)
@@ -136,7 +136,7 @@ def closing_without_assignees(_make: Generator, conversation: Conversation) -> N
 
 
 def unassigned_after_the_closing(_make: Generator, conversation: Conversation) -> None:
-    """Who was assigned at the closing counts, though nobody is now."""
+    """The agent assigned at the closing counts, although no agent is assigned now."""
     conversation.assigned_users = ()
 
 
@@ -175,7 +175,7 @@ def merged_away(make: Generator, conversation: Conversation) -> None:
     _skip(conversation, "merged")
 
 
-def nobody_assigned(_make: Generator, conversation: Conversation) -> None:
+def no_agent_assigned(_make: Generator, conversation: Conversation) -> None:
     """No user at the closing, none now."""
     conversation.closing_users = conversation.assigned_users = ()
     conversation.closed_by = None
@@ -284,7 +284,7 @@ def snoozed_after_a_closing(_make: Generator, conversation: Conversation) -> Non
 
 
 def ended_but_open(_make: Generator, conversation: Conversation) -> None:
-    """The chat was ended, nobody set it to done: `ended` is not `done`."""
+    """The chat was ended but not set to done: `ended` is not `done`."""
     conversation.status, conversation.ended = "open", True
     conversation.closed_at = conversation.closed_by = None
     _skip(conversation, "not_a_closing")
@@ -301,7 +301,7 @@ SITUATIONS: tuple[Situation, ...] = (
     several_addresses_second_verified,
     merged_away,
     do_not_send,
-    nobody_assigned,
+    no_agent_assigned,
     open_again,
     customer_without_address,
     addresses_spelled_differently,

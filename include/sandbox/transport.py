@@ -37,7 +37,7 @@ _INSTEAD: dict[str, tuple[list[tuple[bytes, bytes]], bytes]] = {
 }
 """Header and body in place of the right ones, with status 200."""
 _LEFT = {"missing_rows": slice(None, None, 2), "lost_row": slice(1, None), "empty_list": slice(0, 0)}
-"""Which rows of a list are left."""
+"""Which rows of a list remain."""
 
 
 class Done(NamedTuple):
@@ -152,7 +152,7 @@ class FaultyApp:
         await _answer(send, status, headers, json.dumps(payload).encode())
 
     async def _hang(self, fault: Fault, transport: asyncio.Transport, receive: Receive) -> None:
-        """Say nothing until the caller leaves, the faults are replaced, or the time is over."""
+        """Send nothing until the caller disconnects, the faults are replaced, or the time is over."""
         generation = self.state.faults.generation
         longest = self.state.options.hang_seconds if fault.seconds is None else fault.seconds
         ends = time.monotonic() + longest

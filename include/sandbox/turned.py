@@ -1,4 +1,4 @@
-"""Readings turned round: what the vendors may do instead where their documents leave it open.
+"""Readings turned round: other answers that the vendors' documents allow.
 
 Each switch is one answer to a question of `docs/vendors.md` that this project does not expect.
 """
@@ -81,7 +81,7 @@ def as_compared(conversation: Conversation, options: TurnedReadings) -> Conversa
 def turn_found(
     found: Sequence[Conversation | Customer], context: str, options: TurnedReadings
 ) -> Sequence[Conversation | Customer]:
-    """Leave out what the switches hide from a search."""
+    """Omit what the switches hide from a search."""
     if context == "customer":
         return () if options.hide_customers else found
     if not options.late_closings:

@@ -14,7 +14,7 @@ from plugins.pipeline.sensor import SendDelaySensor
 
 @dag(schedule=None)
 def a_task_for_each() -> None:
-    """Plan, then wait and send for each item by itself."""
+    """Plan, then wait and send in a separate task for each item."""
 
     @task
     def plan() -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from scripts.stack.waiting import wait_until
 
 MAX_TIMES_THE_LIMIT = 1.2
 AIRFLOWS_ACTIVE_RUNS = 10
-"""What `airflow backfill create` and the form in the UI take unless told otherwise."""
+"""What `airflow backfill create` and the form in the UI take by default."""
 MAX_SECONDS = 4 * 3600
 
 

@@ -1,4 +1,4 @@
-"""Running one function in a process of its own, with Airflow's environment, so that nothing else is measured.
+"""Run one function in a new process with Airflow's environment, so that nothing else is measured.
 
 `python -m scripts.benchmark.child MODULE FUNCTION` reads keyword arguments as JSON from its input; the last line
 of its output is the function's result as JSON.

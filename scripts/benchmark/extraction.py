@@ -62,7 +62,7 @@ def _both(
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Our extraction, the plain loop, and how many searches ours made; each call takes so much longer.
 
-    With a limit each begins in a minute that nobody has used.
+    With a limit each begins in an unused minute.
     """
     throttled = searches_per_minute > 0
     with installation(conversations, searches_per_minute=searches_per_minute) as here:

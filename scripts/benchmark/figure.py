@@ -73,7 +73,7 @@ def kept(file: Path = KEPT_IN) -> list[Figure]:
 
 
 def keep(figures: Iterable[Figure], file: Path = KEPT_IN, page: Path = PAGE) -> None:
-    """Put these figures in place of the same rows' older ones, and make the page's table anew."""
+    """Put these figures in place of the same rows' older ones, and write the page's table again."""
     new = list(figures)
     rows = {figure.row for figure in new}
     every = sorted(

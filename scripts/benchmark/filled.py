@@ -2,7 +2,7 @@
 """A ledger as it looks after months: any number of believable interactions, with their events and responses.
 
 Made inside the database, by arithmetic on the row's number: the same at each run, and 100,000 rows a second.
-What makes lists slow is in it: few busy agents and many quiet ones, an agent who left long ago, reasons and states
+It holds what makes lists slow: few busy agents and many quiet ones, an agent who left long ago, reasons and states
 that are rare or occurred only in the first weeks, a channel that only came lately.
 """
 
@@ -210,7 +210,7 @@ def _statements(dialect: str, interactions: int, until: int, days: int) -> Itera
             CASE WHEN n % 40 = 0 THEN n - 17 ELSE n END AS conversation
         FROM judged
     """
-    nobody = f"reason IN ({_NO_AGENT})"
+    no_agent = f"reason IN ({_NO_AGENT})"
     no_customer = f"reason IN ({_AT_EXTRACTION})"
     yield f"""
         INSERT INTO interaction (conversation_id, closed_at, due_at, state, reason, customer_id, customer_name,
@@ -222,9 +222,9 @@ def _statements(dialect: str, interactions: int, until: int, days: int) -> Itera
             CASE WHEN {no_customer} THEN NULL ELSE first.word || ' ' || last.word END,
             CASE WHEN {no_customer} THEN NULL
                 ELSE lower(first.word) || '.' || lower(last.word) || customer || '@example.com' END,
-            CASE WHEN {nobody} THEN NULL ELSE agent.id END,
-            CASE WHEN {nobody} OR reason = 'agent_without_email' THEN NULL ELSE agent.email END,
-            CASE WHEN {nobody} THEN NULL ELSE agent.name END,
+            CASE WHEN {no_agent} THEN NULL ELSE agent.id END,
+            CASE WHEN {no_agent} OR reason = 'agent_without_email' THEN NULL ELSE agent.email END,
+            CASE WHEN {no_agent} THEN NULL ELSE agent.name END,
             CASE WHEN reason = 'agent_profile_not_approved' OR (state = 'planned' AND agent.number % 23 = 0)
                 THEN 'not_approved' WHEN reason IS NULL THEN 'approved' END,
             CASE WHEN {no_customer} THEN NULL ELSE tags.word END,

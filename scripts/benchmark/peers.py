@@ -148,7 +148,7 @@ def _script(here: Installation, items: int) -> dict[str, float]:
 
 
 def by_the_clock(kustomer_url: str, stella_url: str, ids: list[str]) -> dict[str, float]:
-    """Do what a script of cron would do, in a process of its own; CPU without the imports."""
+    """Do what a script of cron would do, in a new process; CPU without the imports."""
     sandbox = RunningSandbox(kustomer_url, stella_url)
     cpu_before, began = time.process_time(), time.perf_counter()
     posted = sum(plain.look_up_and_post(sandbox, conversation_id) for conversation_id in ids)

@@ -1,4 +1,4 @@
-"""How fast one task releases, and how late an interaction leaves."""
+"""How fast one task releases, and how late an interaction is sent."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -36,7 +36,7 @@ Times = Mapping[str, Mapping[str, list[float]]]
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:
-    """Measure SQLite, then PostgreSQL, each filled anew."""
+    """Measure SQLite, then PostgreSQL, each newly filled."""
     with TemporaryDirectory(prefix="benchmark-") as directory:
         url = f"sqlite:///{Path(directory) / 'ledger.db'}"
         yield _measured("SQLite", url, 5_000 if quick else 100_000)

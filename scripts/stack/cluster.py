@@ -195,7 +195,7 @@ class Cluster(processes.Running):
             # The image's own settings.
             "AIRFLOW_HOME": str(self.code),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            # A container has a name, temporary files and ports of its own.
+            # Each container has its own name, temporary files and ports.
             "HOSTNAME": name,
             "AIRFLOW__CORE__HOSTNAME_CALLABLE": "scripts.stack.cluster_member.hostname",
             "TMPDIR": str(self._temporary(name)),
@@ -298,7 +298,7 @@ class Cluster(processes.Running):
         """
         waiting = [self.members[name] for name in names or self.members]
 
-        def nobody_left() -> bool:
+        def none_left() -> bool:
             for member in waiting:
                 if not member.alive:
                     end = member.log.read_text(errors="replace")[-3000:]
@@ -307,7 +307,7 @@ class Cluster(processes.Running):
             return not waiting
 
         what = f"{', '.join(member.name for member in waiting)} to be healthy (logs: {self.home / 'logs'})"
-        wait_until(nobody_left, what, seconds, every=0.5)
+        wait_until(none_left, what, seconds, every=0.5)
 
     def _is_healthy(self, member: Member) -> bool:
         """Check what the compose file's health checks ask, without importing Airflow each time."""

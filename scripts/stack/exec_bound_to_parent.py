@@ -1,6 +1,6 @@
 """`exec_bound_to_parent.py PARENT COMMAND...`: becomes COMMAND, which is asked to end when PARENT dies.
 
-A file of its own, run without site-packages, because doing this between fork and exec (`preexec_fn`) is
+A separate file, run without site-packages, because doing this between fork and exec (`preexec_fn`) is
 unsafe in a program with threads. Linux only; elsewhere COMMAND simply starts.
 """
 

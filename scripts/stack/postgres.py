@@ -33,7 +33,7 @@ class PostgresServer:
 
     Args:
         directory: for everything it writes.
-        password: of the administrator `postgres`; every user then needs one. None: nobody needs any.
+        password: of the administrator `postgres`; every user then needs one. None: no password is needed.
         durable: whether a commit is on the disk before it is acknowledged, as in production, with its settings.
     """
 

@@ -1,6 +1,6 @@
 """Child processes that can be ended with everything they started.
 
-Each child leads a session of its own. Whatever it starts stays in that session, also when the child is killed
+Each child leads its own session. Whatever it starts stays in that session, also when the child is killed
 and its own children are orphaned (LocalExecutor's workers, running tasks, log servers), so the session tells
 what has to end. Should this process be killed outright, the kernel asks its children to end.
 """
@@ -26,7 +26,7 @@ _EXEC = Path(__file__).with_name("exec_bound_to_parent.py")
 
 
 def start(command: Sequence[str | Path], env: Mapping[str, str], cwd: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, its output appended to `log`.
+    """Start `command` in a new session; its output is appended to `log`.
 
     Call it in a thread that lives as long as the child may: the kernel ends the child with the thread.
     """
@@ -88,7 +88,7 @@ def end(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float = 5) -
     while time.monotonic() < deadline and any(child.poll() is None for child in children):
         time.sleep(0.05)
 
-    def nobody_left() -> bool:
+    def none_left() -> bool:
         members = session_members(sessions)
         for process in members:
             try:
@@ -99,7 +99,7 @@ def end(children: Sequence[subprocess.Popen[bytes]], grace_seconds: float = 5) -
             child.poll()
         return not members
 
-    wait_until(nobody_left, f"the end of every process of the sessions {sorted(sessions)}", 20, every=0.05)
+    wait_until(none_left, f"the end of every process of the sessions {sorted(sessions)}", 20, every=0.05)
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:

@@ -34,7 +34,7 @@ SETTINGS_VARIABLE = "kustomer_stella_connect"
 
 _HEALTH_KEYS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
 # Tasks write their logs to files that the API server reads itself: no log servers, which would each import
-# Airflow once more and take a port.
+# Airflow again and take a port.
 _ARGUMENTS = {"scheduler": ["--skip-serve-logs"], "triggerer": ["--skip-serve-logs"]}
 
 

@@ -284,7 +284,7 @@ def filter_users(request: Request, users: Collection[User]) -> list[User]:
     """Apply the one filter allowed.
 
     Without a filter every second deactivated user is listed too: integrators report that the default list holds
-    such users, nobody says that it holds them all.
+    such users, but no source says that it holds all.
     """
     given = [name for name in ("pending", "deleted", "userType", "email") if name in request.query_params]
     if len(given) > 1:

@@ -1,6 +1,6 @@
 """Kustomer's records as JSON:API (fact sheet, section 4), with its three ways of saying "no value".
 
-Which of absent, null and empty a record uses hangs on the last digit of its id, so that the same record always
+The last digit of a record's id decides whether it uses absent, null or empty, so that the same record always
 looks the same. A conversation merged into another is `done` and names the survivor in `mergedInto`: what the
 vendor does with it is unknown, this is our choice.
 """

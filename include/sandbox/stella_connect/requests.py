@@ -72,7 +72,7 @@ def check(given: Any, employees: Iterable[Employee], account: Account) -> Json:
 def check_recovery(given: Any, employees: Iterable[Employee]) -> Json:
     """Return a service recovery as the vendor keeps it. Raises RefusedRequest.
 
-    No field is documented as required; without the first request's id nobody could be asked.
+    No field is documented as required; but without the first request's id nothing can be looked up.
     """
     if not isinstance(given, dict):
         raise RefusedRequest("Validation Error", "the body must be a JSON object")
@@ -117,7 +117,7 @@ def _check_customer(given: Any) -> None:
 
 
 def _check_employee(given: Any, employees: Iterable[Employee]) -> None:
-    """Refuse whoever has no approved profile; an address must be spelled exactly as in the profile."""
+    """Refuse an employee without an approved profile; an address must be spelled exactly as in the profile."""
     employee = _known(given, "employee", {"custom_id", "email"})
     if not employee:
         raise RefusedRequest("Validation Error", "employee needs email or custom_id")
