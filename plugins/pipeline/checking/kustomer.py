@@ -83,7 +83,9 @@ class KustomerCheck:
         lacking = self.ask(self.kustomer.list_lacking_roles)
         if isinstance(lacking, Unread):
             meaning = "Put a valid key into the password of the connection. Nothing else could be read."
-            self.findings.append(Finding("Kustomer", "API key", Light.RED, f"not accepted: {lacking.why}", meaning))
+            self.findings.append(
+                Finding("Kustomer", "API key", Light.RED, f"no usable answer: {lacking.why}", meaning)
+            )
             return False
         self.findings.append(Finding("Kustomer", "API key", Light.GREEN, "accepted", "Nothing to do."))
         organisation = self.ask(self.kustomer.read_organisation_id)

@@ -43,7 +43,7 @@ class StellaConnectCheck:
             accepted = configured if not isinstance(active, Unread) else self._try_other_prefix(configured)
             if isinstance(active, Unread):
                 meaning = "Check the key, the secret and jwt_prefix of the connection, and this machine's clock."
-                self._add("API key and secret", Light.RED, f"not accepted: {active.why}", meaning)
+                self._add("API key and secret", Light.RED, f"no usable answer: {active.why}", meaning)
                 self.findings.append(judge.judge_token(configured, accepted))
                 return
             self._add(
