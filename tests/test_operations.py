@@ -26,6 +26,7 @@ METRIC = re.compile(r"\bairflow_[a-z_]+")
 SOURCES = {
     "interactions": (
         "plugins/pipeline/extraction.py",
+        "plugins/pipeline/due_reader.py",
         "plugins/pipeline/release.py",
         "plugins/pipeline/release_counts.py",
         "plugins/pipeline/sending.py",

@@ -19,18 +19,22 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 DAG, TASK = "stella_connect_unknown_outcomes", "ask_a_person"
 
 
-@pytest.fixture(scope="module")
-def lost(installation: Installation) -> str:
-    """A conversation whose request left so long ago that a person must say what became of it."""
+def lose(installation: Installation, number: int) -> str:
+    """Return a conversation whose request left so long ago that a person must say what became of it."""
     url, sent_at = f"sqlite:///{installation.stack.home}/ledger.db", datetime.now(UTC) - GRACE - HOUR
     ledger = Ledger(connect(url), lambda: sent_at)
     ledger.migrate()
-    ours = closing(1, closed_at=sent_at - timedelta(hours=2))
+    ours = closing(number, closed_at=sent_at - timedelta(hours=2))
     ledger.extraction.record_closings([ours], by_run("test"))
     (claimed,) = ledger.releasing.claim(sent_at - timedelta(days=1), sent_at, 1, LEASE, by_run("test"))
     ledger.releasing.start_sending(claimed, LEASE, REQUEST)
     ledger.releasing.settle(claimed, State.UNKNOWN, None, "read timeout")
     return ours.conversation_id
+
+
+@pytest.fixture(scope="module")
+def lost(installation: Installation) -> str:
+    return lose(installation, 1)
 
 
 @pytest.fixture(scope="module")
