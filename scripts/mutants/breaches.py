@@ -197,8 +197,8 @@ _ONE_BY_ONE = (
         (
             (
                 RELEASE_STEPS,
-                'has_later_closing().label("superseded")',
-                'literal_column("false").label("superseded")',
+                'or_(has_later_closing(), _is_recovered()).label("superseded")',
+                '_is_recovered().label("superseded")',
             ),
         ),
     ),
