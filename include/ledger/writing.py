@@ -121,14 +121,13 @@ class WritingStore(ByHandStore):
 
         False if the row has moved on: the answer changed meanwhile, or was erased.
         """
-        values: dict[str, Any] = {"state": state, "detail": detail, "doubtful_since": null()}
-        if content_hash is not None:
-            values["content_hash"] = content_hash
-        if object_id is not None:
-            values["object_id"] = object_id
         with self._engine.begin() as connection:
-            change = update(answer_write).where(*_is_same(write)).values(values)
-            return bool(connection.execute(change).rowcount)
+            return _settle(connection, write, state, content_hash, detail, object_id)
+
+    def settle_written(self, written: Collection[tuple[DueWrite, str]]) -> int:
+        """Pending → written, with the hash of each content, in one commit; returns how many had not moved on."""
+        with self._engine.begin() as connection:
+            return sum(_settle(connection, write, WriteState.WRITTEN, digest) for write, digest in written)
 
     def write_again(self, conversation_id: str | None, why: str, *, dry_run: bool) -> int:
         """Failed → pending, because a person looked: of one conversation, or all; returns how many."""
@@ -158,6 +157,22 @@ class WritingStore(ByHandStore):
             return connection.execute(
                 select(func.count()).select_from(answer_write).where(_is_pending(target))
             ).scalar_one()
+
+
+def _settle(
+    connection: Connection,
+    write: DueWrite,
+    state: WriteState,
+    content_hash: str | None = None,
+    detail: str | None = None,
+    object_id: str | None = None,
+) -> bool:
+    values: dict[str, Any] = {"state": state, "detail": detail, "doubtful_since": null()}
+    if content_hash is not None:
+        values["content_hash"] = content_hash
+    if object_id is not None:
+        values["object_id"] = object_id
+    return bool(connection.execute(update(answer_write).where(*_is_same(write)).values(values)).rowcount)
 
 
 def drop_writes(connection: Connection, interaction_ids: Sequence[int]) -> None:

@@ -168,7 +168,7 @@ class AnswerWriter:
     # --- conversation attributes
 
     def _write_attributes(self, jobs: Sequence[tuple[_Job, Record]]) -> None:
-        missing = [job for job, record in jobs if not self._settle_shown(job, record)]
+        missing = self._settle_shown(jobs)
         if len(missing) >= MIN_BULK and self._may_bulk:
             missing = self._write_in_bulk(missing)
         for job in missing:
@@ -178,11 +178,12 @@ class AnswerWriter:
                 self._kustomer.update_conversation(job.conversation_id, job.content)
                 self._settle_written(job)
 
-    def _settle_shown(self, job: _Job, record: Record) -> bool:
-        """Settle what Kustomer holds already: an earlier try wrote it, or somebody else."""
-        if shown := _holds(record, job.content):
-            self._settle_written(job)
-        return shown
+    def _settle_shown(self, jobs: Sequence[tuple[_Job, Record]]) -> list[_Job]:
+        """Settle what Kustomer holds, whoever wrote it; return the other jobs."""
+        shown = [job for job, record in jobs if _holds(record, job.content)]
+        written = [(job.write, content_hash(job.content)) for job in shown]
+        self.counts["written"] += retry_ledger(self._ledger.writing.settle_written, written)
+        return [job for job, record in jobs if not _holds(record, job.content)]
 
     def _write_in_bulk(self, jobs: Sequence[_Job]) -> list[_Job]:
         """Write many at once; return those that were not taken, to be tried alone.
@@ -196,7 +197,7 @@ class AnswerWriter:
                 return list(jobs)
             if bulk is not None and self._wait_for(bulk):
                 records = self._kustomer.read_conversations([job.conversation_id for job in jobs])
-                return [job for job in jobs if not self._settle_shown(job, records.get(job.conversation_id, {}))]
+                return self._settle_shown([(job, records.get(job.conversation_id, {})) for job in jobs])
         return []  # the next run looks
 
     def _wait_for(self, bulk: str) -> bool:

@@ -6,6 +6,7 @@ import sys
 from rich.console import Console
 
 from scripts.benchmark import (
+    answers,
     backfill,
     extraction,
     ledger,
@@ -25,6 +26,7 @@ ROWS = {
     "parsing": parsing.measure,
     "requests": requests_per_interaction.measure,
     "release": release.measure,
+    "answers": answers.measure,
     "views": views.measure,
     "extraction": extraction.measure,
 }

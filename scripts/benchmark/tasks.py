@@ -8,11 +8,16 @@ from typing import Any
 
 import psutil
 from airflow.sdk import Context
+from sqlalchemy import select
 
 from include.interactions.actor import Actor
 from include.interactions.release_windows import release_windows
 from include.interactions.settings import Settings
+from include.interactions.survey_response import SurveyResponse
+from include.interactions.write_back import Target
+from include.ledger.schema import interaction
 from plugins.kustomer.hook import KustomerHook
+from plugins.pipeline.answer_writer import AnswerWriter
 from plugins.pipeline.extraction import Extraction
 from plugins.pipeline.operators import (
     CheckAgentProfilesOperator,
@@ -20,7 +25,7 @@ from plugins.pipeline.operators import (
     ReleaseInteractionsOperator,
 )
 from plugins.runtime.organisations import DEFAULT
-from plugins.runtime.run_context import open_ledger
+from plugins.runtime.run_context import configured_settings, open_ledger
 
 WINDOW_SECONDS = Settings().release_window_seconds
 EVER = datetime.max.replace(tzinfo=UTC)
@@ -72,6 +77,42 @@ def release_planned(closed_from: str, closed_to: str) -> dict[str, Any]:
         _release(context, window.due_from, window.due_until)
         seconds += time.perf_counter() - began
     return {"seconds": seconds, "windows": len(windows)}
+
+
+def answer_all() -> dict[str, Any]:
+    """Let the customer of each interaction answer, after every target was switched on."""
+    ledger = open_ledger(DEFAULT)
+    for target in Target:
+        ledger.writing.plan(target)
+    with ledger.read() as connection:
+        rows = connection.execute(select(interaction.c.conversation_id, interaction.c.closed_at)).all()
+    answers = [
+        SurveyResponse(
+            uuid=f"benchmark-{number}",
+            sequence_id=number,
+            conversation_id=row.conversation_id,
+            closed_at=row.closed_at,
+            response_received_at=datetime.now(UTC),
+            rating=number % 5 + 1,
+            comment="Quick and friendly, thank you!",
+        )
+        for number, row in enumerate(rows)
+    ]
+    return {"answers": ledger.feedback.record_responses(answers).changed}
+
+
+def write_answers_for(target: str, seconds: float) -> dict[str, Any]:
+    """Write answers to one target for so long."""
+    settings, ledger = configured_settings(DEFAULT), open_ledger(DEFAULT)
+    if settings.write_back is None:
+        raise ValueError("the setting write_back is missing")
+    ledger.writing.plan(Target(target))
+    began = time.perf_counter()
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    with KustomerHook(requests_per_minute=settings.write_back.per_minute) as kustomer:
+        writer = AnswerWriter(ledger, kustomer, settings.write_back, Target(target), until=until)
+        writer.write()
+    return {**writer.counts, "seconds": time.perf_counter() - began}
 
 
 def _peak_memory() -> int:

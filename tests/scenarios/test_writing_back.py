@@ -1,7 +1,9 @@
 """Customers' answers get to Kustomer: once, whatever happens on the way."""
 
 import json
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import time_machine
@@ -11,9 +13,12 @@ from include.interactions.write_back import Target
 from include.sandbox import KUSTOMER_KEY
 from include.sandbox.options import ROLES, WRITE_ROLES
 from plugins.pipeline.answer_writer import NOTE_GRACE
+from plugins.pipeline.feedback import record_feedback
+from plugins.runtime.organisations import DEFAULT
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.answers import WRITE_BACK, Answers, write_once
 from tests.support.ledger import by_run
+from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -83,6 +88,19 @@ def test_an_answer_is_written_to_each_target_once(answers, close) -> None:
     before = answers.calls()
     assert write_once()[NOTE] == {"pending": 0}
     assert answers.calls() == before
+
+
+def test_an_answer_gets_from_stella_connect_to_kustomer(answers, close, pipeline, sandbox, hour, settings) -> None:
+    settings(write_back=WRITE_BACK, seconds_until_send=60, kustomer_requests_per_minute=100_000)
+    sandbox.state.options.answered_share, sandbox.state.options.answer_after_seconds = 1.0, 0.0
+    conversation = close()
+    pipeline.run(run_of(hour))
+    record_feedback(run_of(hour) | {"outlet_events": defaultdict(SimpleNamespace)}, DEFAULT)
+    write_once()
+    (row,) = pipeline.query("SELECT uuid, rating FROM survey_response")
+    assert answers.stars(conversation) == row.rating
+    assert answers.objects() == [(row.uuid, row.rating)]
+    assert f"{row.rating} stars" in answers.notes(conversation)[0]
 
 
 def test_a_changed_answer_is_written_once_more_but_its_note_is_not(answers, close) -> None:
