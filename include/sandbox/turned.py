@@ -86,7 +86,10 @@ def turn_found(
         return () if options.hide_customers else found
     if not options.late_closings:
         return found
-    closed = sorted((one for one in found if isinstance(one, Conversation)), key=lambda one: one.closed_at or 0)
-    late = {one.id for one in closed[-options.late_closings :]}
+    closed = sorted(
+        (conversation for conversation in found if isinstance(conversation, Conversation)),
+        key=lambda conversation: conversation.closed_at or 0,
+    )
+    late = {conversation.id for conversation in closed[-options.late_closings :]}
     options.late_closings = 0
-    return [one for one in found if one.id not in late]
+    return [conversation for conversation in found if conversation.id not in late]

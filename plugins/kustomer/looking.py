@@ -37,7 +37,7 @@ class KustomerLook(KustomerHook):
 
     def list_conversations_once(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return what one call for these ids gives, whatever it leaves out."""
-        path = CONVERSATIONS.path.format(ids=",".join(quote(one, safe="") for one in ids))
+        path = CONVERSATIONS.path.format(ids=",".join(quote(id_, safe="") for id_ in ids))
         return {known: row for row in rows_of(self._get(CONVERSATIONS, path)) if (known := id_of(row))}
 
     def status_of(self, conversation_id: str) -> tuple[int | None, Record]:

@@ -166,7 +166,8 @@ def _unusual_endings(ledger: Ledger, now: datetime, organisation: Organisation) 
     if not found:
         return []
     shares = "; ".join(
-        f"{one.why} {one.ended} of {one.closings} (in the week before {one.usual_share:.0%})" for one in found
+        f"{ending.why} {ending.ended} of {ending.closings} (in the week before {ending.usual_share:.0%})"
+        for ending in found
     )
     return [
         Alarm(

@@ -83,8 +83,10 @@ class Feedback:
         """Bring the ledger up to date; return counts without personal data."""
         self.ledger.releasing.recover(self.by)  # also look for what a dead release was sending
         self._read_data_return(now)
-        unknown = [one for one in self.ledger.feedback.list_unknown_outcomes() if not self._settled(one)]
-        late = [one for one in unknown if _past_grace(one, now)]
+        unknown = [
+            outcome for outcome in self.ledger.feedback.list_unknown_outcomes() if not self._settled(outcome)
+        ]
+        late = [outcome for outcome in unknown if _past_grace(outcome, now)]
         resent = self._resend(late) if self.on_absent == "resend" else 0
         shown = self.ledger.feedback.compare_with_data_return(since=now - REREAD_SPAN, until=now - GRACE)
         names = ("records", "recorded", "answered", "not_ours", "unreadable", "reread", "settled")
@@ -105,9 +107,9 @@ class Feedback:
                 self._reread(began - CLOCK_SLACK, now, moves_cursor=True)
             return
         self._pages(after=cursor.sequence_id, created_from=None, moves_cursor=True)
-        absent = [one for one in self.ledger.feedback.list_unknown_outcomes() if one.shown_at is None]
+        absent = [outcome for outcome in self.ledger.feedback.list_unknown_outcomes() if outcome.shown_at is None]
         if _reread_is_due(cursor, absent, now):
-            oldest = min((one.earliest_at - CLOCK_SLACK for one in absent), default=now)
+            oldest = min((outcome.earliest_at - CLOCK_SLACK for outcome in absent), default=now)
             created_from = max(now - MAX_REREAD_SPAN, min(now - REREAD_SPAN, oldest))
             # Records created earlier are not in it, so the cursor stays.
             self._reread(created_from, now, moves_cursor=False)
@@ -127,8 +129,8 @@ class Feedback:
         while records := self.stella_connect.data(
             after=after, created_at_gte=created_from, include_recovery=with_recoveries
         ):
-            responses = [one for one in map(read_survey_response, records) if one is not None]
-            highest = max((one.sequence_id for one in responses), default=None)
+            responses = [response for response in map(read_survey_response, records) if response is not None]
+            highest = max((response.sequence_id for response in responses), default=None)
             learnt = self.ledger.feedback.record_responses(responses, cursor=highest if moves_cursor else None)
             self._counts.update(
                 records=len(records),
@@ -140,7 +142,7 @@ class Feedback:
             if highest is None or (after is not None and highest <= after):
                 log.warning("Data Return gave a page after %s that ends at %s. Reading stops here.", after, highest)
                 return False
-            numbers = [one.sequence_id for one in responses]
+            numbers = [response.sequence_id for response in responses]
             if numbers != sorted(numbers) or (after is not None and numbers[0] <= after):
                 log.warning(
                     "Data Return gave a page after %s whose numbers are not in order: some may be missing.", after
@@ -149,10 +151,12 @@ class Feedback:
             after = highest
         return complete
 
-    def _settled(self, one: UnknownOutcome) -> bool:
-        if one.shown_at is None:
+    def _settled(self, outcome: UnknownOutcome) -> bool:
+        if outcome.shown_at is None:
             return False
-        self._counts["settled"] += self.ledger.feedback.settle_found(one.interaction_id, one.shown_at, self.by)
+        self._counts["settled"] += self.ledger.feedback.settle_found(
+            outcome.interaction_id, outcome.shown_at, self.by
+        )
         return True
 
     def _resend(self, late: list[UnknownOutcome]) -> int:
@@ -161,15 +165,15 @@ class Feedback:
         if cursor.reread_at is None or cursor.reread_from is None:
             return 0
         absent = [
-            one
-            for one in late
-            if _past_grace(one, cursor.reread_at) and cursor.reread_from <= one.earliest_at - CLOCK_SLACK
+            outcome
+            for outcome in late
+            if _past_grace(outcome, cursor.reread_at) and cursor.reread_from <= outcome.earliest_at - CLOCK_SLACK
         ]
         return self.ledger.feedback.resend_absent(absent, self.by)
 
 
-def _past_grace(one: UnknownOutcome, at: datetime) -> bool:
-    return one.attempted_at + GRACE <= at
+def _past_grace(outcome: UnknownOutcome, at: datetime) -> bool:
+    return outcome.attempted_at + GRACE <= at
 
 
 def _reread_is_due(cursor: Cursor, absent: list[UnknownOutcome], now: datetime) -> bool:
@@ -177,4 +181,4 @@ def _reread_is_due(cursor: Cursor, absent: list[UnknownOutcome], now: datetime) 
     last = cursor.reread_at
     if last is None or now - last >= REREAD_EVERY:
         return True
-    return any(_past_grace(one, now) and not _past_grace(one, last) for one in absent)
+    return any(_past_grace(outcome, now) and not _past_grace(outcome, last) for outcome in absent)

@@ -115,7 +115,7 @@ class Sender:
         Some end without a request, by expiry or cap, or are put off.
         """
         begun = Begun(self._suspect, self._refusals.number, self._pauses)
-        steps = [step for one in ready if (step := self._prepare(one))]
+        steps = [step for each in ready if (step := self._prepare(each))]
         cap = self.settings.cap
         capped = [step for step in steps if cap is not None and _is_capped(step)]
         committed = self._commit([step for step in steps if step not in capped])
@@ -247,7 +247,7 @@ class Sender:
         releasing = self.ledger.releasing
         planned = retry_ledger(releasing.give_back, claimed, detail=words)
         if planned < len(claimed):
-            outcomes = [Outcome(one, State.PLANNED, detail=words) for one in claimed]
+            outcomes = [Outcome(each, State.PLANNED, detail=words) for each in claimed]
             planned += len(retry_ledger(releasing.settle_all, outcomes))
         self.counts.add("not_taken", planned)
         self._may_claim_again = True

@@ -88,7 +88,7 @@ class WritingBack:
     def _write_targets(self, kustomer: KustomerHook, targets: list[Target], until: datetime) -> None:
         check_key(self._ledger, kustomer)
         lacking = set(
-            kustomer.list_calls_without_role([BULK, *(call for one in targets for call in FOR_TARGET[one])])
+            kustomer.list_calls_without_role([BULK, *(call for target in targets for call in FOR_TARGET[target])])
         )
         for target in targets:
             if missing := [call.roles[0] for call in FOR_TARGET[target] if call in lacking]:
@@ -115,6 +115,6 @@ class WritingBack:
             self.facts.setdefault(target.value, {})["pending"] = pending
         log.info(canonical_line("write_back", self.facts))
         for name in ("written", "gone", "failed"):
-            count(f"answers.{name}", sum(one.get(name, 0) for one in self.facts.values()), self._organisation)
-        pending = sum(one["pending"] for one in self.facts.values())
+            count(f"answers.{name}", sum(facts.get(name, 0) for facts in self.facts.values()), self._organisation)
+        pending = sum(facts["pending"] for facts in self.facts.values())
         set_gauge("answers.pending", pending, self._organisation)

@@ -67,10 +67,12 @@ def judge_reading(reading_id: str, verdict: Verdict, found: str) -> Finding:
 def complete(findings: Iterable[Finding], earlier: Mapping[str, Any] | None) -> list[Finding]:
     """Return a line for every reading; one that failed in the earlier report and cannot be seen now still fails."""
     lines = list(findings)
-    judged = {one.reading for one in lines}
-    lines += [judge_reading(one, Verdict.UNSEEN, "not looked at") for one in READINGS if one not in judged]
+    judged = {finding.reading for finding in lines}
+    lines += [
+        judge_reading(reading, Verdict.UNSEEN, "not looked at") for reading in READINGS if reading not in judged
+    ]
     failed = {row["reading"]: row["found"] for row in rows_of(earlier) if row["verdict"] == Verdict.FAILS}
-    return [_still_failing(one, failed) for one in lines]
+    return [_still_failing(finding, failed) for finding in lines]
 
 
 def _still_failing(line: Finding, failed: Mapping[str, str]) -> Finding:
@@ -86,8 +88,8 @@ def report(findings: Sequence[Finding], at: datetime) -> dict[str, Any]:
     """Return all findings as plain data: for the ledger, the page and JSON."""
     return {
         "checked_at": at.isoformat(timespec="seconds"),
-        "lights": {light: sum(one.light is light for one in findings) for light in Light},
-        "findings": [asdict(one) | {"word": one.light.word} for one in findings],
+        "lights": {light: sum(finding.light is light for finding in findings) for light in Light},
+        "findings": [asdict(finding) | {"word": finding.light.word} for finding in findings],
     }
 
 

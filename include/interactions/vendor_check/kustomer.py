@@ -219,7 +219,7 @@ def judge_deleted(answers: Sequence[str]) -> Finding:
     """Judge how deleted conversations are answered by id: `404`, `marked`, `unmarked` or a fault."""
     if not answers:
         return judge_reading("deleted", Verdict.UNSEEN, "no deleted conversation was found")
-    found = ", ".join(f"{answers.count(one)} × {one}" for one in sorted(set(answers)))
+    found = ", ".join(f"{answers.count(answer)} × {answer}" for answer in sorted(set(answers)))
     verdict = Verdict.HOLDS if set(answers) <= {"404", "marked"} else Verdict.FAILS
     return judge_reading("deleted", verdict, found)
 

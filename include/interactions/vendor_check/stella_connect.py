@@ -44,7 +44,7 @@ def judge_token(configured: str, accepted: str | None) -> Finding:
 
 def judge_pages(pages: PagesSeen) -> Finding:
     """Judge whether the list of employees moves on from page to page."""
-    number, distinct = len(pages.addresses), len({same_address(one) for one in pages.addresses})
+    number, distinct = len(pages.addresses), len({same_address(address) for address in pages.addresses})
     found = f"{number} pages of one employee each, {distinct} different employees"
     if pages.host:
         found += f"; the link names {pages.host}"
@@ -55,9 +55,9 @@ def judge_pages(pages: PagesSeen) -> Finding:
 
 def judge_status_filter(active: Collection[str], others: Mapping[str, Collection[str]]) -> Finding:
     """Judge whether employees with another status are missing from the active ones."""
-    listed = {same_address(one) for one in active}
+    listed = {same_address(address) for address in active}
     counted = ", ".join(f"{len(found)} {status}" for status, found in others.items())
-    both = {same_address(one) for found in others.values() for one in found} & listed
+    both = {same_address(address) for found in others.values() for address in found} & listed
     found = f"{len(listed)} active, {counted}; {len(both)} in both"
     if both:
         return judge_reading("active", Verdict.FAILS if len(both) > MAX_ODD else Verdict.UNSEEN, found)
@@ -66,8 +66,8 @@ def judge_status_filter(active: Collection[str], others: Mapping[str, Collection
 
 def judge_agents(agents: Collection[str], active: Collection[str]) -> list[Finding]:
     """Judge the share of the agents of recent closings who have an approved profile."""
-    listed = {same_address(one) for one in active}
-    approved = sum(same_address(one) in listed for one in agents)
+    listed = {same_address(address) for address in active}
+    approved = sum(same_address(address) in listed for address in agents)
     found = f"{approved} of {len(agents)} agents of recent closings"
     light = Light.GREEN if approved == len(agents) and agents else Light.YELLOW if approved else Light.RED
     meaning = {
@@ -88,8 +88,8 @@ def judge_agents(agents: Collection[str], active: Collection[str]) -> list[Findi
 
 def without_profile(agents: Collection[str], active: Collection[str]) -> list[str]:
     """Return the addresses of agents without an approved profile: for people who may see them."""
-    listed = {same_address(one) for one in active}
-    return sorted(one for one in agents if same_address(one) not in listed)
+    listed = {same_address(address) for address in active}
+    return sorted(address for address in agents if same_address(address) not in listed)
 
 
 def judge_order(numbers: Sequence[int], after: int | None, following: Sequence[int]) -> Finding:
@@ -111,10 +111,14 @@ def judge_sent(
     now: datetime,
 ) -> list[Finding]:
     """Compare what the ledger sent lately with what Data Return shows; absent counts only after the grace."""
-    by_id = {one.conversation_id: one for one in shown if one.conversation_id}
-    found = [one for one in sent if one.conversation_id in by_id]
-    late = [one for one in sent if one.conversation_id not in by_id and now - one.sent_at > grace]
-    youngest = min((now - one.sent_at for one in found), default=None)
+    by_id = {record.conversation_id: record for record in shown if record.conversation_id}
+    found = [interaction for interaction in sent if interaction.conversation_id in by_id]
+    late = [
+        interaction
+        for interaction in sent
+        if interaction.conversation_id not in by_id and now - interaction.sent_at > grace
+    ]
+    youngest = min((now - interaction.sent_at for interaction in found), default=None)
     hours = grace // timedelta(hours=1)
     text = f"{len(found)} of {len(sent)} sent interactions shown, {len(late)} missing after {hours} hours"
     if youngest is not None:
@@ -129,14 +133,14 @@ def judge_sent(
 def _judge_fields(
     sent: Sequence[SentInteraction], shown: Sequence[SurveyResponse], by_id: Mapping[str, SurveyResponse]
 ) -> Finding:
-    ours = [by_id[one.conversation_id] for one in sent if one.conversation_id in by_id]
+    ours = [by_id[interaction.conversation_id] for interaction in sent if interaction.conversation_id in by_id]
     if not ours:
         verdict = Verdict.FAILS if _lost_ids(sent, shown) else Verdict.UNSEEN
         return judge_reading(
             "data_fields", verdict, f"none of {len(shown)} records has the id of a sent interaction"
         )
-    api = sum(one.requested_via == "API" for one in ours)
-    closings = sum(one.closed_at is not None for one in ours)
+    api = sum(record.requested_via == "API" for record in ours)
+    closings = sum(record.closed_at is not None for record in ours)
     found = f"of {len(ours)} records: {api} with requested_via API, {closings} with closed_at"
     return judge_reading("data_fields", Verdict.HOLDS if api and closings else Verdict.FAILS, found)
 
@@ -144,12 +148,14 @@ def _judge_fields(
 def _lost_ids(sent: Sequence[SentInteraction], shown: Sequence[SurveyResponse]) -> bool:
     """Whether there are records, and none of them has an id."""
     return (
-        len(sent) >= MIN_EVIDENCE and len(shown) >= MIN_EVIDENCE and not any(one.conversation_id for one in shown)
+        len(sent) >= MIN_EVIDENCE
+        and len(shown) >= MIN_EVIDENCE
+        and not any(record.conversation_id for record in shown)
     )
 
 
 def _judge_taken(found: Sequence[SentInteraction], by_id: Mapping[str, SurveyResponse]) -> Finding:
-    states = Counter(by_id[one.conversation_id].delivery_status or "no state" for one in found)
+    states = Counter(by_id[interaction.conversation_id].delivery_status or "no state" for interaction in found)
     text = ", ".join(f"{number} {state}" for state, number in states.most_common(10))
     return judge_reading("taken", Verdict.HOLDS if found else Verdict.UNSEEN, text or "nothing sent is shown yet")
 

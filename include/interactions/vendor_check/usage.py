@@ -19,11 +19,13 @@ def describe_usage(
     """Count the values of the sampled conversations; `names` has the names by id for each of `KINDS`."""
     findings = []
     for kind, topic in KINDS.items():
-        used = Counter(value for one in sample for value in one.details.values.get(kind, ()))
+        used = Counter(value for conversation in sample for value in conversation.details.values.get(kind, ()))
         findings.append(_list(topic, used, names[kind], len(sample)))
-    channels = Counter(value for one in sample for value in one.details.channels)
-    languages = Counter(language for one in sample if (language := _language_of(one)))
-    custom = Counter(name for one in sample for name, value in (one.custom or {}).items() if value is not None)
+    channels = Counter(value for conversation in sample for value in conversation.details.channels)
+    languages = Counter(language for conversation in sample if (language := _language_of(conversation)))
+    custom = Counter(
+        name for conversation in sample for name, value in (conversation.custom or {}).items() if value is not None
+    )
     for topic, counts in (("Channels", channels), ("Languages", languages), ("Custom attributes", custom)):
         findings.append(_list(topic, counts, {}, len(sample)))
     return [*findings, _describe_masking(sample)]
@@ -36,7 +38,7 @@ def _language_of(conversation: Conversation) -> str | None:
 def _list(topic: str, used: Mapping[str, int], known: Mapping[str, str] | Unread, sample: int) -> Finding:
     names = known if isinstance(known, Mapping) else {}
     counts = {names.get(value, value): number for value, number in used.items()}
-    parts = [f"{name} ({number})" for name, number in sorted(counts.items(), key=lambda one: -one[1])]
+    parts = [f"{name} ({number})" for name, number in sorted(counts.items(), key=lambda entry: -entry[1])]
     parts += [f"{name} (0)" for value, name in names.items() if value not in used]
     light, meaning = Light.GREEN, f"Used by so many of {sample} conversations."
     if isinstance(known, Unread):
@@ -45,7 +47,7 @@ def _list(topic: str, used: Mapping[str, int], known: Mapping[str, str] | Unread
 
 
 def _describe_masking(sample: Sequence[Conversation]) -> Finding:
-    values = [value for one in sample for value in (one.custom or {}).values()]
+    values = [value for conversation in sample for value in (conversation.custom or {}).values()]
     masked = sum(isinstance(value, str) and is_masked(value) for value in values)
     light = Light.YELLOW if masked else Light.GREEN
     meaning = "Rules and mapping cannot use them." if masked else "Nothing to do."

@@ -61,7 +61,7 @@ class Scores:
 
     def __add__(self, other: Self) -> Self:
         """Return the scores of both groups together."""
-        return type(self)(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
+        return type(self)(*(getattr(self, score.name) + getattr(other, score.name) for score in fields(self)))
 
     @property
     def rating(self) -> float | None:

@@ -48,13 +48,13 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 def add_writing(app: FastAPI, state: State, allow: Allow, spend: Spend, answer: Answer, listing: Listing) -> None:
     """Add the endpoints to the simulator of Kustomer."""
     calls = _Calls(state, allow, spend, answer, listing)
-    one = "/v1/conversations/{id_}"
+    single = "/v1/conversations/{id_}"
     for method, path, answers in (
         ("PUT", "/v1/conversations/bulk", calls.update_many),
-        ("PATCH", one, calls.update),
-        ("POST", f"{one}/tags", calls.append_tags),
-        ("GET", f"{one}/notes", calls.notes),
-        ("POST", f"{one}/notes", calls.add_note),
+        ("PATCH", single, calls.update),
+        ("POST", f"{single}/tags", calls.append_tags),
+        ("GET", f"{single}/notes", calls.notes),
+        ("POST", f"{single}/notes", calls.add_note),
         ("GET", "/v1/bulk/{id_}", calls.bulk),
         ("GET", "/v1/bulk/{id_}/batches", calls.batches),
         ("POST", "/v1/klasses/{klass}", calls.add_object),
@@ -86,7 +86,7 @@ class _Calls:
     async def update_many(self, request: Request) -> Response:
         self.allow(request, *UPDATE_ROLES)
         items = await _body(request, list)
-        if not 0 < len(items) <= MAX_BULK or not all(isinstance(one, dict) and one.get("id") for one in items):
+        if not 0 < len(items) <= MAX_BULK or not all(isinstance(item, dict) and item.get("id") for item in items):
             raise KustomerError(400, f"1 to {MAX_BULK} objects with an id are needed", "/")
         job = Bulk(f"6b{len(self.written.bulks):022x}", items)
         self.written.bulks.append(job)
@@ -98,7 +98,7 @@ class _Calls:
 
     async def batches(self, request: Request, id_: str) -> Response:
         job = self._bulk(request, id_)
-        failed = sum("errors" in one for one in job.results)
+        failed = sum("errors" in result for result in job.results)
         attributes = {"successCount": len(job.results) - failed, "failureCount": failed, "results": job.results}
         return self.answer(request, {"data": [{"type": "bulk_batch", "id": f"{id_}1", "attributes": attributes}]})
 
@@ -167,7 +167,7 @@ class _Calls:
         given = await _body(request, dict)
         _check_object(given, organisation)
         objects = self.written.objects.get(klass, [])
-        found = next((one for one in objects if one["id"] == id_), None)
+        found = next((known for known in objects if known["id"] == id_), None)
         if found is None:
             raise KustomerError(404, "not found", "id")
         custom = {**found["attributes"].get("custom", {}), **given.get("custom", {})}
@@ -180,7 +180,7 @@ class _Calls:
         if value is None:
             return None
         objects = self.written.objects.get(klass, [])
-        return next((one for one in objects if one["attributes"].get(name) == value), None)
+        return next((known for known in objects if known["attributes"].get(name) == value), None)
 
     def _bulk(self, request: Request, id_: str) -> Bulk:
         self.allow(request, "org.permission.bulk.read", "org.user.bulk.read")
@@ -215,8 +215,8 @@ class _Calls:
         related = {name: given[name] for name in ("queue", "subStatus") if name in given}
         if related:
             links = {
-                name: {"data": {"type": name, "id": one["id"] if isinstance(one, dict) else one}}
-                for name, one in related.items()
+                name: {"data": {"type": name, "id": value["id"] if isinstance(value, dict) else value}}
+                for name, value in related.items()
             }
             change["relationships"] = {**(conversation.relationships or {}), **links}
         if change.get("status") == "done" and conversation.status != "done":
@@ -245,10 +245,10 @@ async def _body(request: Request, kind: type) -> Any:
 
 
 def _existing(organisation: Organisation, id_: str) -> Conversation:
-    one = organisation.conversations.get(id_)
-    if one is None or one.deleted:
+    conversation = organisation.conversations.get(id_)
+    if conversation is None or conversation.deleted:
         raise KustomerError(404, "conversation not found", "id")
-    return one
+    return conversation
 
 
 def _known(given: Json, names: tuple[str, ...]) -> None:
@@ -268,7 +268,7 @@ def _check_custom(custom: Any) -> None:
     if not isinstance(custom, dict) or len(custom) > MAX_CUSTOM:
         raise KustomerError(400, f"custom must be an object of at most {MAX_CUSTOM} keys", "/custom")
     for name, value in custom.items():
-        suffix = next((one for one in _KINDS if name.endswith(one) and name != one), None)
+        suffix = next((kind for kind in _KINDS if name.endswith(kind) and name != kind), None)
         if suffix is None:
             raise KustomerError(400, f"{name} does not end in its type", f"/custom/{name}")
         if value is None:

@@ -73,16 +73,16 @@ class StellaConnectCheck:
         self.findings.append(judge.judge_status_filter(active, others))
 
     def _look_at_data(self, look: StellaConnectLook, sent: Sequence[SentInteraction], now: datetime) -> None:
-        oldest = min((one.sent_at for one in sent), default=now) - CLOCK_SLACK
+        oldest = min((interaction.sent_at for interaction in sent), default=now) - CLOCK_SLACK
         since = min(oldest, now - timedelta(days=DATA_DAYS))
         first = self.ask(partial(_responses, look, created_from=since, limit=FEW))
         if isinstance(first, Unread):
             self._add("Data Return", Light.RED, f"not readable: {first.why}", "Delivery states cannot be read.")
             return
-        numbers = [one.sequence_id for one in first]
+        numbers = [record.sequence_id for record in first]
         middle = numbers[len(numbers) // 2 - 1] if len(numbers) > 1 else None
         following = self.ask(partial(_responses, look, created_from=since, limit=FEW, after=middle))
-        rest = [] if isinstance(following, Unread) else [one.sequence_id for one in following]
+        rest = [] if isinstance(following, Unread) else [record.sequence_id for record in following]
         self.findings.append(judge.judge_order(numbers, middle, rest))
         shown: list[SurveyResponse] = []
         is_whole, after = False, None
@@ -94,10 +94,10 @@ class StellaConnectCheck:
             if len(page) < DATA_PAGE:
                 is_whole = True
                 break
-            after = max(one.sequence_id for one in page)
+            after = max(record.sequence_id for record in page)
         self.findings += judge.judge_sent(sent, shown, is_whole=is_whole, grace=GRACE, now=now)
-        channels = Counter(one.channel for one in shown if one.channel)
-        brands = Counter(one.brand for one in shown if one.brand)
+        channels = Counter(record.channel for record in shown if record.channel)
+        brands = Counter(record.brand for record in shown if record.brand)
         for topic, values in (("Channels", channels), ("Brands", brands)):
             self.findings.append(judge.list_values(topic, values))
 
@@ -109,4 +109,4 @@ def _responses(
     look: StellaConnectLook, *, created_from: datetime, limit: int, after: int | None = None
 ) -> list[SurveyResponse]:
     records = look.data(after=after, created_at_gte=created_from, limit=limit)
-    return [one for one in map(read_survey_response, records) if one is not None]
+    return [record for record in map(read_survey_response, records) if record is not None]

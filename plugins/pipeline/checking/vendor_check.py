@@ -57,8 +57,8 @@ def check_vendors(ledger: Ledger | None, organisation: Organisation, settings: S
             findings.append(_unusable("Kustomer", fault))
             findings += _check_stella_connect(stella, agents, sent, now)
     found = [
-        replace(one, found=without_personal_data(one.found))
-        for one in complete([*kustomer.findings, *findings], earlier)
+        replace(finding, found=without_personal_data(finding.found))
+        for finding in complete([*kustomer.findings, *findings], earlier)
     ]
     result = report(found, now)
     if ledger is not None:
