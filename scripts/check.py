@@ -34,10 +34,10 @@ def main(arguments: list[str] | None = None, out: TextIO | None = None) -> int:
         ledger, note = _open_ledger(organisation)
         try:
             settings = _read_settings(organisation, ledger)
+            checked = check_vendors(ledger, organisation, settings)
         except AirflowException as fault:
             sys.stderr.write(f"Nothing was checked: {fault}\n")
             return NOT_CHECKED
-        checked = check_vendors(ledger, organisation, settings)
     if given.json:
         more = {"without_profile": checked.without_profile} if given.names else {}
         print(json.dumps(checked.report | more, indent=2), file=out)

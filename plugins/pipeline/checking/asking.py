@@ -1,4 +1,4 @@
-"""Calls of a check: each fault is an answer, too, and all of them end within a minute."""
+"""Calls of a check: each fault is an answer, too, and after a minute none begins."""
 
 import time
 from collections.abc import Callable
@@ -19,8 +19,9 @@ SECONDS_BETWEEN_LOOKS = 20.0
 class Asker:
     """Makes the calls of one check."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._began = now()
 
     def ask(self, call: Callable[[], T]) -> T | Unread:
         """Return the answer, or why there is none."""
@@ -36,4 +37,4 @@ class Asker:
         pause(max(0.0, SECONDS_BETWEEN_LOOKS - self._seconds()))
 
     def _seconds(self) -> float:
-        return time.monotonic() - self._began
+        return self._now() - self._began

@@ -54,7 +54,7 @@ class KustomerCheck:
         self._overlap = timedelta(seconds=settings.overlap_seconds)
         self._first: Look | None = None
         self._records: list[Record] = []
-        self._total = 0
+        self._total, self._is_whole = 0, True
         self._sample: list[Conversation] = []
         self._span = (datetime.now(UTC), datetime.now(UTC))
 
@@ -111,6 +111,7 @@ class KustomerCheck:
         if found is None:
             return
         self._first, self._records, self._total = found
+        self._is_whole = self._first.is_whole
         self._span = (start, now)
         for span in SPANS:
             if len(self._records) >= ENOUGH:
@@ -118,6 +119,7 @@ class KustomerCheck:
             page = self.ask(partial(self._first_page, now - span, now))
             if isinstance(page, SearchPage):
                 self._records, self._total, self._span = page.records, page.total, (now - span, now)
+                self._is_whole = page.total <= PAGE_SIZE
         read = [read_conversation(record) for record in self._records]
         self._sample = [one for one in read if isinstance(one, Conversation) and not one.deleted and not one.spam]
 
@@ -152,8 +154,7 @@ class KustomerCheck:
         faults = {name: answer if isinstance(answer, Unread) else None for name, answer in answers.items()}
         self.findings.append(judge.judge_criteria(faults))
         rows = len({id_of(record) for record in self._records})
-        is_whole = self._total <= PAGE_SIZE
-        self.findings.append(judge.judge_total(self._total if is_whole else None, rows))
+        self.findings.append(judge.judge_total(self._total if self._is_whole else None, rows))
         updated = [moment for record in self._records if (moment := _updated_at(record))]
         self.findings.append(judge.judge_order(updated))
         inside, after = [], []

@@ -9,11 +9,13 @@ import time_machine
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.settings import Settings
+from include.interactions.vendor_check.findings import Unread
 from include.interactions.vendor_check.readings import READINGS
 from include.ledger.reports.vendor_check import VENDOR_CHECK
 from include.sandbox.changes import change_conversation
 from include.sandbox.faults import Fault
 from plugins.pipeline.admin import carry_out, check_form
+from plugins.pipeline.checking.asking import MAX_SECONDS, Asker
 from plugins.pipeline.checking.vendor_check import check_vendors
 from plugins.pipeline.preflight import check_configuration
 from plugins.runtime.organisations import DEFAULT
@@ -219,6 +221,15 @@ def test_the_action_says_what_was_found_and_names_no_address(pipeline: Any, sand
     assert "@" not in json.dumps(result) + remembered
     addresses = {one.email for one in sandbox.state.organisation.employees}
     assert not any(address in remembered for address in addresses)
+
+
+def test_no_call_begins_after_the_time_of_a_check() -> None:
+    seconds = [0.0]
+    asker = Asker(now=lambda: seconds[0])
+
+    assert asker.ask(lambda: "answer") == "answer"
+    seconds[0] = MAX_SECONDS + 1
+    assert asker.ask(lambda: "answer") == Unread("no time left")
 
 
 def test_without_a_check_runs_are_not_refused(pipeline: Any, hour: Any) -> None:
