@@ -17,8 +17,8 @@ DOC = """
 ### What became of the surveys
 
 **record_survey_responses** reads Stella Connect's Data Return from where the last run stopped. If nothing is new,
-this takes one call. The ledger then holds for each interaction: delivery status, times of survey and answer,
-rating, comment and reward. Once a day the task reads the last three days again, for late answers.
+this takes one call. The ledger then holds for each interaction: delivery status, times of survey and answer, and
+every question with its answer. Once a day the task reads the last three days again, for late answers and disputes.
 
 An interaction with an **unknown** outcome becomes *sent* when Stella Connect shows it. If it does not within 6
 hours, the setting `on_absent` decides: `ask` leaves it to a person (DAG `interaction_ledger_admin`), `resend`

@@ -15,6 +15,7 @@ from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.checking.vendor_check import refuse_failed_readings
 from plugins.pipeline.deferred_readings import describe_incomplete, read_again, read_span
 from plugins.pipeline.extraction import Extraction
+from plugins.pipeline.lineage import describe_lineage
 from plugins.pipeline.masking import note_readable_addresses, report_masking
 from plugins.pipeline.planning_again import plan_skipped_again
 from plugins.pipeline.release import Release
@@ -44,6 +45,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
     def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.organisation = organisation
+        self.facts: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the span, record its closings, move the watermark if the schedule started this run.
@@ -86,7 +88,7 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 if extraction.masking.has_seen_address:
                     note_readable_addresses(ledger)
             finally:
-                facts = extraction.facts()
+                facts = self.facts = extraction.facts()
                 skipped = {f"skipped.{reason}": number for reason, number in facts["skipped"].items()}
                 count_interactions({"planned": facts["planned"], **skipped}, self.organisation)
                 self.log.info(canonical_line("extracted", facts))
@@ -96,6 +98,19 @@ class ExtractClosedConversationsOperator(BaseOperator):
                 raise AirflowException(describe_incomplete(incomplete))
             self.log.warning(describe_incomplete(incomplete))
         return {**facts, "finished_at": utc_now().isoformat()}
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Tell OpenLineage what was read and recorded."""
+        recorded = self.facts.get("planned", 0) + sum(self.facts.get("skipped", {}).values())
+        return describe_lineage(
+            self.organisation,
+            read={
+                "kustomer.conversation": self.facts.get("found"),
+                "kustomer.customer": None,
+                "kustomer.user": None,
+            },
+            written={"interaction_ledger.interaction": recorded},
+        )
 
     def _find_span(self, context: Context, settings: Settings, ledger: Ledger) -> Span:
         """Return what this run reads; the very first scheduled run sets the watermark."""
@@ -133,6 +148,7 @@ class CheckAgentProfilesOperator(BaseOperator):
     def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.organisation = organisation
+        self.facts: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, int]:
         """Compare the agents who have planned interactions with the approved profiles."""
@@ -142,7 +158,7 @@ class CheckAgentProfilesOperator(BaseOperator):
             approved = {same_address(address) for address in stella_connect.active_employees()}
         missing = {address for address in waiting if same_address(address) not in approved}
         ledger.extraction.mark_profiles(approved=waiting.keys() - missing, not_approved=missing)
-        facts = {
+        facts = self.facts = {
             "agents": len(waiting),
             "not_approved": len(missing),
             "interactions_at_risk": sum(waiting[address] for address in missing),
@@ -156,6 +172,14 @@ class CheckAgentProfilesOperator(BaseOperator):
                 facts["interactions_at_risk"],
             )
         return facts
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Tell OpenLineage what was compared and marked."""
+        return describe_lineage(
+            self.organisation,
+            read={"stella_connect.employee": None, "interaction_ledger.interaction": None},
+            written={"interaction_ledger.interaction": self.facts.get("interactions_at_risk")},
+        )
 
 
 class ReleaseInteractionsOperator(BaseOperator):
@@ -173,6 +197,7 @@ class ReleaseInteractionsOperator(BaseOperator):
         super().__init__(**kwargs)
         self.window = window
         self.organisation = organisation
+        self.facts: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Release the window.
@@ -200,7 +225,22 @@ class ReleaseInteractionsOperator(BaseOperator):
                     limit=self.window.get("limit"),
                 )
             finally:
-                facts = release.facts()
+                facts = self.facts = release.facts()
                 count_interactions(facts, self.organisation)
                 self.log.info(canonical_line("released", facts))
         return facts
+
+    def get_openlineage_facets_on_complete(self, _: Any) -> Any:
+        """Tell OpenLineage what was sent."""
+        return describe_lineage(
+            self.organisation,
+            read={
+                "interaction_ledger.interaction": None,
+                "kustomer.conversation": None,
+                "stella_connect.employee": None,
+            },
+            written={
+                "stella_connect.feedback_request": self.facts.get("sent", 0),
+                "interaction_ledger.interaction": None,
+            },
+        )

@@ -213,6 +213,23 @@ def test_a_late_answer_reaches_the_ledger_with_its_rating(pipeline, sandbox, clo
     assert (row.channel, row.brand) == ("email", sandbox.state.organisation.subdomain)
 
 
+def test_what_changes_after_the_answer_replaces_it_in_the_ledger(pipeline, sandbox, closed, hour, feedback):
+    sandbox.state.options.answered_share = 1.0
+    sandbox.state.options.answer_after_seconds = 0.0
+    sandbox.state.options.changed_share = 1.0
+    sandbox.state.options.change_after_seconds = 1.0
+    release(pipeline, hour)
+    assert eventually(feedback, "answered") == 1
+    (first,) = pipeline.query("SELECT sequence_id, disputed, answers FROM survey_response")
+
+    assert eventually(feedback, "answered") == 1
+
+    (second,) = pipeline.query("SELECT sequence_id, rating, disputed, answers FROM survey_response")
+    assert second.sequence_id > first.sequence_id
+    assert bool(second.disputed) == (second.rating <= 3)
+    assert second.answers != first.answers, "a second comment"
+
+
 class TestAnOrganisation:
     @pytest.fixture
     def size(self):
