@@ -203,8 +203,10 @@ def describe_request(line: Line, found: Source, now: datetime) -> tuple[str, str
 
 
 def _sent_request(line: Line, stored: str) -> dict[str, Any]:
-    customer = {"name": line.customer.name, "email": line.customer.email}
-    return {**json.loads(stored), "customer": customer}
+    request: dict[str, Any] = json.loads(stored)
+    if line.recovers_uuid is None:  # a service recovery names no customer
+        request["customer"] = {"name": line.customer.name, "email": line.customer.email}
+    return request
 
 
 def _coming_request(line: Line, found: Source, now: datetime) -> dict[str, Any]:
@@ -222,6 +224,7 @@ def _coming_request(line: Line, found: Source, now: datetime) -> dict[str, Any]:
         brand=line.filed["brand"],
         language=line.filed["language"],
         country=line.filed["country"],
+        recovers_uuid=line.recovers_uuid,
     )
     return feedback_request(
         interaction,

@@ -69,7 +69,7 @@ class AskAboutUnknownOutcomesOperator(HITLOperator):
         if not undecided:
             raise AirflowSkipException("No outcome needs a decision.")
         asked = undecided[:MAX_INTERACTIONS]
-        self.subject = f"What became of {len(asked)} requests that Stella Connect does not show?"
+        self.subject = f"Requests that Stella Connect does not show: {len(asked)}. What became of them?"
         self.body = describe(asked, len(undecided), self.organisation)
         try:
             super().execute(context)
@@ -118,7 +118,6 @@ def describe(asked: Sequence[UnknownOutcome], undecided: int, organisation: Orga
     )
     rest = f" {undecided - len(asked):,} more follow after this answer." if undecided > len(asked) else ""
     return _BODY.format(
-        number=len(asked),
         hours=GRACE // timedelta(hours=1),
         rest=rest,
         admin=organisation.admin_dag_id,
@@ -131,8 +130,8 @@ def _utc(moment: datetime) -> str:
 
 
 _BODY = """
-Stella Connect does not show these {number} requests, more than {hours} hours after they were sent. Each customer
-may or may not have a survey.{rest}
+Stella Connect does not show the requests below, more than {hours} hours after they were sent. Each customer may or
+may not have a survey.{rest}
 
 Look the conversation ids up in Stella Connect (search, and the tab *Invalid Requests*). One answer settles all:
 

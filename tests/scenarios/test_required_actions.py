@@ -99,7 +99,7 @@ def test_a_question_names_the_conversations_and_no_customer(pipeline, lose, aske
 
     (question,) = questions
     assert (question.options, question.defaults, question.multiple) == (list(CHOICES), None, False)
-    assert "3 requests" in question.subject
+    assert "does not show: 3." in question.subject
     assert all(f"[{conversation}](/interactions/of/default/one/" in question.body for conversation in lost)
     people = pipeline.query("SELECT customer_name, customer_email, customer_id, agent_email FROM interaction")
     assert [part for row in people for part in row if part in f"{question!r}"] == []

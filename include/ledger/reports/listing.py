@@ -123,6 +123,8 @@ class Line:
     filed: Mapping[str, str | None]
     """Channel, brand, language and country under which Stella Connect files it."""
     custom_properties: Mapping[str, str]
+    recovers_uuid: str | None
+    """The answer after which it was reopened: its survey is a service recovery."""
 
     @property
     def tried(self) -> bool:
@@ -384,4 +386,5 @@ def _line(row: Any, reported: Any | None, erased: bool) -> Line:
         survey=row.survey,
         filed={name: getattr(row, name) for name in FIELDS},
         custom_properties=row.custom_properties,
+        recovers_uuid=row.recovers_uuid,
     )

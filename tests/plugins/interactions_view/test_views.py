@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from include.interactions.actor import Actor
 from include.interactions.write_back import Target, WriteState
 from include.ledger import Ledger, connect, engine
+from include.ledger.schema import interaction
 from include.ledger.writing import PLANNED_UNTIL, SINCE
 from tests.plugins.interactions_view.conftest import WEB_URL, Filled, Get, fill, use_ledger
 from tests.support.ledger import by_run, closing
@@ -37,6 +39,15 @@ def test_the_request_is_shown_as_it_goes_out(filled: Filled, get: Get) -> None:
     assert request["ext_interaction_id"] == f"{5:024x}"
     assert "The request that was sent" in get(f"one/{filled.ids['sent']}").text
     assert "No request was sent" in get(f"one/{filled.ids['skipped']}").text
+
+
+def test_a_service_recovery_is_shown_as_it_goes_out(filled: Filled, get: Get) -> None:
+    with connect(filled.url).begin() as connection:
+        connection.execute(update(interaction).values(recovers_uuid="u"))
+    text = get(f"one/{filled.ids['planned']}").text
+    body = text.partition('aria-label="Feedback request">')[2].partition("</pre>")[0]
+    request = json.loads(body.replace("&#34;", '"'))
+    assert request.keys() == {"employee", "ext_interaction_id", "external_url", "tags"}
 
 
 def test_the_request_that_left_is_masked_like_everything_else(filled: Filled, get: Get) -> None:
