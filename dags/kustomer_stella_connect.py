@@ -17,6 +17,7 @@ from plugins.pipeline.sensor import SendDelaySensor
 from plugins.runtime.notifier import notify_failure
 from plugins.runtime.organisations import Organisation, organisations
 from plugins.runtime.params import interval_params, setting_params
+from plugins.runtime.priority import BackfillLast
 from plugins.runtime.retries import RETRY_ARGS
 
 WINDOW_LABEL = "{{ task.window['label'] }}"
@@ -63,7 +64,7 @@ def pipeline(organisation: Organisation) -> None:
         # Two or three scheduled runs hold windows at a time; manual runs must not keep the next tick from its run.
         max_active_runs=8,
         on_failure_callback=notify_failure,
-        default_args=RETRY_ARGS,
+        default_args={**RETRY_ARGS, "weight_rule": BackfillLast()},
         params={**interval_params(), **setting_params()},
         tags=["kustomer", "stella connect", "csat"],
         doc_md=DOC,

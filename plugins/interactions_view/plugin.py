@@ -1,12 +1,14 @@
 """Registers the page in Airflow: an app at `/interactions`, a navigation entry, and a tab on each DAG.
 
-Every process of Airflow imports this file when it starts, including each task. The app itself is imported at its
-first request.
+It also registers the order in which tasks start. Every process of Airflow imports this file when it starts,
+including each task. The app itself is imported at its first request.
 """
 
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+
+from plugins.runtime.priority import BackfillLast
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -20,6 +22,7 @@ class InteractionsView(AirflowPlugin):
     """The plugin. Its addresses are relative, because the UI resolves them below its own base path."""
 
     name = "interactions_view"
+    priority_weight_strategies = [BackfillLast]  # noqa: RUF012 - the same
     fastapi_apps = [{"app": app, "url_prefix": "/interactions", "name": "Interactions"}]  # noqa: RUF012 - Airflow's names
     external_views = [  # noqa: RUF012 - the same
         {

@@ -14,6 +14,7 @@ from scripts.benchmark import (
     peers,
     release,
     requests_per_interaction,
+    simulation,
     stream,
     views,
 )
@@ -27,6 +28,7 @@ ROWS = {
     "requests": requests_per_interaction.measure,
     "release": release.measure,
     "answers": answers.measure,
+    "simulation": simulation.measure,
     "views": views.measure,
     "extraction": extraction.measure,
 }

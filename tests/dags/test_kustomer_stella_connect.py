@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.taskinstance import TaskInstance
 from airflow.sdk import CronDataIntervalTimetable
+from airflow.serialization.serialized_objects import DagSerialization
 
 from include.interactions.settings import Settings
 from plugins.pipeline.operators import (
@@ -146,3 +148,14 @@ def test_what_needs_no_airflow_does_not_import_it(folder):
     }
 
     assert not imported & {"airflow", "plugins", "dags"}
+
+
+@pytest.mark.parametrize("task_id", TASKS)
+def test_airflow_starts_tasks_of_scheduled_and_manual_runs_before_those_of_a_backfill(dag, task_id):
+    """As the scheduler knows the DAG. It starts the highest weight first, and else the oldest logical date."""
+    task = DagSerialization.from_dict(DagSerialization.to_dict(dag)).get_task(task_id)
+
+    def weight_in(run: str) -> int:
+        return task.weight_rule.get_weight(TaskInstance(task, run_id=f"{run}__2026-01-05", dag_version_id=None))
+
+    assert weight_in("scheduled") == weight_in("manual") > weight_in("backfill")

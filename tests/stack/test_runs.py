@@ -62,6 +62,14 @@ def test_a_run_by_hand_reads_what_its_params_say(installation: Installation, run
     assert installation.result(runs.moment_ago, EXTRACT)["found"] == found > 0
 
 
+def test_a_backfill_gives_way_to_the_schedule(installation: Installation, runs: Runs) -> None:
+    def weights(run_id: str) -> set[int]:
+        return {task["priority_weight"] for task in installation.tasks(run_id)}
+
+    assert weights(runs.scheduled) == weights(runs.moment_ago) == {2}
+    assert [weights(run_id) for run_id in runs.backfilled] == [{1}] * 3
+
+
 def test_an_hour_without_closings_succeeds_with_an_honest_zero(installation: Installation, runs: Runs) -> None:
     extracted = installation.result(runs.scheduled, EXTRACT)
     assert (extracted["found"], extracted["planned"], extracted["skipped"]) == (0, 0, {})
