@@ -29,7 +29,7 @@ WRONG, NOT_CHECKED = 1, 2
 def main(arguments: list[str] | None = None, out: TextIO | None = None) -> int:
     """Check the accounts, print the findings to `out` (stdout), and return the status."""
     given = _parser().parse_args(arguments)
-    organisation = next(one for one in organisations() if one.name == given.organisation)
+    organisation = next(known for known in organisations() if known.name == given.organisation)
     with _looking_where_connections_are(organisation):
         ledger, note = _open_ledger(organisation)
         try:
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--names", action="store_true", help="print agents without an approved profile by address")
     parser.add_argument(
         "--organisation",
-        choices=[one.name for one in organisations()],
+        choices=[known.name for known in organisations()],
         default=organisations()[0].name,
         help="left out: the first one",
     )

@@ -37,7 +37,7 @@ class StepState(StrEnum):
     """A process is at it, or died in it: the next one looks what it did."""
     DONE = "done"
     FAILED = "failed"
-    """A person must look: a vendor refuses it, or nobody knows whether it was done."""
+    """A person must look: a vendor refuses it, or it is unknown whether it was done."""
     GONE = "gone"
     """Nothing to act on: the conversation or the customer's data are gone, or the setting has no such action."""
 

@@ -67,7 +67,7 @@ class WriteState(StrEnum):
     PENDING = "pending"
     WRITTEN = "written"
     FAILED = "failed"
-    """A person must look: Kustomer refuses it, or nobody knows whether it took the note."""
+    """A person must look: Kustomer refuses it, or it is unknown whether it took the note."""
     GONE = "gone"
     """The conversation was deleted, or merged into another."""
 

@@ -99,7 +99,7 @@ class WritingStore(ByHandStore):
             ]
 
     def start_note(self, write: DueWrite) -> bool:
-        """Commit, before it leaves, that from now on nobody knows whether the note was taken.
+        """Commit, before the note is sent, that its outcome is unknown from now on.
 
         False: as in `begin`; then it must not leave.
         """
@@ -289,7 +289,7 @@ def _is_same(write: DueWrite) -> tuple[Any, ...]:
 
 
 def _is_held(write: DueWrite) -> tuple[Any, ...]:
-    """Return the condition that nobody else has tried it since, and that its customer was not erased."""
+    """Return the condition that no other process has tried it since, and that its customer was not erased."""
     return (*_is_same(write), answer_write.c.tries == write.tries, _NOT_ERASED)
 
 

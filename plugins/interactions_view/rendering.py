@@ -77,14 +77,14 @@ def page(request: Request, name: str, status: int = 200, **found: Any) -> HTMLRe
     return HTMLResponse(text, status)
 
 
-def instant(moment: datetime | None, shape: str = "full") -> Markup:
+def instant(moment: datetime | str | None, shape: str = "full") -> Markup:
     """Write a time in UTC; `page.js` shows it in the time zone that the visitor chose in Airflow.
 
-    Shapes: full, short, day, clock.
+    `moment` is a time or, from a stored report, its ISO text. Shapes: full, short, day, clock.
     """
     if moment is None:
         return Markup('<span class="none">–</span>')
-    moment = moment.astimezone(UTC)
+    moment = (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
     shown = {"full": "%-d %b %Y, %H:%M:%S", "short": "%-d %b, %H:%M", "day": "%-d %b %Y", "clock": "%H:%M"}[shape]
     return Markup('<time datetime="{}" data-shape="{}" title="{} UTC">{}</time>').format(
         moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),

@@ -205,7 +205,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
         nameless: list[ConversationT] = []
         short_by = 0
         for reading in range(1, MAX_READINGS + 1):
-            nameless = []  # rows without an id: the caller counts them, but they cannot be told apart
+            nameless = []  # rows without an id: the caller counts them, but cannot distinguish them
             rows = _Rows(pages)
             for record in rows:
                 if (id_ := id_of(record)) is None:

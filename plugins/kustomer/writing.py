@@ -107,7 +107,7 @@ class WritingCalls(KustomerApi):
         return next(iter(rows_of(answer)), None)
 
     def create_kobject(self, klass: str, attributes: Mapping[str, Any]) -> str | None:
-        """Create a custom object from `title`, `externalId`, `customer`, `custom` …; returns its id, if told."""
+        """Create a custom object from `title`, `externalId`, `customer`, `custom` …; return its id, if given."""
         return self._write(CREATE_KOBJECT, _path(CREATE_KOBJECT, name=klass), dict(attributes))
 
     def update_kobject(self, klass: str, kobject_id: str, attributes: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The request of one interaction, made in a thread of its own that decides and writes nothing."""
+"""The request of one interaction, made in a separate thread that decides and writes nothing."""
 
 import time
 from collections.abc import Mapping

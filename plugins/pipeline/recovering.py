@@ -1,7 +1,7 @@
 """Act on unhappy customers' answers: note, tag, message, reopening. Off unless the setting `recovery` says what.
 
 Each action is taken once for each answer. `acting` is committed before it, so a process that dies leaves a trace:
-the next one looks what was done, and where nobody can know, a person decides.
+the next one looks what was done, and if that cannot be known, a person decides.
 """
 
 import logging
@@ -149,7 +149,7 @@ class Recovering:
         self._settle(step, end if isinstance(end, tuple) else self._write(step, end))
 
     def _write(self, step: RecoveryStep, write: Write) -> End | None:
-        """Do it; None if nobody knows whether it was done."""
+        """Do it; None if it is unknown whether it was done."""
         try:
             return write() or (StepState.DONE, None)
         except NotFound:

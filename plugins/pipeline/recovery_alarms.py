@@ -26,8 +26,8 @@ def recovery_alarms(ledger: Ledger, settings: Settings, now: datetime) -> list[A
         alarms.append(
             Alarm(
                 "recovery_failed",
-                f"{counts.failed} actions after bad answers failed within a day, or nobody knows whether they were "
-                f"done. The log of the feedback DAG's recovery task names the conversations and the causes.",
+                f"{counts.failed} actions after bad answers failed within a day, or their outcome is unknown. "
+                f"The log of the feedback DAG's recovery task names the conversations and the causes.",
             )
         )
     return alarms

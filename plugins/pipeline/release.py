@@ -198,7 +198,7 @@ class Release:
         retry_ledger(self.ledger.releasing.give_back, claimed, detail=why)
 
     def _drain(self) -> None:
-        """Write the outcome of everything under way, since nobody else will."""
+        """Write the outcome of every request under way: no other process can."""
         while self._tasks.number:
             try:
                 self._handle(self._tasks.take())

@@ -86,7 +86,7 @@ class AskAboutUnknownOutcomesOperator(HITLOperator):
 
         Raises:
             AirflowSkipException: no answer came in time.
-            AirflowFailException: the answer is none of the choices, or nobody gave it. Nothing has changed.
+            AirflowFailException: the answer is none of the choices, or there was none. Nothing has changed.
         """
         if event.get("error_type") == "timeout":
             raise AirflowSkipException("No answer came in time. The next run asks again.")

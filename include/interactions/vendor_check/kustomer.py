@@ -109,7 +109,7 @@ def judge_criteria(answers: Mapping[str, Unread | None]) -> Finding:
     if not refused:
         return judge_reading("search_criteria", Verdict.HOLDS, f"accepted: {', '.join(answers)}")
     found = "; ".join(f"{name}: {why}" for name, why in refused.items())
-    # No answer, 429 and 5xx say nothing about the criteria; a missing role has a line of its own.
+    # No answer, 429 and 5xx say nothing about the criteria; a missing role has a separate line.
     definite = any(why.startswith("HTTP 4") and why[-2:] not in ("01", "03", "29") for why in refused.values())
     return judge_reading("search_criteria", Verdict.FAILS if definite else Verdict.UNSEEN, found)
 

@@ -31,7 +31,7 @@ _ALL = (
         id="search_criteria",
         question="Which attributes and operators does the search take?",
         answer="`conversation_status` `equals`, `conversation_last_done_created_at` `gte` and `lt`, each a "
-        "criterion of its own, for conversations and for customers",
+        "separate criterion, for conversations and for customers",
         otherwise="No closing can be found. The code must ask in another way.",
         refuses="extraction",
     ),
@@ -133,8 +133,8 @@ _ALL = (
         id="opt_outs",
         question="Can the key read the do-not-send attribute?",
         answer="yes; a masked one is read again before the send",
-        otherwise="Customers who opted out cannot be told from the others, and all their closings wait. Use a key "
-        "with “Read Sensitive”.",
+        otherwise="It is unknown which customers opted out, so all their closings wait. Use a key with “Read "
+        "Sensitive”.",
         refuses="release",
     ),
     Reading(

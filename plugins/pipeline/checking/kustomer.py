@@ -121,7 +121,8 @@ class KustomerCheck:
                 self._records, self._total, self._span = page.records, page.total, (now - span, now)
                 self._is_whole = page.total <= PAGE_SIZE
         read = [read_conversation(record) for record in self._records]
-        self._sample = [one for one in read if isinstance(one, Conversation) and not one.deleted and not one.spam]
+        conversations = [record for record in read if isinstance(record, Conversation)]
+        self._sample = [record for record in conversations if not record.deleted and not record.spam]
 
     def _look(self, start: datetime) -> tuple[Look, list[Record], int] | None:
         """Return the closings since then, their records, and the total; None without an answer."""
@@ -158,10 +159,10 @@ class KustomerCheck:
         updated = [moment for record in self._records if (moment := _updated_at(record))]
         self.findings.append(judge.judge_order(updated))
         inside, after = [], []
-        for one in self._sample[:MAX_SINGLE]:
-            if one.closed_at is not None and not one.closed_within:
-                inside.append(self._is_found(one.id, one.closed_at))
-                after.append(self._is_found(one.id, one.closed_at + MILLISECOND))
+        for conversation in self._sample[:MAX_SINGLE]:
+            if conversation.closed_at is not None and not conversation.closed_within:
+                inside.append(self._is_found(conversation.id, conversation.closed_at))
+                after.append(self._is_found(conversation.id, conversation.closed_at + MILLISECOND))
         if None not in (*inside, *after):
             self.findings.append(judge.judge_bounds(list(map(bool, inside)), list(map(bool, after))))
 
@@ -171,39 +172,39 @@ class KustomerCheck:
         return None if isinstance(page, Unread) else conversation_id in map(id_of, page.records)
 
     def _look_at_sample(self) -> None:
-        at_closing = sum(bool(one.assigned_at_close) for one in self._sample)
-        now = sum(bool(one.assigned_now) for one in self._sample)
+        at_closing = sum(bool(conversation.assigned_at_close) for conversation in self._sample)
+        now = sum(bool(conversation.assigned_now) for conversation in self._sample)
         self.findings.append(judge.judge_assignees(at_closing, now, len(self._sample)))
         unknown = {name for record in self._records for name in _merge_names(record)} - {
             *MERGED_MARKS,
             "mergedTarget",
         }
-        known = sum(one.merged_away for one in self._sample)
+        known = sum(conversation.merged_away for conversation in self._sample)
         survivors = sum("mergedTarget" in _merge_names(record) for record in self._records)
         self.findings.append(judge.judge_merged(known, unknown, survivors))
         attribute = self.settings.do_not_send_attribute
-        given = [one for one in self._sample if _has_opt_out(one, attribute)]
-        masked = sum(one.opt_out(attribute) == "masked" for one in self._sample)
+        given = [conversation for conversation in self._sample if _has_opt_out(conversation, attribute)]
+        masked = sum(conversation.opt_out(attribute) == "masked" for conversation in self._sample)
         self.findings.append(
             judge.judge_opt_outs(
                 ", ".join(obeyed_attributes(attribute)),
-                sum(one.opt_out(attribute) != "masked" for one in given),
+                sum(conversation.opt_out(attribute) != "masked" for conversation in given),
                 masked,
             )
         )
 
     def _look_at_ids(self) -> None:
-        ids = [one.id for one in self._sample[:MAX_LISTED]]
+        ids = [conversation.id for conversation in self._sample[:MAX_LISTED]]
         listed = self.ask(lambda: self.kustomer.list_conversations_once(ids)) if ids else {}
         found = {} if isinstance(listed, Unread) else listed
-        left_out = [one for one in ids if one not in found][:MAX_SINGLE]
-        alone = [self.kustomer.status_of(one)[0] == 200 for one in left_out]
+        left_out = [id_ for id_ in ids if id_ not in found][:MAX_SINGLE]
+        alone = [self.kustomer.status_of(id_)[0] == 200 for id_ in left_out]
         mixed = self.ask(lambda: bool(self.kustomer.list_conversations_once([*ids[:1], NOBODY])))
         unknown, _ = self.kustomer.status_of(NOBODY)
         self.findings += judge.judge_ids(
             IdsSeen(
                 asked=len(ids),
-                found=sum(one in found for one in ids),
+                found=sum(id_ in found for id_ in ids),
                 found_alone=sum(alone) if alone else None,
                 tried_alone=len(alone),
                 with_unknown=mixed,
@@ -213,9 +214,9 @@ class KustomerCheck:
         page = self.ask(lambda: self._first_page(*self._span, include_deleted=True))
         records = [] if isinstance(page, Unread) else page.records
         deleted = [
-            id_of(one) for one in records if (read := read_conversation(one)) and getattr(read, "deleted", False)
+            id_of(row) for row in records if (read := read_conversation(row)) and getattr(read, "deleted", False)
         ]
-        answers = [self._answer_for_deleted(one) for one in deleted[:MAX_SINGLE] if one]
+        answers = [self._answer_for_deleted(id_) for id_ in deleted[:MAX_SINGLE] if id_]
         self.findings.append(judge.judge_deleted(answers))
 
     def _answer_for_deleted(self, conversation_id: str) -> str:
@@ -226,7 +227,7 @@ class KustomerCheck:
         return "marked" if isinstance(read, Conversation) and read.deleted else "unmarked"
 
     def _look_at_users(self) -> None:
-        ids = {user_id for one in self._sample for user_id in people_at_closing(one)}
+        ids = {user_id for conversation in self._sample for user_id in people_at_closing(conversation)}
         users = self.ask(lambda: self.kustomer.list_users_where(deleted=False))
         gone = self.ask(lambda: self.kustomer.list_users_where(deleted=True))
         if isinstance(users, Unread) or isinstance(gone, Unread):
@@ -237,11 +238,11 @@ class KustomerCheck:
             known |= {} if isinstance(by_id, Unread) else by_id
         found = ids & known.keys()
         self.findings.append(judge.judge_users(len(users), len(gone.keys() - users.keys()), len(ids), len(found)))
-        people = readable_users(known[one] for one in found).values()
-        self.agents = sorted({one for user in people if user.is_person and (one := usable(user.email))})
+        people = readable_users(known[id_] for id_ in found).values()
+        self.agents = sorted({address for user in people if user.is_person and (address := usable(user.email))})
 
     def _look_at_customers(self) -> None:
-        wanted = {one.customer_id for one in self._sample if one.customer_id}
+        wanted = {conversation.customer_id for conversation in self._sample if conversation.customer_id}
         pages = self.ask(lambda: list(islice(self.kustomer.search("customer", *self._span), MAX_LOOK_PAGES)))
         rows = [] if isinstance(pages, Unread) else [row for page in pages for row in page.records]
         ours = {str(id_of(row)): row for row in rows if id_of(row) in wanted}
@@ -252,7 +253,7 @@ class KustomerCheck:
                 row = self.ask(partial(self.kustomer.read_customer, customer_id))
                 if row is not None and not isinstance(row, Unread):
                     ours[customer_id] = row
-        customers = [one for row in ours.values() if (one := read_customer(row)) and has_any(one)]
+        customers = [customer for row in ours.values() if (customer := read_customer(row)) and has_any(customer)]
         masked = sum(map(are_all_masked, customers))
         self.findings.append(judge.judge_addresses(len(customers) - masked, masked))
 
@@ -279,7 +280,7 @@ def _merge_names(record: Record) -> Iterator[str]:
                 yield name
 
 
-def _has_opt_out(one: Conversation, configured: str | None) -> bool:
-    custom = one.custom or {}
+def _has_opt_out(conversation: Conversation, configured: str | None) -> bool:
+    custom = conversation.custom or {}
     names = obeyed_attributes(configured)
     return any(custom.get(name) is not None for name in names) and read_opt_out(custom, configured) is not None

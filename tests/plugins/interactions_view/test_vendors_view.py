@@ -22,7 +22,7 @@ def test_each_line_has_a_word_beside_its_colour(ledger_url: str, get: Any) -> No
 
     text = " ".join(get("vendors", "viewer").text.split())
 
-    assert "Checked 2026-01-05T00:00:00+00:00: 1 good, 1 to look at, 1 wrong" in text
+    assert "5 Jan 2026, 00:00:00</time>: 1 good, 1 to look at, 1 wrong" in text
     for word, tone in (("good", "good"), ("look at it", "risk"), ("wrong", "bad")):
         assert f'class="badge tone-{tone}"' in text
         assert f"</svg>{word}</span>" in text
