@@ -25,7 +25,7 @@ hours, the setting `on_absent` decides: `ask` leaves it to a person (DAG `intera
 plans it again once.
 
 **write_answers_to_kustomer** writes new and changed answers to Kustomer, if the setting `write_back` says so:
-attributes of the conversation, a custom object, a note. It writes for at most 14 minutes; the next run goes on.
+attributes of the conversation, a custom object, a note. It writes for at most 14.5 minutes; the next run goes on.
 
 **recover_unhappy_customers** acts on bad answers as the setting `recovery` says: a note, a tag, a message, a
 reopening, each once for each answer. Without the setting it does nothing.
@@ -61,13 +61,13 @@ def feedback(organisation: Organisation) -> None:
         doc_md=DOC,
     )
     def stella_connect_feedback() -> None:
-        """Tasks that may be repeated. Two wait for the first, whatever became of it."""
+        """Tasks that may be repeated. Two wait for the first; one needs its success, so the run fails with it."""
 
         @task(outlets=[survey_responses_read(organisation)])
         def record_survey_responses() -> dict[str, object]:
             return record_feedback(get_current_context(), organisation)
 
-        @task(outlets=[answers_written(organisation)], trigger_rule="all_done")
+        @task(outlets=[answers_written(organisation)])
         def write_answers_to_kustomer() -> dict[str, object]:
             return write_answers(get_current_context(), organisation)
 

@@ -143,11 +143,11 @@ class WritingStore(ByHandStore):
         with self._by_hand(dry_run) as connection:
             return connection.execute(update(answer_write).where(*chosen).values(values)).rowcount
 
-    def count_unwritten(self, failed_since: datetime, waiting_since: datetime) -> Unwritten:
-        """Count what has failed since an instant, and what has waited since another."""
+    def count_unwritten(self, targets: Collection[Target], since: datetime) -> Unwritten:
+        """Count what has failed since an instant, and what has waited since before it."""
         row = answer_write.c
-        failed = select(func.count()).where(is_failed, row.last_tried >= failed_since)
-        waiting = select(func.count()).where(is_pending, row.answer_read_at < waiting_since)
+        failed = select(func.count()).where(is_failed, row.last_tried >= since, row.target.in_(targets))
+        waiting = select(func.count()).where(is_pending, row.answer_read_at < since, row.target.in_(targets))
         with self._reader.begin() as connection:
             return Unwritten(connection.execute(failed).scalar_one(), connection.execute(waiting).scalar_one())
 
@@ -246,7 +246,7 @@ def _due_write(row: Row[Any], target: Target) -> DueWrite:
 
 
 def _plan(connection: Connection, target: Target, since: datetime, read_from: datetime) -> Any:
-    row = survey_response.c
+    row, old = survey_response.c, answer_write.c
     found = (
         select(
             row.uuid,
@@ -257,12 +257,19 @@ def _plan(connection: Connection, target: Target, since: datetime, read_from: da
         )
         .join_from(survey_response, interaction, interaction.c.id == row.interaction_id)
         .where(
-            row.read_at >= read_from, row.response_received_at >= since, interaction.c.customer_email.is_not(None)
+            row.read_at >= read_from,
+            row.response_received_at >= since,
+            interaction.c.customer_email.is_not(None),
+            # PostgreSQL would lock each row that stays as it is.
+            ~exists(
+                select(old.uuid).where(
+                    old.uuid == row.uuid, old.target == target, old.answer_read_at >= row.read_at
+                )
+            ),
         )
     )
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     new = dialect.insert(answer_write).from_select(["uuid", "target", "state", "answer_read_at", "tries"], found)
-    old = answer_write.c
     # A note is not written twice; one of unknown outcome waits for a person.
     finished = [] if target is Target.NOTE else [WriteState.WRITTEN, WriteState.FAILED]
     return new.on_conflict_do_update(

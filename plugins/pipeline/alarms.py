@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
+from include.interactions.settings import Settings
 from include.ledger import Ledger
 from include.ledger.reports.endings import find_unusual_endings
 from include.ledger.reports.overview import OVERDUE, REJECTED_SHARE
@@ -63,7 +64,7 @@ def raise_alarms(context: Context, organisation: Organisation) -> dict[str, Any]
         *recovery_alarms(ledger, settings, now),
         *_unusual_endings(ledger, now, organisation),
         *_afterwards(ledger, now, organisation),
-        *(_answers_not_written(ledger, now, organisation) if settings.write_back else ()),
+        *_answers_not_written(ledger, settings, now, organisation),
     ]
     standing = [alarm.name for alarm in alarms]
     log.info(canonical_line("alarms", {**backlog, "standing": ",".join(standing) or "none"}))
@@ -193,9 +194,12 @@ def _overdue(backlog: dict[str, Any], grace: timedelta, organisation: Organisati
     ]
 
 
-def _answers_not_written(ledger: Ledger, now: datetime, organisation: Organisation) -> list[Alarm]:
-    day_ago = now - ANSWERS_SPAN
-    left = ledger.writing.count_unwritten(failed_since=day_ago, waiting_since=day_ago)
+def _answers_not_written(
+    ledger: Ledger, settings: Settings, now: datetime, organisation: Organisation
+) -> list[Alarm]:
+    if settings.write_back is None:
+        return []
+    left = ledger.writing.count_unwritten(settings.write_back.targets, since=now - ANSWERS_SPAN)
     if not left.failed and not left.waiting:
         return []
     return [

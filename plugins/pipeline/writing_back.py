@@ -22,7 +22,7 @@ from plugins.runtime.run_context import canonical_line, open_ledger, settings_of
 
 log = logging.getLogger(__name__)
 
-WRITE_FOR = timedelta(minutes=14)
+WRITE_FOR = timedelta(minutes=14.5)
 """The next run begins 15 minutes after this one and goes on; until then alarms and readings must not wait."""
 COUNTED = ("written", "unchanged", "gone", "failed")
 

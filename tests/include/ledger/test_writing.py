@@ -147,7 +147,7 @@ def test_what_failed_waits_for_a_person(ledger: Ledger, clock: Clock, answered: 
     (write,) = ledger.writing.begin(due(ledger, NOTE))
     assert ledger.writing.start_note(write)
     ledger.writing.settle(write, WriteState.FAILED, detail="the outcome is unknown")
-    assert ledger.writing.count_unwritten(NOON, NOON).failed == 1
+    assert ledger.writing.count_unwritten([NOTE], NOON).failed == 1
     clock.forward(minutes=1)
     answered(1, sequence=2, rating=1)
     assert ledger.writing.plan(NOTE) == 0
@@ -156,7 +156,8 @@ def test_what_failed_waits_for_a_person(ledger: Ledger, clock: Clock, answered: 
     assert uuids(ledger, NOTE) == []
     assert ledger.writing.write_again(closing(1).conversation_id, "looked", dry_run=False) == 1
     assert uuids(ledger, NOTE) == ["u1"]
-    assert ledger.writing.count_unwritten(NOON, NOON + timedelta(days=1)).waiting == 1
+    assert ledger.writing.count_unwritten([NOTE], NOON + timedelta(days=1)).waiting == 1
+    assert ledger.writing.count_unwritten([ATTRIBUTES], NOON + timedelta(days=1)).waiting == 0
 
 
 def test_what_was_tried_least_comes_first_and_once_a_run(ledger: Ledger, clock: Clock, answered: Any) -> None:

@@ -156,3 +156,13 @@ def test_a_write_without_a_connection_was_never_sent(connect_kustomer: Any) -> N
     connect_kustomer("http://127.0.0.1:9")
     with pytest.raises(NeverSent):
         KustomerHook().create_note("a", "a note")
+
+
+def test_the_button_test_names_the_roles_that_writing_needs(vendors: Sandbox, hook: KustomerHook) -> None:
+    assert "write_back" not in hook.test_connection()[1]
+    vendors.state.kustomer_tokens[KEY] = ROLES
+    passed, words = hook.test_connection()
+    assert passed
+    assert "write_back can also need" in words
+    for role in WRITE_ROLES:
+        assert role in words
