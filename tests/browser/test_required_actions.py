@@ -1,0 +1,38 @@
+"""A person answers on Airflow's page Required Actions."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from include.ledger import Ledger, connect
+from scripts.stack.waiting import wait_until
+from tests.browser.conftest import Shoot
+from tests.stack.test_required_actions import DAG, TASK, lose, open_questions
+from tests.support.installation import Installation
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+
+def test_a_person_reads_the_question_and_answers_it(installation: Installation, page: Page, keep: Shoot) -> None:
+    api, lost = installation.api, lose(installation, 2)
+    api.set_paused(DAG, paused=False)
+    try:
+        wait_until(lambda: api.runs(DAG), "a run", 60)
+        run = api.runs(DAG)[-1]["dag_run_id"]
+        if api.run_state(DAG, run) != "running":  # the clock's own run has ended before
+            run = api.trigger_run(DAG)
+        wait_until(lambda: open_questions(installation, run), "the question", 120)
+        page.goto(f"{installation.stack.url}/required_actions")
+        expect(page.get_by_text("Requests that Stella Connect does not show: 1.")).to_be_visible()
+        keep("required-actions")
+        page.goto(f"{installation.stack.url}/dags/{DAG}/runs/{run}/tasks/{TASK}/required_actions")
+        expect(page.get_by_role("link", name=lost)).to_be_visible()
+        keep("required-action")
+
+        page.get_by_role("textbox").last.fill("ticket 12")
+        page.get_by_role("button", name="Cancel", exact=True).click()
+
+        assert api.wait_for_run(DAG, run) == "success"
+    finally:
+        api.set_paused(DAG, paused=True)
+    (event,) = Ledger(connect(f"sqlite:///{installation.stack.home}/ledger.db")).history(lost)[-1:]
+    assert (event.to_state, event.detail, event.by and event.by.person) == ("cancelled", "ticket 12", "admin")
