@@ -96,7 +96,8 @@ def addresses(now: datetime) -> Mapping[str, list[str]]:
         "one interaction": ["one/1", "one/4000"],
         "agents": [_address(path, **days) for path in ("agents", f"agents/{busy}") for days in of_days],
         "responses": [
-            _address("responses", **chosen) for chosen in (*of_days, {"agent": gone}, {"stars": 1}, {"page": 80})
+            _address("responses", **chosen)
+            for chosen in (*of_days, {"agent": gone}, {"stars": 1}, {"page": 80}, {"by": "day"})
         ],
     }
 

@@ -496,6 +496,7 @@ def _view_of_interactions() -> str:
             coalesce(r.brand, i.brand) AS brand,
             coalesce(r.language, i.language) AS language,
             i.country,
+            i.recovers_uuid IS NOT NULL AS is_recovery,
             i.agent_id,
             i.agent_name,
             r.team_leader,
