@@ -30,24 +30,27 @@ from sqlalchemy import Engine, select
 
 from include.interactions.reasons import Reason
 from include.interactions.release_windows import release_windows
-from include.interactions.settings import Settings
 from include.interactions.span import HOUR, Origin, Span, span_of
 from include.interactions.states import TRANSITIONS, State
-from include.ledger import Ledger, connect
+from include.ledger import ActionRefusedError, Ledger, connect
+from include.ledger.planning_again import EndedFilter
 from include.ledger.schema import interaction_event
 from plugins.pipeline import release, side_tasks
 from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.extraction import Extraction
+from plugins.pipeline.masking import MIN_MASKED, AddressesMaskedError
+from plugins.pipeline.planning_again import plan_again
 from plugins.pipeline.sending import SENDING_LEASE, RefusedAlike
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.ledger import NOON, by_run
+from tests.support.model_choices import LIES, RULES, Lie, is_open, make_settings
+from tests.support.model_ledger import LedgerOfProcess
 from tests.support.model_world import (
     FAULTS,
     Interruption,
     Key,
     Killed,
     Kustomer,
-    LedgerOfProcess,
     Row,
     StellaConnect,
     Threadless,
@@ -92,10 +95,13 @@ class Pipeline(RuleBasedStateMachine):
         on_reopen=st.sampled_from(["cancel", "keep"]),
         on_recheck_failure=st.sampled_from(["hold", "send"]),
         on_expired=st.sampled_from(["count", "send", "skip"]),
+        rule=st.sampled_from([None, *RULES]),
+        capped=st.sampled_from([None, "skip", "count"]),
+        in_window=st.booleans(),
     )
     def install(self, **choices: Any) -> None:
         """The ledger of an organisation that has closed nothing yet."""
-        chosen = Settings(
+        chosen = make_settings(
             seconds_until_send=DELAY_SECONDS, expire_after_seconds=EXPIRE_SECONDS, overlap_seconds=600, **choices
         )
         self.world = World(chosen, self.ledger, self.rows, self.clock, self.figures)
@@ -122,6 +128,11 @@ class Pipeline(RuleBasedStateMachine):
     @rule(agent=st.integers(0, 1), approved=st.sampled_from([True, True, False]))
     def approve_or_unapprove(self, agent: int, approved: bool) -> None:
         (self.world.approved.add if approved else self.world.approved.discard)(f"agent-{agent}")
+
+    @rule(interruption=interruptions)
+    def plan_again(self, interruption: tuple[str, int] | None) -> None:
+        """Everything that ended without a survey, whatever the reason."""
+        self._plan_again(self._interruption(interruption))
 
     # --- fate
 
@@ -173,6 +184,22 @@ class Pipeline(RuleBasedStateMachine):
         self._release(self._interruption(interruption))
         self.world.faults = []
 
+    @rule(lie=st.sampled_from(LIES), interruption=interruptions, planned=st.booleans())
+    def all_goes_its_way_while_a_vendor_lies(
+        self, lie: Lie, interruption: tuple[str, int] | None, planned: bool
+    ) -> None:
+        """A wrong host or key, a list that came empty, a channel that is off; planned: until the extraction all was
+        well. Then it is corrected, and a person plans again what it ended."""
+        for number in (1, 2, 3):
+            self.world.close(number, (number % 2,))
+        self.world.lie = None if planned else lie
+        self.run_extract(None)
+        self.world.lie = lie
+        self.world.forward(seconds=DELAY_SECONDS)
+        self._release(self._interruption(interruption))
+        self.world.lie = None
+        self._plan_again(Interruption())
+
     @rule()
     def settle_unknown_outcomes(self) -> None:
         """As the feedback DAG does with `on_absent` "resend", against a Data Return that shows all in an hour."""
@@ -184,7 +211,8 @@ class Pipeline(RuleBasedStateMachine):
                 continue
             if closing.accepted:
                 assert self.ledger.feedback.settle_found(outcome.interaction_id, now(), by=by_run("feedback"))
-            elif not closing.refused and self.ledger.feedback.resend_absent([outcome], by=by_run("feedback")):
+                self.world.taken_at = now()
+            elif self.ledger.feedback.resend_absent([outcome], by=by_run("feedback")):
                 closing.may_be_posted = True
 
     # --- what must hold
@@ -212,8 +240,6 @@ class Pipeline(RuleBasedStateMachine):
         closing, state = self.world.closings[key], State(row.state)
         if closing.accepted:
             assert state in {State.SENT, State.UNKNOWN, State.SENDING}, f"taken, but {state}"
-        if closing.refused:
-            assert state in {State.REJECTED, State.UNKNOWN, State.SENDING}, f"refused, but {state}"
         if not closing.may_be_posted:
             assert state not in {State.PLANNED, State.CLAIMED}, "what may have been taken will be sent again"
         assert (state is not State.SENT) or closing.accepted == 1, "sent, but never taken"
@@ -242,6 +268,9 @@ class Pipeline(RuleBasedStateMachine):
         unknown_before = {key for key, row in self.rows().items() if row.state == State.UNKNOWN}
         world.forward(seconds=DELAY_SECONDS)
         world.clock.shift(AFTER_ALL_LEASES)
+        if not is_open(world.settings, now()):
+            noon = now().replace(hour=12, minute=0, second=0, microsecond=0)
+            world.clock.move_to(noon if now() < noon else noon + timedelta(days=1))
         self._release(Interruption())
         self._release(Interruption())
         rows = self.rows()
@@ -302,6 +331,7 @@ class Pipeline(RuleBasedStateMachine):
     def _extract(self, span: Span, interruption: Interruption, by: str) -> None:
         self.touched = True
         ledger, kustomer, _ = self._process(interruption)
+        masked = self.world.lie == "masks all addresses"
         before, expected = self.rows(), {}
         for one in self.world.conversations.values():
             in_span = one.closed_at is not None and span.closed_from <= one.closed_at < span.closed_to
@@ -315,18 +345,47 @@ class Pipeline(RuleBasedStateMachine):
                 ledger.extraction.advance_watermark(span.closed_from, span.closed_to)
         except Killed:
             self.figures["kills"] += 1
+        except AddressesMaskedError:
+            self.figures["failed runs"] += 1
+            assert self.rows().keys() == before.keys(), "recorded although all addresses are masked"
         except VendorApiError:
             self.figures["failed runs"] += 1
         else:
             assert expected.keys() <= self.rows().keys(), "a closing was not recorded"
+            assert not masked or len(expected) < MIN_MASKED, "masked addresses are believed"
         for key in self.rows().keys() - before.keys():
             assert key in expected, "recorded, but not a closing"
-            merged = expected[key].removed is not None
-            nobody = None if self.world.closings[key].agent else Reason.NO_AGENT_ASSIGNED
-            first = self.ledger.history(key[0])
-            (begun,) = [one for one in first if one.closed_at == key[1] and one.from_state is None]
-            assert begun.reason == (Reason.MERGED if merged else nobody)
-            assert begun.due_at == self.world.closings[key].due_at
+            self._check_first_event(key, is_merged=expected[key].removed is not None, is_masked=masked)
+
+    def _check_first_event(self, key: Key, *, is_merged: bool, is_masked: bool) -> None:
+        closing = self.world.closings[key]
+        first = self.ledger.history(key[0])
+        (begun,) = [one for one in first if one.closed_at == key[1] and one.from_state is None]
+        reasons = {
+            Reason.MERGED: is_merged,
+            Reason.NO_AGENT_ASSIGNED: closing.agent is None,
+            Reason.INVALID_CUSTOMER_EMAIL: is_masked,
+            Reason.RULE: closing.rule == "skip",
+        }
+        assert begun.reason == next((reason for reason, applies in reasons.items() if applies), None)
+        if begun.reason in (None, Reason.RULE) and closing.rule not in ("skip", "count"):
+            assert begun.due_at >= closing.due_at
+            is_moved = not is_open(self.world.settings, max(closing.due_at, begun.at))
+            assert is_moved or begun.due_at == closing.due_at
+
+    def _plan_again(self, interruption: Interruption) -> None:
+        self.touched = True
+        ledger, kustomer, _ = self._process(interruption)
+        chosen = EndedFilter(closed_from=NOON - HOUR)
+        try:
+            counts = plan_again(
+                ledger, kustomer, self.world.settings, chosen, by_run("person"), "because", dry_run=False
+            )
+            self.figures["planned again"] += counts["planned"]
+        except Killed:
+            self.figures["kills"] += 1
+        except ActionRefusedError:
+            pass  # nothing has ended
 
     def _release(
         self, interruption: Interruption, *, early: bool = False, limit: int | None = None, again: bool = False

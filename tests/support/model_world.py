@@ -12,18 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import time_machine
 
 from include.interactions.interaction import ClaimedInteraction
-from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
 from include.interactions.states import REPLACING, State
 from include.ledger import Ledger
 from plugins.kustomer.by_id import RecordsById
 from plugins.kustomer.hook import SearchPage
+from plugins.pipeline.sending import SENDING_LEASE
 from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused
+from tests.support.model_choices import SOON_SECONDS, Lie, is_open, rule_for
 
 Key = tuple[str, datetime]
 """Which closing: conversation id and `closed_at`."""
@@ -77,8 +79,13 @@ class Closing:
 
     agent: str | None
     due_at: datetime
+    """Before a send window moved it."""
+    rule: str | None = None
     accepted: int = 0
-    refused: bool = False
+    refused: int = 0
+    """How many requests in a row had been refused with its latest refusal; 0: it never was."""
+    refused_at: datetime | None = None
+    refused_before: datetime | None = None
     may_be_posted: bool = True
     """No request of it may have been taken, or Data Return has shown that none was."""
 
@@ -100,9 +107,20 @@ class World:
     kustomer_fails: int = 0
     stella_fails: int = 0
     """So many of the next readings fail."""
+    lie: Lie | None = None
+    surveyed_at: list[datetime] = field(default_factory=list)
+    """When requests for a survey were taken."""
+    taken_at: datetime | None = None
+    """The latest request that was taken, or found in Data Return."""
 
     def forward(self, **duration: float) -> None:
         self.clock.shift(timedelta(**duration))
+
+    def may_be_over_the_cap(self, key: Key, over: str) -> bool:
+        """Whether another survey of the one customer may have left."""
+        others = [State(row.state) for other, row in self.rows().items() if other != key]
+        may_have_left = any(state in {State.SENDING, State.SENT, State.UNKNOWN} for state in others)
+        return self.settings.cap is not None and self.settings.cap.over == over and may_have_left
 
     def close(self, number: int, agents: Sequence[int]) -> None:
         self.forward(milliseconds=1)  # no two closings of a conversation share their instant
@@ -111,8 +129,10 @@ class World:
         if one.removed is None:
             one.status, one.closed_at = "done", now()
             one.agents_at_close = one.agents_now = agents_then
-            delay = timedelta(seconds=self.settings.seconds_until_send)
-            self.closings[one.id, now()] = Closing(agents_then[0] if agents_then else None, now() + delay)
+            agent = agents_then[0] if agents_then else None
+            rule = rule_for(self.settings, agent)
+            delay = SOON_SECONDS if rule == "soon" else self.settings.seconds_until_send
+            self.closings[one.id, now()] = Closing(agent, now() + timedelta(seconds=delay), rule)
 
 
 @dataclass
@@ -141,6 +161,7 @@ class Kustomer:
 
     conn_id = "kustomer_default"
     web_url = "https://acme.kustomerapp.com"
+    settings = SimpleNamespace(base_url="https://acme.api.kustomerapp.com", key="a key")
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -152,7 +173,8 @@ class Kustomer:
             self.seen.pop(one, None)
         self._answer()
         found = {one: self.world.conversations[one] for one in ids}
-        there = {one: value for one, value in found.items() if value.removed != "gone"}
+        lied = self.world.lie == "finds nothing"
+        there = {one: value for one, value in found.items() if value.removed != "gone" and not lied}
         self.seen |= {one: replace(there[one]) if one in there else None for one in ids}
         return {one: value.record() for one, value in there.items()}
 
@@ -175,14 +197,18 @@ class Kustomer:
         return [_user(number) for number in (0, 1)]
 
     def read_users(self, ids: Sequence[str]) -> RecordsById:
-        users = {user["id"]: user for user in self.list_users()}
+        users = {user["id"]: user for user in self.list_users() if self.world.lie != "finds nothing"}
         return RecordsById(found={one: users[one] for one in ids if one in users})
 
     def list_tags(self) -> dict[str, str]:
         return {}
 
     def read_customer(self, customer_id: str, **_: Any) -> dict[str, Any]:
-        return {"id": customer_id, "attributes": {"name": "Kim", "emails": [{"email": "kim@example.com"}]}}
+        email = "********" if self.world.lie == "masks all addresses" else "kim@example.com"
+        return {"id": customer_id, "attributes": {"name": "Kim", "emails": [{"email": email}]}}
+
+    def read_organisation_id(self) -> str:
+        return "acme"
 
     def _answer(self) -> None:
         if self.world.kustomer_fails:
@@ -200,12 +226,14 @@ class StellaConnect:
         self.kustomer = kustomer
         self.interruption = interruption
         self.approved: set[str] = set()
+        self.refusals = 0
+        """In a row, as far as this process can know."""
 
     def active_employees(self) -> list[str]:
         if self.world.stella_fails:
             self.world.stella_fails -= 1
             raise OutcomeUnknown("stella_connect_default: no answer")
-        self.approved = set(self.world.approved)
+        self.approved = set() if self.world.lie == "approves nobody" else set(self.world.approved)
         return [spelt_by_stella(agent) for agent in sorted(self.approved)]
 
     def send(self, request: Mapping[str, Any]) -> int:
@@ -218,10 +246,15 @@ class StellaConnect:
         closing.may_be_posted = False
         self.interruption.step()
         fate = self.world.faults.pop(0) if self.world.faults else "201"
+        if self.world.lie == "refuses everything":
+            fate = "400"
         figures = self.world.figures
         figures["POSTs"] += 1
         figures.update([f"fault: {fate}"] if fate != "201" else [])
         if fate in TAKEN:
+            self.world.taken_at = now()
+            if not request.get("do_not_send"):
+                self.world.surveyed_at.append(now())
             closing.accepted += 1
             figures["accepted"] += 1
             figures["duplicates"] += closing.accepted > 1
@@ -229,12 +262,14 @@ class StellaConnect:
         self.interruption.step()
         if fate in UNANSWERED:
             raise OutcomeUnknown(fate, status=500 if fate.startswith("500") else None)
-        if fate == "400":
-            closing.refused = True
-            raise Refused(fate, status=400, code="INVALID")
         if fate == "201":
+            self.refusals = 0
             return 201
         closing.may_be_posted = True
+        if fate == "400":
+            self.refusals += 1
+            closing.refused, closing.refused_before, closing.refused_at = self.refusals, closing.refused_at, now()
+            raise Refused(fate, status=400, code="INVALID")
         if fate == "429":
             raise RateLimited(fate, status=429, retry_after=2.0)
         raise KeyFault(fate, status=403) if fate == "403" else NeverSent(fate)
@@ -246,6 +281,8 @@ class StellaConnect:
         assert closing.may_be_posted, "an outcome that is not known was repeated"
         assert self.world.rows()[key].state == State.SENDING, "`sending` was not committed before the request"
         settings = self.world.settings
+        expired = now() > closing.due_at + timedelta(seconds=settings.expire_after_seconds)
+        may_go_without_look = expired or settings.on_recheck_failure == "send"
         if key[0] in self.kustomer.seen:
             seen = self.kustomer.seen[key[0]]
             assert seen is not None, "a conversation that is gone was surveyed"
@@ -253,94 +290,29 @@ class StellaConnect:
             assert seen.closed_at is not None
             later = self.world.rows().get((key[0], seen.closed_at))
             no_survey = later is not None and State(later.state) not in REPLACING
-            kept = settings.on_reopen == "keep" and (seen.status != "done" or seen.closed_at <= key[1] or no_survey)
+            undecided = later is None and may_go_without_look
+            stays = seen.status != "done" or seen.closed_at <= key[1] or no_survey or undecided
+            kept = settings.on_reopen == "keep" and stays
             assert seen.stands(key) or kept, "a reopened conversation was surveyed"
         else:
-            assert settings.on_recheck_failure == "send", "sent without a second look"
+            assert may_go_without_look, "sent without a second look"
         assert closing.agent in self.approved, "the agent has no approved profile"
         assert request["employee"] == {"email": spelt_by_stella(closing.agent)}
-        expired = now() > closing.due_at + timedelta(seconds=settings.expire_after_seconds)
         assert not (expired and settings.on_expired == "skip"), "sent after its expiry"
-        assert request.get("do_not_send", False) is (expired and settings.on_expired == "count")
+        quiet = request.get("do_not_send", False)
+        must_be_quiet = closing.rule == "count" or (expired and settings.on_expired == "count")
+        over_the_cap = self.world.may_be_over_the_cap(key, "count")
+        assert quiet or not must_be_quiet, "surveyed in spite of a rule or its expiry"
+        assert must_be_quiet or over_the_cap or not quiet, "not surveyed, without a reason"
+        if not quiet:
+            self._judge_survey()
 
-
-class StoreOfProcess:
-    """A store of the real ledger as one process reaches it: each call is a step before and after its commit."""
-
-    def __init__(self, store: object, step: Callable[[], None]) -> None:
-        self._store = store
-        self._step = step
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        method = getattr(self._store, name)
-
-        def call(*given: Any, **named: Any) -> Any:
-            self._step()
-            result = method(*given, **named)
-            self._step()
-            return result
-
-        return call
-
-
-class LedgerOfProcess:
-    """The real ledger as one process reaches it."""
-
-    def __init__(self, world: World, stella: StellaConnect) -> None:
-        step = stella.interruption.step
-        self.get_fact = world.ledger.get_fact
-        self.set_fact = world.ledger.set_fact
-        self.extraction = StoreOfProcess(world.ledger.extraction, step)
-        self.releasing = ReleasingOfProcess(world, stella)
-
-
-class ReleasingOfProcess(StoreOfProcess):
-    """The releasing store; the model looks at each claim and each veto."""
-
-    def __init__(self, world: World, stella: StellaConnect) -> None:
-        super().__init__(world.ledger.releasing, stella.interruption.step)
-        self._world = world
-        self._stella = stella
-
-    def claim(self, *given: Any, **named: Any) -> list[ClaimedInteraction]:
-        """No claim holds what a later closing replaces, or what is not due."""
-        self._stella.interruption.step()
-        claimed = self._world.ledger.releasing.claim(*given, **named)
-        rows = self._world.rows()
-        for one in claimed:
-            key = key_of(one)
-            assert now() >= self._world.closings[key].due_at, "claimed before it was due"
-            later = [
-                other
-                for other in rows
-                if other[0] == key[0] and other[1] > key[1] and rows[other].state in REPLACING
-            ]  # fmt: skip - one condition
-            assert not later, "claimed although a later closing takes its place"
-        self._stella.interruption.step()
-        return claimed
-
-    def veto(self, one: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
-        """Nothing is kept from its survey without the reason that is given."""
-        key, settings = key_of(one), self._world.settings
-        closing = self._world.closings[key]
-        seen = self._stella.kustomer.seen.get(key[0])
-        match reason:
-            case Reason.AGENT_PROFILE_NOT_APPROVED:
-                justified = closing.agent not in self._stella.approved
-            case Reason.EXPIRED:
-                expires_at = closing.due_at + timedelta(seconds=settings.expire_after_seconds)
-                justified = settings.on_expired == "skip" and now() > expires_at
-            case Reason.DELETED:
-                justified = seen is None or seen.removed is not None
-            case Reason.REOPENED:
-                justified = settings.on_reopen == "cancel" and seen is not None and not seen.stands(key)
-            case _:
-                justified = reason is Reason.SUPERSEDED and seen is not None and (seen.closed_at or key[1]) > key[1]
-        assert justified, f"{state} {reason} without a reason"
-        self._stella.interruption.step()
-        done = self._world.ledger.releasing.veto(one, state, reason, detail)
-        self._stella.interruption.step()
-        return done
+    def _judge_survey(self) -> None:
+        settings = self.world.settings
+        assert is_open(settings, now()), "a survey outside the send window"
+        if cap := settings.cap:
+            since = now() - cap.span + SENDING_LEASE  # it counts from the commit before the request
+            assert sum(at > since for at in self.world.surveyed_at) < cap.surveys, "a survey over the cap"
 
 
 def now() -> datetime:
