@@ -29,6 +29,9 @@ ROWS = {
     "release": release.measure,
     "answers": answers.measure,
     "simulation": simulation.measure,
+    "latency": release.measure_latency,
+    "minute": release.measure_minute,
+    "slow": release.measure_slow,
     "views": views.measure,
     "extraction": extraction.measure,
 }

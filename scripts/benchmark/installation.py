@@ -67,8 +67,12 @@ def installation(
     closed_for: timedelta = HOUR,
     *,
     searches_per_minute: int = 0,
+    **options: Any,
 ) -> Iterator[Installation]:
-    """Run simulators with so many closings, by default all in an hour that is past since two hours; 0: no limit."""
+    """Run simulators with so many closings, by default all in an hour that is past since two hours; 0: no limit.
+
+    `options` are further ones of the simulators, such as `post_seconds`.
+    """
     closed_from = closed_from or datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - 3 * HOUR
     closed_to = closed_from + closed_for
     with TemporaryDirectory(prefix="benchmark-") as directory:
@@ -81,5 +85,6 @@ def installation(
             search_per_minute=searches_per_minute,
             org_per_minute=0,
             data_per_minute=0,
+            **options,
         ) as sandbox:
             yield Installation(home, sandbox, closed_from, closed_to)

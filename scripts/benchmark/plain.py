@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -96,6 +97,13 @@ def post(sandbox: RunningSandbox, body: dict[str, Any]) -> bool:
     return requests.post(
         f"{sandbox.stella_url}/v1/requests", json=body, headers=AS_STELLA, timeout=60, proxies=DIRECTLY
     ).ok
+
+
+def post_in_batches(sandbox: RunningSandbox, bodies: list[dict[str, Any]], senders: int, batch: int) -> bool:
+    """POST by so many threads, batch after batch, each until its last answer; whether all were taken."""
+    with ThreadPoolExecutor(senders) as pool:
+        parts = (bodies[first : first + batch] for first in range(0, len(bodies), batch))
+        return all(all(pool.map(lambda body: post(sandbox, body), part)) for part in parts)
 
 
 def feedback_request(conversation_id: str, customer: str, employee: str) -> dict[str, Any]:
