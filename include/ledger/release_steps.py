@@ -1,13 +1,19 @@
 """The statements of a release: only the holder of the claim's token moves a row, and once."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     ColumnElement,
+    Text,
     Update,
     bindparam,
     case,
+    cast,
+    column,
     exists,
     func,
     literal_column,
@@ -17,6 +23,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from include.interactions.interaction import Interaction
 from include.interactions.states import State
@@ -91,6 +98,32 @@ def _update() -> Update:
     return update(interaction).where(interaction.c.id == bindparam("row"), interaction.c.token == bindparam("held"))
 
 
+def _is_held() -> ColumnElement[bool]:
+    """Return the condition that a row is one of those (id, token) in the parameter `held`."""
+    return tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True))
+
+
+def _starting(given: Callable[[str], ColumnElement[Any]]) -> Transition:
+    """Return the step to `sending`; `given` returns what is different for each row."""
+    change = (
+        update(interaction)
+        .where(interaction.c.id == given("row"), interaction.c.token == given("held"))
+        .where(interaction.c.lease_until > bindparam("at"))
+        .values(
+            state=State.SENDING,
+            lease_until=bindparam("until"),
+            attempts=interaction.c.attempts + 1,
+            # of an earlier attempt; its event keeps the words
+            http_status=null(),
+            detail=null(),
+            sent_channel=given("by_channel"),
+            sent_do_not_send=given("without_survey"),
+            sent_request=given("body"),
+        )
+    )
+    return Transition(State.CLAIMED, change, also=[interaction.c.lease_until])
+
+
 def _settling(before: State, outcome: State) -> Transition:
     values: dict[str, Any] = {"http_status": bindparam("status"), "detail": bindparam("words")}
     values |= {"state": outcome, "lease_until": null()}
@@ -98,7 +131,7 @@ def _settling(before: State, outcome: State) -> Transition:
         values["token"] = null()
     if outcome is State.SENT:
         values["sent_at"] = bindparam("sent")
-    return Transition(before, _update().values(values))
+    return Transition(before, update(interaction).where(_is_held()).values(values))
 
 
 OF_INTERACTION = [field.name for field in fields(Interaction) if field.name != "skip"]
@@ -107,7 +140,7 @@ RECOVER = (_recovering(State.CLAIMED, State.PLANNED), _recovering(State.SENDING,
 GIVE_BACK = Transition(
     State.CLAIMED,
     update(interaction)
-    .where(tuple_(interaction.c.id, interaction.c.token).in_(bindparam("held", expanding=True)))
+    .where(_is_held())
     .values(state=State.PLANNED, token=null(), lease_until=null(), detail=bindparam("words")),
 )
 PUT_OFF = Transition(
@@ -121,23 +154,21 @@ PUT_OFF = Transition(
         detail=bindparam("words"),
     ),
 )
-START = Transition(
-    State.CLAIMED,
-    _update()
-    .where(interaction.c.lease_until > bindparam("at"))
-    .values(
-        state=State.SENDING,
-        lease_until=bindparam("until"),
-        attempts=interaction.c.attempts + 1,
-        # of an earlier attempt; its event keeps the words
-        http_status=null(),
-        detail=null(),
-        sent_channel=bindparam("by_channel"),
-        sent_do_not_send=bindparam("without_survey"),
-        sent_request=bindparam("body"),
-    ),
-    also=[interaction.c.lease_until],
+START = _starting(bindparam)
+START_TOGETHER = _starting(
+    func.jsonb_to_recordset(cast(bindparam("steps"), JSONB))
+    .table_valued(
+        column("row", BigInteger),
+        column("held", Text),
+        column("by_channel", Text),
+        column("without_survey", Boolean),
+        column("body", Text),
+        name="steps",
+    )
+    .render_derived(with_types=True)
+    .c.__getitem__
 )
+"""For PostgreSQL, where each statement is a question over the network: all rows in one, given as JSON."""
 SETTLE = {
     (before, outcome): _settling(before, outcome)
     for before in (State.SENDING, State.UNKNOWN)
@@ -145,8 +176,8 @@ SETTLE = {
     if before is not outcome
 }
 STILL_UNKNOWN = (
-    _update()
-    .where(state_is(State.UNKNOWN))
+    update(interaction)
+    .where(_is_held(), state_is(State.UNKNOWN))
     .values(http_status=bindparam("status"), detail=bindparam("words"), updated_at=bindparam("at"))
     .returning(interaction.c.id)
 )

@@ -5,14 +5,14 @@ The statements are in `release_steps`.
 
 import json
 import secrets
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Engine,
     Row,
     func,
     select,
@@ -25,6 +25,7 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger.batches import BATCH, batches
 from include.ledger.capping import find_cap
+from include.ledger.columns import storable
 from include.ledger.engine import without_waiting_for_the_disk
 from include.ledger.release_steps import (
     CLAIM,
@@ -36,13 +37,12 @@ from include.ledger.release_steps import (
     RECOVER,
     SETTLE,
     START,
+    START_TOGETHER,
     STILL_UNKNOWN,
     VETO,
 )
 from include.ledger.schema import interaction, interaction_event, state_is
 from include.ledger.store import Store
-
-S = TypeVar("S", "SendingStep", "Outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,16 @@ class SendingStep:
     claimed: ClaimedInteraction
     request: Mapping[str, Any]
     detail: str | None = None
+
+    def values(self) -> dict[str, Any]:
+        """Return the statement's parameters: of the request all but its customer, whom the row has anyhow."""
+        kept = {name: value for name, value in self.request.items() if name != "customer"}
+        return {
+            **_key(self.claimed),
+            "by_channel": self.request.get("channel"),
+            "without_survey": bool(self.request.get("do_not_send")),
+            "body": storable(json.dumps(kept, ensure_ascii=False)),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +165,9 @@ class ReleasingStore(Store):
         return self.start_all([SendingStep(claimed, request, detail)], lease).get(claimed.id)
 
     def start_all(self, steps: Sequence[SendingStep], lease: timedelta) -> dict[int, datetime]:
-        """Do the same for several, committed together; returns the instants by row id, without the lost claims."""
-        started: dict[int, datetime] = {}
-        with self._engine_for(steps).begin() as connection:
-            for step in _in_order(steps):
-                for row in self._start(connection, step, lease):
-                    started[row.id] = row.lease_until
-        return started
+        """Do the same for several together; returns the instants by row id, without the lost claims."""
+        with self._stepper.begin() as connection:
+            return {row.id: row.lease_until for row in self._start(connection, steps, lease)}
 
     def start_capped(
         self,
@@ -178,13 +184,20 @@ class ReleasingStore(Store):
         with self._engine.begin() as connection:
             if capped := find_cap(connection, claimed.id, cap, self._now()):
                 return capped
-            started = self._start(connection, SendingStep(claimed, request, detail), lease)
+            started = self._start(connection, [SendingStep(claimed, request, detail)], lease)
         return started[0].lease_until if started else None
 
-    def _start(self, connection: Connection, step: SendingStep, lease: timedelta) -> Sequence[Row[Any]]:
+    def _start(self, connection: Connection, steps: Sequence[SendingStep], lease: timedelta) -> list[Row[Any]]:
         now = self._now()
-        values = {**_key(step.claimed), "until": now + lease, **_as_sent(step.request)}
-        return START.apply(connection, now, values, detail=step.detail)
+        until = {"until": now + lease}
+        rows: list[Row[Any]] = []
+        if connection.dialect.name == "postgresql" and (together := [step for step in steps if not step.detail]):
+            given = json.dumps([step.values() for step in together])
+            rows += START_TOGETHER.apply(connection, now, {"steps": given, **until})
+            steps = [step for step in steps if step.detail]
+        for step in steps:
+            rows += START.apply(connection, now, {**step.values(), **until}, detail=step.detail)
+        return rows
 
     def put_off(self, claimed: ClaimedInteraction, due_at: datetime, detail: str) -> bool:
         """Claimed → planned with a later due time; its expiry still counts from the first one."""
@@ -208,25 +221,38 @@ class ReleasingStore(Store):
         return bool(self.settle_all([Outcome(claimed, outcome, http_status, detail)]))
 
     def settle_all(self, outcomes: Sequence[Outcome]) -> set[int]:
-        """Do the same for several, committed together; returns the row ids of those that were written."""
-        with self._engine_for(outcomes).begin() as connection:
-            return {outcome.claimed.id for outcome in _in_order(outcomes) if self._settle(connection, outcome)}
+        """Do the same for several, those that ended alike together; returns the row ids of what was written."""
+        alike: defaultdict[tuple[State, int | None, str | None], list[ClaimedInteraction]] = defaultdict(list)
+        for outcome in outcomes:
+            alike[outcome.state, outcome.http_status, outcome.detail].append(outcome.claimed)
+        written: set[int] = set()
+        with self._stepper.begin() as connection:
+            for (state, http_status, detail), claimed in alike.items():
+                written |= self._settle(connection, claimed, state, http_status, detail)
+        return written
 
-    def _settle(self, connection: Connection, outcome: Outcome) -> bool:
+    def _settle(
+        self,
+        connection: Connection,
+        claimed: Sequence[ClaimedInteraction],
+        outcome: State,
+        http_status: int | None,
+        detail: str | None,
+    ) -> set[int]:
         now = self._now()
-        values = {**_key(outcome.claimed), "status": outcome.http_status, "words": outcome.detail}
-        if outcome.state is State.SENT:
+        values: dict[str, Any] = {"status": http_status, "words": detail}
+        if outcome is State.SENT:
             values["sent"] = now
+        written: set[int] = set()
         for before in (State.SENDING, State.UNKNOWN):  # a row goes from the first to the second, never back
-            if before is outcome.state:
-                return connection.execute(STILL_UNKNOWN, {**values, "at": now}).scalar() is not None
-            if SETTLE[before, outcome.state].apply(connection, now, values, detail=outcome.detail):
-                return True
-        return False
-
-    def _engine_for(self, steps: Sequence[object]) -> Engine:
-        """Return the engine whose transaction costs least: a step alone needs none around its statement."""
-        return self._stepper if len(steps) == 1 else self._engine
+            if held := [(one.id, one.token) for one in claimed if one.id not in written]:
+                values["held"] = held
+                if before is outcome:
+                    rows = connection.execute(STILL_UNKNOWN, {**values, "at": now}).all()
+                else:
+                    rows = SETTLE[before, outcome].apply(connection, now, values, detail=detail)
+                written |= {row.id for row in rows}
+        return written
 
     def veto(self, claimed: ClaimedInteraction, state: State, reason: Reason, detail: str | None = None) -> bool:
         """Claimed → cancelled or skipped; False if the claim was lost."""
@@ -293,21 +319,6 @@ def _claimed(row: Row[Any], token: str) -> ClaimedInteraction:
     return ClaimedInteraction(
         row.id, token, Interaction(**{name: columns[name] for name in OF_INTERACTION}), row.attempts
     )
-
-
-def _as_sent(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the ledger keeps of a request: all but its customer, whom the row has anyhow."""
-    kept = {name: value for name, value in request.items() if name != "customer"}
-    return {
-        "by_channel": request.get("channel"),
-        "without_survey": bool(request.get("do_not_send")),
-        "body": json.dumps(kept, ensure_ascii=False),
-    }
-
-
-def _in_order(steps: Sequence[S]) -> list[S]:
-    """Return the steps in the order of their rows, so that two transactions never wait for each other."""
-    return sorted(steps, key=lambda step: step.claimed.id)
 
 
 def _key(claimed: ClaimedInteraction) -> dict[str, Any]:

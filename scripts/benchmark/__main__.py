@@ -33,6 +33,7 @@ ROWS = {
     "minute": release.measure_minute,
     "slow": release.measure_slow,
     "views": views.measure,
+    "span": extraction.measure_span,
     "extraction": extraction.measure,
 }
 LONG_ROWS = {

@@ -18,7 +18,6 @@ from typing import Any
 import airflow.providers.postgres.hooks.postgres  # noqa: F401  once for all processes, not later in each of them
 import time_machine
 
-from include.interactions.states import State
 from include.ledger import releasing
 from include.ledger.releasing import ReleasingStore
 from plugins.pipeline import due_reader as reader_module
@@ -40,11 +39,11 @@ BEFORE, AFTER = "before", "after"
 POINTS: dict[str, tuple[Any, str, str]] = {
     "before the claim is committed": (releasing.CLAIM, "apply", AFTER),
     "after the claim is committed": (ReleasingStore, "claim", AFTER),
-    "before sending is committed": (releasing.START, "apply", AFTER),
+    "before sending is committed": (ReleasingStore, "_start", AFTER),
     "after sending is committed": (ReleasingStore, "start_all", AFTER),
     "directly before the request": (StellaConnectHook, "send", BEFORE),
     "after the answer": (StellaConnectHook, "send", AFTER),
-    "before the outcome is committed": (releasing.SETTLE[State.SENDING, State.SENT], "apply", AFTER),
+    "before the outcome is committed": (ReleasingStore, "_settle", AFTER),
     "between two interactions": (ReleasingStore, "settle_all", AFTER),
     "before the rest is given back": (ReleasingStore, "give_back", BEFORE),
 }

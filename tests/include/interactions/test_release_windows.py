@@ -39,6 +39,18 @@ def test_an_hour_and_its_handover_never_need_more_than_76_windows():
     assert len(list(release_windows(due, NOW, 60))) == 76
 
 
+def test_the_smallest_windows_keep_their_width_for_an_hour_and_its_handover():
+    """At 30 interactions a second: 902 windows of 5 s, and Airflow maps at most 1,024."""
+    due = at(*(second / 30 for second in range(-30, 135_000)))
+
+    windows = list(release_windows(due, NOW, 5))
+
+    assert len(windows) <= 902 < MAX_WINDOWS
+    waiting = [window for window in windows if window.due_until > NOW]
+    assert max(window.due_until - window.due_from for window in waiting) < timedelta(seconds=5)
+    assert max(window.count for window in waiting) <= 150
+
+
 def test_windows_widen_rather_than_exceed_what_airflow_can_map():
     assert len(list(release_windows(at(*range(1, 86_400)), NOW, 5))) <= MAX_WINDOWS
 

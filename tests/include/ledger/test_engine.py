@@ -97,7 +97,7 @@ def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
     engine: Engine, ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
 ) -> None:
     """So that a holder who lost the answer learns how it ended: nothing may be left to the lease."""
-    values = {"row": claimed.id, "held": claimed.token, "until": clock.time + LEASE, **releasing._as_sent(REQUEST)}
+    values = {**releasing.SendingStep(claimed, REQUEST).values(), "until": clock.time + LEASE}
     with ThreadPoolExecutor(1) as other, engine.connect() as connection, connection.begin() as step:
         assert releasing.START.apply(connection, clock.time, values)
         given_back = other.submit(ledger.releasing.give_back, [claimed])
