@@ -11,7 +11,6 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
-    FromClause,
     Integer,
     Text,
     and_,
@@ -281,10 +280,11 @@ def _in_order(
             agents = [agent.id for agent in known(connection) if agent.id]
             if descending:
                 agents.reverse()
-            if _are_more(connection, conditions, than=_MANY_FOUND if chosen.text.strip() else _MANY):
-                each = [*(row.agent_id == agent for agent in agents), row.agent_id.is_(None)]
-                return _in_groups(connection, conditions, each)
-            return _sorted_by_agent(connection, conditions, agents)
+            most = _MANY_FOUND if chosen.text.strip() else _MANY
+            if (sorted_ids := _sorted_by_agent(connection, conditions, agents, most)) is not None:
+                return sorted_ids
+            each = [*(row.agent_id == agent for agent in agents), row.agent_id.is_(None)]
+            return _in_groups(connection, conditions, each)
 
 
 def _possible_states(chosen: Filter) -> list[State]:
@@ -320,21 +320,29 @@ def _in_time(
     return _walk(connection, conditions, by, descending=descending)
 
 
-def _sorted_by_agent(connection: Connection, conditions: list[Condition], agents: list[str]) -> list[int]:
+def _sorted_by_agent(
+    connection: Connection, conditions: list[Condition], agents: list[str], most: int
+) -> list[int] | None:
+    """Return the ids in the order of these agents; None if there are `most` matches. Finds them only once."""
     row = interaction.c
     places = values(column("agent_id", Text), column("place", Integer), name="places")
     in_place = places.data([(agent, place) for place, agent in enumerate(agents)] or [("", 0)]).cte()
-    found = interaction.outerjoin(in_place, in_place.c.agent_id == row.agent_id)
-    return _sorted(connection, conditions, func.coalesce(in_place.c.place, len(agents)), found)
+    found = select(row.id, row.agent_id, row.closed_at).where(*conditions).limit(most).cte("found")
+    place = func.coalesce(in_place.c.place, len(agents))
+    in_order = (
+        select(found.c.id, select(func.count()).select_from(found).scalar_subquery().label("number"))
+        .select_from(found.outerjoin(in_place, in_place.c.agent_id == found.c.agent_id))
+        .order_by(place, found.c.closed_at.desc(), found.c.id.desc())
+        .limit(COUNTED + 1)
+    )
+    rows = connection.execute(in_order).all()
+    return None if rows and rows[0].number == most else [row.id for row in rows]
 
 
-def _sorted(
-    connection: Connection, conditions: list[Condition], place: ColumnElement[int], found: FromClause = interaction
-) -> list[int]:
+def _sorted(connection: Connection, conditions: list[Condition], place: ColumnElement[int]) -> list[int]:
     row = interaction.c
-    question = select(row.id).select_from(found).where(*conditions)
-    in_order = question.order_by(place, row.closed_at.desc(), row.id.desc()).limit(COUNTED + 1)
-    return list(connection.execute(in_order).scalars())
+    in_order = select(row.id).where(*conditions).order_by(place, row.closed_at.desc(), row.id.desc())
+    return list(connection.execute(in_order.limit(COUNTED + 1)).scalars())
 
 
 def _walk(
