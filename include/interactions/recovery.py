@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from include.interactions.closing_facts import comparable
 from include.interactions.mapping import Text
-from include.interactions.names import Mention
 from include.interactions.rules import AnyOf
 from include.interactions.write_back import Template
 
@@ -190,21 +189,6 @@ def plan_steps(answer: AnswerToJudge, entries: Iterable[Recovery], now: datetime
 def oldest_of_interest(entries: Iterable[Recovery], now: datetime) -> datetime:
     """Return since when an answer can matter."""
     return now - timedelta(days=max(entry.when.younger_than_days for entry in entries))
-
-
-def mentions_of_recoveries(entries: Iterable[Recovery]) -> list[Mention]:
-    """List where the setting names teams and queues."""
-    found = []
-    for entry in entries:
-        note, reopen = entry.then.note, entry.then.reopen
-        for source, place, text in (
-            ("team", "note.mention_team", note and note.mention_team),
-            ("team", "reopen.team", reopen and reopen.team),
-            ("queue", "reopen.queue", reopen and reopen.queue),
-        ):
-            if text:
-                found.append(Mention(f"recovery {entry.name!r}, then.{place}", source, (text,)))
-    return found
 
 
 def _holds(when: When, answer: AnswerToJudge, now: datetime) -> bool:
