@@ -21,7 +21,8 @@ def feedback_request(
     """Return the body of `POST /v1/requests`, or of `POST /v1/recoveries` (fact sheet, sections 2.1 and 4.6).
 
     The second asks the same customer again after a reopening of ours. It names the first survey by the
-    conversation's id: whether its own id is that of Data Return is unknown.
+    conversation's id: whether its own id is that of Data Return is unknown. What it takes over from the first
+    survey is left out: channel, customer, brand, language, country and custom properties.
 
     Args:
         interaction: an eligible one, with a customer and an address.
@@ -30,13 +31,16 @@ def feedback_request(
         channel: as set up in the Stella Connect account: `channel_for`.
         do_not_send: the interaction counts, the customer gets no survey.
     """
-    request: dict[str, Any] = {
-        "employee": {"email": employee_email},
-        "ext_interaction_id": interaction.conversation_id,
-        "external_url": link_to(web_url, interaction.customer_id or "", interaction.conversation_id),
-    }
-    if interaction.recovers_uuid is None:
-        request |= _of_first_survey(interaction, channel)
+    is_first = interaction.recovers_uuid is None
+    request: dict[str, Any] = {}
+    if is_first:
+        request["channel"] = channel
+        request["customer"] = {"name": interaction.customer_name, "email": interaction.customer_email}
+    request["employee"] = {"email": employee_email}
+    request["ext_interaction_id"] = interaction.conversation_id
+    request["external_url"] = link_to(web_url, interaction.customer_id or "", interaction.conversation_id)
+    if is_first:
+        request |= _filing(interaction)
     if interaction.tags:
         request["tags"] = list(interaction.tags)
     if do_not_send:
@@ -44,11 +48,9 @@ def feedback_request(
     return request
 
 
-def _of_first_survey(interaction: Interaction, channel: str) -> dict[str, Any]:
+def _filing(interaction: Interaction) -> dict[str, Any]:
     """Return what a service recovery takes over from the survey before it."""
     fields: dict[str, Any] = {
-        "channel": channel,
-        "customer": {"name": interaction.customer_name, "email": interaction.customer_email},
         # Stella Connect cannot tell two closings of one conversation apart; this can, when it gives the row back.
         "custom_properties": {
             **interaction.custom_properties,

@@ -83,6 +83,7 @@ class Release:
         self._claimed = 0
         self._reads = False
         self._nothing_due = False
+        self._given_back = False
         self._pauses = False
         self._pauses_in_a_row = 0
         self._decided_before = 0
@@ -142,8 +143,9 @@ class Release:
 
     def _read_ahead(self, due_from: datetime, due_until: datetime, limit: int | None) -> None:
         """Have the next batch claimed and looked at, if few are ready."""
-        if self._sender.may_claim_again():
-            self._nothing_due = False
+        # A reading under way may have passed over what was planned again meanwhile: it does not count.
+        if not self._reads and (self._given_back or self._sender.may_claim_again()):
+            self._nothing_due = self._given_back = False
         if len(self._ready) < self._max_ahead and self._may_read(limit):
             self._reads = True
             self._tasks.start(self._reader.read, due_from, due_until, self._left(limit), self._sender.waiting())
@@ -194,7 +196,7 @@ class Release:
         claimed = [ready.claimed for ready in self._ready]
         self._ready.clear()
         self._claimed -= len(claimed)
-        self._nothing_due = False
+        self._given_back = True
         retry_ledger(self.ledger.releasing.give_back, claimed, detail=why)
 
     def _drain(self) -> None:

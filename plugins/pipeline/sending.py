@@ -138,8 +138,9 @@ class Sender:
                     self._settle_not_taken(answer)
 
     def waiting(self) -> list[int]:
-        """List the interactions that are not sent again before another one was taken."""
-        return [row_id for row_id, taken in self._not_taken.items() if taken == self._taken]
+        """List the interactions that are not sent again before another one was taken, or decided about the key."""
+        waiting = {row_id for row_id, taken in self._not_taken.items() if taken == self._taken}
+        return list(waiting if self._suspect is None else waiting | {self._suspect.claimed.id})
 
     def may_claim_again(self) -> bool:
         """Return whether, since the last call, something was planned again that may be claimed."""

@@ -167,7 +167,9 @@ class TestAFrozenWorker:
 
         def freeze(point: str) -> tuple[str, str]:
             (conversation,), window = planned(1)
-            with started(work.release, environment, window, hour, Hit(point, signal.SIGSTOP)) as process:
+            # It reads no further: a thread that is stopped in a transaction would hold SQLite's lock.
+            alone = {**window, "limit": 1}
+            with started(work.release, environment, alone, hour, Hit(point, signal.SIGSTOP)) as process:
                 until(lambda: is_stopped(process))
                 time_passes()
                 pipeline.release_due(run_of(hour))
@@ -202,7 +204,8 @@ class TestAFrozenWorker:
         """Here the lease really ends while the process is stopped: that is what it looks at."""
         (conversation,), window = planned(1)
         hit = Hit("after sending is committed", signal.SIGSTOP)
-        with started(work.release_under_a_short_lease, environment, window, hour, hit) as process:
+        alone = {**window, "limit": 1}  # as above
+        with started(work.release_under_a_short_lease, environment, alone, hour, hit) as process:
             until(lambda: is_stopped(process))
             (row,) = pipeline.query("SELECT state FROM interaction")
             assert row.state == "sending"

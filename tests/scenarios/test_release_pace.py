@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowException
 
 from include.sandbox.faults import Fault
 from plugins.pipeline import sending
-from plugins.pipeline.due_reader import BATCH
+from plugins.pipeline.due_reader import BATCH, DueReader
 from scripts.stack.waiting import wait_until
 from tests.support.pipeline import run_of
 
@@ -119,6 +119,29 @@ class TestReadingAhead:
             held += (event.to_state == "claimed") - (event.to_state == "sending")
             most = max(most, held)
         assert most < BATCH + 2 * 4
+
+    def test_reads_again_what_was_planned_again_while_it_read(self, pipeline, planned, broken, hour, monkeypatch):
+        refused, other = planned(2)
+        pipeline.ledger.set_fact(sending.REFUSALS, "5")  # what the run before was refused
+        # This refusal comes first, with nothing to compare it with.
+        broken(
+            Fault("400", "/v1/requests", body_contains=refused),
+            Fault("slow", "/v1/requests", body_contains=other, seconds=0.5),
+        )
+        read, held = DueReader.read, threading.Event()
+
+        def read_and_wait(reader, *given):
+            batch = read(reader, *given)
+            if not batch.size and not held.is_set():
+                held.set()
+                wait_until(lambda: pipeline.states()[other] == "sent", "the other one sent", 60)
+            return batch
+
+        monkeypatch.setattr(DueReader, "read", read_and_wait)
+        pipeline.release_due(run_of(hour))
+
+        assert held.is_set()
+        assert pipeline.states() == {refused: "rejected", other: "sent"}
 
 
 class TestWhatIsNotSent:
