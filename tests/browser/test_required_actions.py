@@ -20,7 +20,7 @@ def test_a_person_reads_the_question_and_answers_it(installation: Installation, 
         run = api.runs(DAG)[-1]["dag_run_id"]
         if api.run_state(DAG, run) != "running":  # the clock's own run has ended before
             run = api.trigger_run(DAG)
-        wait_until(lambda: open_questions(installation, run), "the question", 120)
+        wait_until(lambda: open_questions(installation, run), "the question", 300)
         page.goto(f"{installation.stack.url}/required_actions")
         expect(page.get_by_text("Requests that Stella Connect does not show: 1.")).to_be_visible()
         keep("required-actions")
