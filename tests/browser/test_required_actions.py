@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 from include.ledger import Ledger, connect
 from scripts.stack.waiting import wait_until
 from tests.browser.conftest import Shoot
-from tests.stack.test_required_actions import DAG, TASK, lose, open_questions
+from tests.stack.test_required_actions import DAG, TASK, lose, wait_for_question
 from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -20,7 +20,7 @@ def test_a_person_reads_the_question_and_answers_it(installation: Installation, 
         run = api.runs(DAG)[-1]["dag_run_id"]
         if api.run_state(DAG, run) != "running":  # the clock's own run has ended before
             run = api.trigger_run(DAG)
-        wait_until(lambda: open_questions(installation, run), "the question", 300)
+        wait_for_question(installation, run)
         page.goto(f"{installation.stack.url}/required_actions")
         expect(page.get_by_text("Requests that Stella Connect does not show: 1.")).to_be_visible()
         keep("required-actions")
