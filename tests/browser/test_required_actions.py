@@ -4,9 +4,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from include.ledger import Ledger, connect
-from scripts.stack.waiting import wait_until
 from tests.browser.conftest import Shoot
-from tests.stack.test_required_actions import DAG, TASK, lose, wait_for_question
+from tests.stack.test_required_actions import DAG, TASK, find_asking_run, lose, wait_for_question
 from tests.support.installation import Installation
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -16,10 +15,7 @@ def test_a_person_reads_the_question_and_answers_it(installation: Installation, 
     api, lost = installation.api, lose(installation, 2)
     api.set_paused(DAG, paused=False)
     try:
-        wait_until(lambda: api.runs(DAG), "a run", 60)
-        run = api.runs(DAG)[-1]["dag_run_id"]
-        if api.run_state(DAG, run) != "running":  # the clock's own run has ended before
-            run = api.trigger_run(DAG)
+        run = find_asking_run(installation)
         wait_for_question(installation, run)
         page.goto(f"{installation.stack.url}/required_actions")
         expect(page.get_by_text("Requests that Stella Connect does not show: 1.")).to_be_visible()

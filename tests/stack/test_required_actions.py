@@ -37,15 +37,19 @@ def lost(installation: Installation) -> str:
     return lose(installation, 1)
 
 
+def find_asking_run(installation: Installation) -> str:
+    """Return the clock's own run, or another one if that has ended: other tests share this Airflow."""
+    api = installation.api
+    runs = wait_until(lambda: api.runs(DAG), "the clock's own run", 60)
+    open_runs = [run["dag_run_id"] for run in runs if run["state"] in ("queued", "running")]
+    return str(open_runs[0] if open_runs else api.trigger_run(DAG))
+
+
 @pytest.fixture(scope="module")
 def run(installation: Installation, lost: str) -> Iterator[str]:
-    """The run that the clock starts."""
-    api = installation.api
-    api.set_paused(DAG, paused=False)
-    runs = wait_until(lambda: api.runs(DAG), "the clock's own run", 60)
-    # The first one: at 20 past another one queues behind it.
-    yield min(runs, key=lambda run: str(run["run_after"]))["dag_run_id"]
-    api.set_paused(DAG, paused=True)
+    installation.api.set_paused(DAG, paused=False)
+    yield find_asking_run(installation)
+    installation.api.set_paused(DAG, paused=True)
 
 
 def test_the_question_stands_under_required_actions_and_the_answer_settles_it_in_the_persons_name(
