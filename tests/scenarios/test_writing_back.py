@@ -281,37 +281,38 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize(
-    ("target", "match", "number"),
-    [
-        (target, match, number)
-        for target in WRITES
-        for match in WRITES[target]
-        for number in ((6,) if "bulk" in str(match) or match == {"method": "PUT"} else (1,))
-    ],
-)
-@pytest.mark.parametrize("kind", FAULTS)
-def test_every_fault_ends_with_one_write_or_with_a_person(
-    answers, close, strike, only, kind, target, match, number
-) -> None:
-    only(target)
-    conversations = [close() for _ in range(number)]
-    for conversation in conversations:
-        answers.give(conversation, 3)
-    strike(kind, times=2, **match)
+class TestEveryFault:
+    @pytest.mark.parametrize(
+        ("target", "match", "number"),
+        [
+            (target, match, number)
+            for target in WRITES
+            for match in WRITES[target]
+            for number in ((6,) if "bulk" in str(match) or match == {"method": "PUT"} else (1,))
+        ],
+    )
+    @pytest.mark.parametrize("kind", FAULTS)
+    def test_ends_with_one_write_or_with_a_person(
+        self, answers, close, strike, only, kind, target, match, number
+    ) -> None:
+        only(target)
+        conversations = [close() for _ in range(number)]
+        for conversation in conversations:
+            answers.give(conversation, 3)
+        strike(kind, times=2, **match)
 
-    write_until_done(answers)
+        write_until_done(answers)
 
-    states = answers.states()
-    assert set(states.values()) <= {"written", "failed"}
-    for conversation in conversations:
-        done = states[conversation, target] == "written"
-        notes, updates = answers.notes(conversation), answers.sandbox.state.written.updates.get(conversation, 0)
-        assert len(notes) == (target == NOTE and done)
-        assert updates == (target == ATTRIBUTES)
-    assert sorted(answers.objects()) == sorted((f"uuid-{one}", 3) for one in conversations if target == KOBJECT)
-    if target != NOTE or match["method"] == "GET":
-        assert set(states.values()) == {"written"}
+        states = answers.states()
+        assert set(states.values()) <= {"written", "failed"}
+        for conversation in conversations:
+            done = states[conversation, target] == "written"
+            notes, updates = answers.notes(conversation), answers.sandbox.state.written.updates.get(conversation, 0)
+            assert len(notes) == (target == NOTE and done)
+            assert updates == (target == ATTRIBUTES)
+        assert sorted(answers.objects()) == sorted((f"uuid-{one}", 3) for one in conversations if target == KOBJECT)
+        if target != NOTE or match["method"] == "GET":
+            assert set(states.values()) == {"written"}
 
 
 def test_an_outage_ends_the_try_and_nothing_is_forgotten(answers, close, strike) -> None:
