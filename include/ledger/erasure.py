@@ -36,8 +36,8 @@ class ErasingStore(ByHandStore):
         events are erased too.
 
         Returns:
-            How many interactions were `erased` and how many of them `cancelled`, how many `comments` were erased,
-            and under how many `customer_ids` and `addresses` the person was found.
+            How many interactions were `erased` and how many of them `cancelled`, how many `answers` lost their
+            words, and under how many `customer_ids` and `addresses` the person was found.
         """
         with self._by_hand(dry_run) as connection:
             now = self._now()

@@ -39,6 +39,7 @@ from include.ledger.batches import batches
 from include.ledger.columns import Instant, mapping_text, milliseconds, names_text, storable
 from include.ledger.customer_keys import read_secret
 from include.ledger.deferred_readings import DeferredReadingStore
+from include.ledger.inserting import insert_into
 from include.ledger.maintenance import restoring
 from include.ledger.recovering import mark_recoveries
 from include.ledger.schema import has_later_closing, interaction, interaction_event, state_is, watermark
@@ -90,8 +91,7 @@ class ExtractionStore(DeferredReadingStore):
         Its beginning stays as first set.
         """
         with self._engine.begin() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            new = dialect.insert(watermark).values(
+            new = insert_into(connection, watermark).values(
                 name=queries.EXTRACTION, covered_from=covered_from, covered_until=covered_until
             )
             connection.execute(

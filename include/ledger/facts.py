@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from include.ledger.inserting import insert_into
 from include.ledger.schema import ledger_fact
 
 
@@ -26,8 +26,7 @@ def read(connection: Connection, name: str) -> Fact | None:
 
 def write(connection: Connection, name: str, value: str, now: datetime) -> None:
     """Store the value and replace an earlier one; `changed_at` moves only if the value is another."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(ledger_fact).values(name=name, value=value, changed_at=now)
+    new = insert_into(connection, ledger_fact).values(name=name, value=value, changed_at=now)
     connection.execute(
         new.on_conflict_do_update(
             index_elements=[ledger_fact.c.name],
@@ -40,8 +39,7 @@ def write(connection: Connection, name: str, value: str, now: datetime) -> None:
 def replace(connection: Connection, name: str, before: str | None, after: str, now: datetime) -> bool:
     """Remember `after` if `before` still stands there (None: nothing does); of several processes one succeeds."""
     if before is None:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(ledger_fact).values(name=name, value=after, changed_at=now)
+        new = insert_into(connection, ledger_fact).values(name=name, value=after, changed_at=now)
         changed = connection.execute(new.on_conflict_do_nothing().returning(ledger_fact.c.name))
     else:
         stands = (ledger_fact.c.name == name) & (ledger_fact.c.value == before)

@@ -4,17 +4,16 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, func, null, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.actor import Actor
 from include.interactions.states import State
 from include.interactions.survey_response import KnownClosing, SurveyResponse, interaction_of
 from include.ledger import queries
 from include.ledger.batches import batches
+from include.ledger.inserting import insert_into
 from include.ledger.maintenance.restoring import IS_DOUBTFUL, since_closing
 from include.ledger.schema import PERSONAL_WORDS, interaction, interaction_event, state_is, survey_response
 from include.ledger.schema import data_return_cursor as cursor_row
@@ -119,7 +118,7 @@ class FeedbackStore(Store):
         with self._engine.begin() as connection:
             learnt = _record(connection, list(newest.values()), self._now())
             if cursor is not None:
-                new = _dialect(connection).insert(cursor_row).values(name=_CURSOR, sequence_id=cursor)
+                new = insert_into(connection, cursor_row).values(name=_CURSOR, sequence_id=cursor)
                 connection.execute(
                     new.on_conflict_do_update(
                         index_elements=[cursor_row.c.name],
@@ -138,7 +137,7 @@ class FeedbackStore(Store):
         """
         values = {"name": _CURSOR, "reread_from": created_from, "reread_at": began_at}
         with self._engine.begin() as connection:
-            new = _dialect(connection).insert(cursor_row).values(values)
+            new = insert_into(connection, cursor_row).values(values)
             connection.execute(
                 new.on_conflict_do_update(
                     index_elements=[cursor_row.c.name],
@@ -265,7 +264,7 @@ def _row(response: SurveyResponse, ours: KnownClosing, now: datetime) -> dict[st
 
 
 def _upsert(connection: Connection) -> Any:
-    new = _dialect(connection).insert(survey_response)
+    new = insert_into(connection, survey_response)
     old, given = survey_response.c, new.excluded
     says_else = or_(*(old[name].is_distinct_from(given[name]) for name in _READ))
     return new.on_conflict_do_update(
@@ -276,10 +275,6 @@ def _upsert(connection: Connection) -> Any:
             and_(given.sequence_id == old.sequence_id, says_else),
         ),
     ).returning(old.response_received_at)
-
-
-def _dialect(connection: Connection) -> ModuleType:
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
 _ATTEMPT = (

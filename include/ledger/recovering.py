@@ -26,7 +26,6 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.recovery import AnswerToJudge, PlannedSteps, RecoveryAction, StepState, Thresholds
 from include.interactions.states import State
@@ -34,10 +33,11 @@ from include.interactions.survey_response import CLOCK_SLACK
 from include.interactions.write_back import Answer
 from include.ledger.batches import batches
 from include.ledger.columns import Instant
+from include.ledger.inserting import insert_into
 from include.ledger.recovery_schema import is_open, is_reopening, recovery_step
 from include.ledger.schema import interaction, state_is, survey_response
 from include.ledger.store import Store
-from include.ledger.writing import PARTS
+from include.ledger.writing import ANSWER, read_answer
 
 MAX_ANSWERS = 1_000
 """Judged at once; the next run goes on."""
@@ -113,8 +113,7 @@ class RecoveryStore(Store):
         if not rows:
             return 0
         with self._engine.begin() as connection:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            new = dialect.insert(recovery_step).on_conflict_do_nothing().returning(recovery_step.c.uuid)
+            new = insert_into(connection, recovery_step).on_conflict_do_nothing().returning(recovery_step.c.uuid)
             return len(connection.execute(new, rows).all())
 
     def list_open(self, limit: int) -> list[RecoveryStep]:
@@ -266,21 +265,17 @@ _OPEN = (
     recovery_step.c.action,
     recovery_step.c.entry,
     recovery_step.c.acted_at,
-    interaction.c.conversation_id,
-    interaction.c.customer_id,
     interaction.c.closed_at,
     interaction.c.customer_email.is_(None).label("erased"),
-    *(column.label(f"part_{name}") for name, column in PARTS.items()),
+    *ANSWER,
 )
 
 
 def _step(row: Row[Any]) -> RecoveryStep:
-    found = row._mapping
-    values = {name: found[f"part_{name}"] for name in PARTS} | {"uuid": row.uuid}
     return RecoveryStep(
         action=RecoveryAction(row.action),
         entry=row.entry,
-        answer=Answer(row.uuid, row.conversation_id, row.customer_id, values),
+        answer=read_answer(row),
         closed_at=row.closed_at,
         acted_at=row.acted_at,
         erased=row.erased,

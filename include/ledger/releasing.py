@@ -291,7 +291,7 @@ class ReleasingStore(Store):
         )
         with self._reader.begin() as connection:
             found = dict.fromkeys(connection.execute(latest).scalars())
-        return [row_id for row_id in found if row_id not in set(but_not)][:limit]
+        return [conversation for conversation in found if conversation not in set(but_not)][:limit]
 
     def list_served_agents(self) -> set[str]:
         """List the agents' addresses of the last thousand interactions that were sent."""

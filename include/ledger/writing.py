@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, exists, func, literal, null, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from include.interactions.write_back import Answer, Target, WriteState
 from include.ledger import facts
 from include.ledger.by_hand import ByHandStore
+from include.ledger.inserting import insert_into
 from include.ledger.schema import interaction, survey_response
 from include.ledger.writing_schema import answer_write, is_failed, is_pending
 
@@ -202,7 +202,7 @@ _REPLACED = exists(
         ),
     )
 )
-PARTS = {
+_PARTS = {
     "stars": survey_response.c.rating,
     "nps": survey_response.c.nps,
     "resolved": survey_response.c.resolved,
@@ -218,25 +218,34 @@ PARTS = {
     "team_leader": survey_response.c.team_leader,
 }
 """Where the parts of an answer are; `url` and `uuid` follow from others."""
+ANSWER = (
+    interaction.c.conversation_id,
+    interaction.c.customer_id,
+    *(column.label(f"part_{name}") for name, column in _PARTS.items()),
+)
+"""The columns of an answer besides its `uuid`: `read_answer`."""
 _DUE = (
     answer_write.c.uuid,
     answer_write.c.answer_read_at.label("version"),
     answer_write.c.content_hash,
     answer_write.c.tries,
     answer_write.c.doubtful_since,
-    interaction.c.conversation_id,
-    interaction.c.customer_id,
     _REPLACED.label("replaced"),
-    *(column.label(f"part_{name}") for name, column in PARTS.items()),
+    *ANSWER,
 )
 
 
-def _due_write(row: Row[Any], target: Target) -> DueWrite:
+def read_answer(row: Row[Any]) -> Answer:
+    """Return the answer of a row that has its `uuid` and the columns of `ANSWER`."""
     found = row._mapping
-    values = {name: found[f"part_{name}"] for name in PARTS} | {"uuid": row.uuid}
+    values = {name: found[f"part_{name}"] for name in _PARTS} | {"uuid": row.uuid}
+    return Answer(row.uuid, row.conversation_id, row.customer_id, values)
+
+
+def _due_write(row: Row[Any], target: Target) -> DueWrite:
     return DueWrite(
         target=target,
-        answer=Answer(row.uuid, row.conversation_id, row.customer_id, values),
+        answer=read_answer(row),
         version=row.version,
         content_hash=row.content_hash,
         tries=row.tries,
@@ -268,8 +277,9 @@ def _plan(connection: Connection, target: Target, since: datetime, read_from: da
             ),
         )
     )
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(answer_write).from_select(["uuid", "target", "state", "answer_read_at", "tries"], found)
+    new = insert_into(connection, answer_write).from_select(
+        ["uuid", "target", "state", "answer_read_at", "tries"], found
+    )
     # A note is not written twice; one of unknown outcome waits for a person.
     finished = [] if target is Target.NOTE else [WriteState.WRITTEN, WriteState.FAILED]
     return new.on_conflict_do_update(

@@ -180,10 +180,14 @@ class AnswerWriter:
 
     def _settle_shown(self, jobs: Sequence[tuple[_Job, Record]]) -> list[_Job]:
         """Settle what Kustomer holds, whoever wrote it; return the other jobs."""
-        shown = [job for job, record in jobs if _holds(record, job.content)]
-        written = [(job.write, content_hash(job.content)) for job in shown]
+        written, missing = [], []
+        for job, record in jobs:
+            if _holds(record, job.content):
+                written.append((job.write, content_hash(job.content)))
+            else:
+                missing.append(job)
         self.counts["written"] += retry_ledger(self._ledger.writing.settle_written, written)
-        return [job for job, record in jobs if not _holds(record, job.content)]
+        return missing
 
     def _write_in_bulk(self, jobs: Sequence[_Job]) -> list[_Job]:
         """Write many at once; return those that were not taken, to be tried alone.

@@ -9,8 +9,8 @@ another one.
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
-from sqlalchemy.dialects import postgresql, sqlite
 
+from include.ledger.inserting import insert_into
 from include.ledger.maintenance import timeline
 from include.ledger.maintenance.refusal import LedgerRefusedError as LedgerRefusedError  # belongs to this, too
 from include.ledger.schema import ledger_use
@@ -40,8 +40,7 @@ def enter(connection: Connection, user: str) -> None:
     place = _place(connection)
     row = connection.execute(_READ).first()
     if row is None or (row.retired is None and None in (row.used_by, row.place)):
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        new = dialect.insert(ledger_use).values(name=_NAME, used_by=user, place=place)
+        new = insert_into(connection, ledger_use).values(name=_NAME, used_by=user, place=place)
         taken = new.on_conflict_do_update(
             index_elements=[ledger_use.c.name],
             set_={  # of two, the first
@@ -91,8 +90,7 @@ def _refuse(row: Row[Any, Any, Any], used_by: str, user: str, place: str | None)
 
 
 def _write(connection: Connection, values: dict[str, str | None]) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(ledger_use).values(name=_NAME, **values)
+    new = insert_into(connection, ledger_use).values(name=_NAME, **values)
     connection.execute(new.on_conflict_do_update(index_elements=[ledger_use.c.name], set_=values))
 
 
