@@ -38,7 +38,7 @@ def browser_page(installation: Installation) -> Iterator[Page]:
         page.get_by_label("Username").fill("admin")
         page.get_by_label("Password").fill("admin")
         page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("link", name="Dags")).to_be_visible()
+        expect(page.get_by_role("link", name="Dags", exact=True)).to_be_visible()
         yield page
         browser.close()
 

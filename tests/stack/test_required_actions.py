@@ -1,6 +1,7 @@
 """A person answers under Required Actions, in the real Airflow."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -37,26 +38,27 @@ def lost(installation: Installation) -> str:
     return lose(installation, 1)
 
 
-def find_asking_run(installation: Installation) -> str:
-    """Return the clock's own run, or another one if that has ended: other tests share this Airflow."""
-    api = installation.api
-    runs = wait_until(lambda: api.runs(DAG), "the clock's own run", 60)
-    open_runs = [run["dag_run_id"] for run in runs if run["state"] in ("queued", "running")]
-    return str(open_runs[0] if open_runs else api.trigger_run(DAG))
-
-
 @pytest.fixture(scope="module")
-def run(installation: Installation, lost: str) -> Iterator[str]:
+def question(installation: Installation, lost: str) -> Iterator[Json]:
+    with unpaused(installation):
+        yield wait_for_question(installation)
+
+
+@contextmanager
+def unpaused(installation: Installation) -> Iterator[None]:
+    """The DAG runs for a while: by the clock, and once by hand."""
     installation.api.set_paused(DAG, paused=False)
-    yield find_asking_run(installation)
-    installation.api.set_paused(DAG, paused=True)
+    try:
+        installation.api.trigger_run(DAG)
+        yield
+    finally:
+        installation.api.set_paused(DAG, paused=True)
 
 
 def test_the_question_stands_under_required_actions_and_the_answer_settles_it_in_the_persons_name(
-    installation: Installation, lost: str, run: str
+    installation: Installation, lost: str, question: Json
 ) -> None:
-    api = installation.api
-    question = wait_for_question(installation, run)
+    api, run = installation.api, run_of(question)
     assert lost in question["body"]
     assert question["options"] == ["Sent", "Plan again", "Cancel"]
     assert api.run_state(DAG, run) == "running", "the run waits for the person"
@@ -76,36 +78,41 @@ def test_the_question_stands_under_required_actions_and_the_answer_settles_it_in
     assert "Customer 1" not in f"{question}{task}"
 
 
-def test_a_run_that_finds_nothing_ends_at_once_and_asks_nothing(installation: Installation, run: str) -> None:
+def test_a_run_that_finds_nothing_ends_at_once_and_asks_nothing(installation: Installation, question: Json) -> None:
     api, later = installation.api, installation.api.trigger_run(DAG)
 
     assert api.wait_for_run(DAG, later) == "success"
 
     (task,) = api.task_instances(DAG, later)
     assert task["state"] == "skipped"
-    assert open_questions(installation, later) == []
+    assert open_questions(installation) == []
 
 
-def wait_for_question(installation: Installation, run: str) -> Json:
-    """Return the run's question once Airflow has noticed that the process which asked it has ended.
+def wait_for_question(installation: Installation) -> Json:
+    """Return the only question once Airflow has noticed that the process which asked it has ended.
 
+    Which run asks is open: the clock starts one too, twenty minutes past each hour, and the others wait behind it.
     Airflow 3.3.2 fails a task that is answered before, within a second. No person is so fast.
     """
-    (question,) = wait_until(lambda: open_questions(installation, run), "the question", 300)
+    (question,) = wait_until(lambda: open_questions(installation), "the question", 300)
     log, ended = installation.stack.home / "logs/parts/scheduler.log", "executor event with state success"
 
     def has_noticed() -> bool:
         lines = log.read_text().splitlines()
-        return any(ended in line and f"'{TASK}'" in line and f"'{run}'" in line for line in lines)
+        return any(ended in line and f"'{TASK}'" in line and f"'{run_of(question)}'" in line for line in lines)
 
     wait_until(has_noticed, "the scheduler to notice that the question was asked", 60)
     found: Json = question
     return found
 
 
-def open_questions(installation: Installation, run: str) -> list[Json]:
-    """What Airflow's page Required Actions shows of a run."""
-    found: Any = installation.api.call(
-        "GET", f"dags/{DAG}/dagRuns/{run}/hitlDetails", params={"response_received": False}
-    )
+def open_questions(installation: Installation) -> list[Json]:
+    """What Airflow's page Required Actions shows of the DAG."""
+    path, unanswered = f"dags/{DAG}/dagRuns/~/hitlDetails", {"response_received": False}
+    found: Any = installation.api.call("GET", path, params=unanswered)
     return list(found["hitl_details"])
+
+
+def run_of(question: Json) -> str:
+    """The run that asked."""
+    return str(question["task_instance"]["dag_run_id"])
