@@ -79,7 +79,7 @@ sbom: $(INSTALLED) ## write build/sbom.json (CycloneDX), the list of packages th
 	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o build/sbom.json requirements.txt
 
 check: $(INSTALLED) ## check the configured accounts of both vendors, reading only (CHECK="--json --names" adds options)
-	@$(BIN)/python -m scripts.check $(CHECK)
+	@$(BIN)/python -m plugins.pipeline.checking $(CHECK)
 
 secrets: ## write .env for docker compose with fresh secrets (never overwrites it)
 	@scripts/make-env

@@ -51,8 +51,6 @@ ARROWS = {
 MODULES = {
     # The page offers the actions and shows the last simulation.
     "plugins/interactions_view": {"plugins.pipeline.actions", "plugins.pipeline.simulating"},
-    # `make check` asks whether there is a Variable.
-    "scripts": {"plugins.vendor_api.lookup"},
     "include/ledger": {"plugins.runtime.ledger_naming"},  # only its entry point joins them, see below
 }
 

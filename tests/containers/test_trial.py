@@ -1,5 +1,6 @@
 """The trial of docs/operations.md: `docker compose --profile sandbox up --wait`, and surveys arrive."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def test_what_the_sandbox_has_invented_arrives_whole_and_once(trial: Stack) -> N
 def test_the_page_inside_airflow_answers(trial: Stack) -> None:
     url = f"http://127.0.0.1:{trial.environment['AIRFLOW_PORT']}/interactions/"
     assert "401" in run(["curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", url])
+
+
+def test_both_vendors_are_checked_with_the_settings_that_airflow_stores(trial: Stack) -> None:
+    command = ("exec", "--no-TTY", "airflow-worker", "python", "-m", "plugins.pipeline.checking", "--json")
+    report = json.loads(trial.compose(*command))
+    assert report["lights"]["red"] == 0
+    assert report["lights"]["green"] > 10
 
 
 def test_no_password_stands_in_a_process_list(trial: Stack) -> None:

@@ -1,8 +1,9 @@
 """`make check`: read-only calls to both vendors, and what they mean. Nothing is sent.
 
-If the connections of both vendors are in the environment (`AIRFLOW_CONN_*`), only the environment is read, and
-Airflow need not run. Otherwise the connections and Variables of Airflow's database are read, too. Status 0: no
-finding is red. 1: some are. 2: a setting or a connection cannot be read, so nothing was checked.
+If the environment holds the connections of both vendors (`AIRFLOW_CONN_*`) and names no database of Airflow, only
+the environment is read, and Airflow need not run. Otherwise the connections and Variables of Airflow's database are
+read, too, as in the containers of docker-compose.yaml. Status 0: no finding is red. 1: some are. 2: a setting or a
+connection cannot be read, so nothing was checked.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from plugins.runtime.run_context import configured_settings, open_ledger
 from plugins.vendor_api.lookup import find_variable
 
 WRONG, NOT_CHECKED = 1, 2
+DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 
 def main(arguments: list[str] | None = None, out: TextIO | None = None) -> int:
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None, out: TextIO | None = None) -> int:
 def _looking_where_connections_are(organisation: Organisation) -> AbstractContextManager[None]:
     vendors = (organisation.kustomer_connection, organisation.stella_connect_connection)
     in_environment = all(f"AIRFLOW_CONN_{conn_id.upper()}" in os.environ for conn_id in vendors)
-    return nullcontext() if in_environment else looking_like_an_api_server()
+    return nullcontext() if in_environment and DATABASE not in os.environ else looking_like_an_api_server()
 
 
 def _open_ledger(organisation: Organisation) -> tuple[Ledger | None, str]:
@@ -80,7 +82,7 @@ def _table(checked: Checked, *, names: bool) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m scripts.check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m plugins.pipeline.checking", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--names", action="store_true", help="print agents without an approved profile by address")
     parser.add_argument(

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from scripts.check import main
+from plugins.pipeline.checking.__main__ import DATABASE, main
 from tests.scenarios.conftest import *  # noqa: F403 - the fixtures of an installation
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -23,8 +23,9 @@ def size() -> int:
 
 
 @pytest.fixture(autouse=True)
-def installed(pipeline: Any) -> None:
-    """Both vendors, and an empty ledger."""
+def installed(pipeline: Any, monkeypatch: Any) -> None:
+    """Both vendors, and an empty ledger; no database of Airflow."""
+    monkeypatch.delenv(DATABASE)
 
 
 def test_the_table_has_words_beside_its_colours_and_no_address(capsys: Any) -> None:
@@ -91,7 +92,7 @@ def test_the_command_prints_nothing_but_the_report(tmp_path: Path) -> None:
         "AIRFLOW_CONN_KUSTOMER_DEFAULT": json.dumps(kustomer | {"password": "wrong"}),
     }
     done = subprocess.run(
-        [sys.executable, "-m", "scripts.check", "--json"],
+        [sys.executable, "-m", "plugins.pipeline.checking", "--json"],
         env=environment,
         cwd=ROOT,
         capture_output=True,
