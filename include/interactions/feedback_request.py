@@ -2,17 +2,11 @@
 
 from datetime import datetime, timedelta
 from typing import Any, Literal
-from urllib.parse import quote
 
 from include.interactions.interaction import Interaction
+from include.interactions.links import link_to
 from include.interactions.mapping import RESERVED_PROPERTY
 from include.interactions.settings import DEFAULT_CHANNEL, Settings
-
-
-def link_to(web_url: str, customer_id: str, conversation_id: str) -> str:
-    """Return the address of the conversation in Kustomer (fact sheet kustomer.md, section 3)."""
-    customer, conversation = quote(customer_id, safe=""), quote(conversation_id, safe="")
-    return f"{web_url.rstrip('/')}/app/customers/{customer}/event/{conversation}"
 
 
 def feedback_request(

@@ -4,13 +4,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from string import Formatter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from include.interactions.links import link_to
 
 MAX_ATTRIBUTE = 1024
 """Characters that Kustomer takes of a text attribute (fact sheet kustomer.md, section 8)."""
@@ -164,6 +166,11 @@ class Answer:
     customer_id: str | None
     values: Mapping[str, Value] = field(repr=False)
     """By name of `SOURCES`; a part that the answer lacks is missing or None."""
+
+    def with_link(self, web_url: str) -> "Answer":
+        """Return the answer with its `url`; None if its customer is unknown."""
+        url = link_to(web_url, self.customer_id, self.conversation_id) if self.customer_id else None
+        return replace(self, values={**self.values, "url": url})
 
 
 def content_of(answer: Answer, write_back: WriteBack, target: Target) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
-from include.interactions.feedback_request import at_expiry, channel_for, feedback_request, link_to
+from include.interactions.feedback_request import at_expiry, channel_for, feedback_request
 from include.interactions.interaction import Interaction
+from include.interactions.links import link_to
 from include.interactions.states import State
 from include.ledger.reports import agents, listing
 from include.ledger.reports import story as stories

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from include.interactions.feedback_request import link_to
+from include.interactions.links import link_to
 from include.ledger.reports import agents, scores
 from include.ledger.reports import responses as reports
 from include.ledger.reports.people import FORGOTTEN, Agent

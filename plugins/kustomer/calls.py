@@ -65,7 +65,15 @@ FOR_TARGET = {
 }
 """Calls that each target of the setting `write_back` makes; `BULK` saves calls."""
 FOR_WRITING = (BULK, *(call for calls in FOR_TARGET.values() for call in calls))
-"""Calls that only writing to Kustomer makes."""
+"""Calls that only the setting `write_back` makes."""
+FOR_RECOVERY = (NOTES, CREATE_NOTE, UPDATE_CONVERSATION, TEAMS, QUEUES)
+"""Calls that only the setting `recovery` makes; adding a tag needs the role of an update."""
+FURTHER = {
+    "Settings with names or a schedule": FOR_NAMES,
+    "write_back": FOR_WRITING,
+    "recovery": FOR_RECOVERY,
+}
+"""Calls that only some settings make, by what makes them."""
 NEEDED = (SEARCH, CONVERSATIONS, CUSTOMER, USERS, TAGS)
 """The calls that need a role of the key."""
 

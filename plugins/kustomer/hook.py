@@ -16,8 +16,7 @@ from plugins.kustomer.by_id import Record, RecordsById, read_by_id
 from plugins.kustomer.calls import (
     CONVERSATIONS,
     CUSTOMER,
-    FOR_NAMES,
-    FOR_WRITING,
+    FURTHER,
     LISTS,
     NEEDED,
     SCHEDULE,
@@ -227,7 +226,7 @@ class KustomerHook(WritingCalls):
             )
         hints = "".join(
             f" {what} can also need: {', '.join(call.roles[0] for call in further)}."
-            for what, calls in (("Settings with names or a schedule", FOR_NAMES), ("write_back", FOR_WRITING))
+            for what, calls in FURTHER.items()
             if (further := calls_without_role(roles, calls))
         )
         hint = f"{hints} {NEW_KEY}" if hints else ""

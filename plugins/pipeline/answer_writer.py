@@ -8,11 +8,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from include.interactions.feedback_request import link_to
 from include.interactions.records import Conversation, read_conversation
 from include.interactions.write_back import (
     Kobject,
@@ -129,9 +128,7 @@ class AnswerWriter:
         """Return what must be written; the rest is settled without a call."""
         jobs = []
         for write in writes:
-            url = link_to(self._kustomer.web_url, write.answer.customer_id or "", write.answer.conversation_id)
-            answer = replace(write.answer, values={**write.answer.values, "url": url})
-            content = content_of(answer, self._write_back, self._target)
+            content = content_of(write.answer.with_link(self._kustomer.web_url), self._write_back, self._target)
             if self._target is Target.ATTRIBUTES and write.replaced:
                 self._settle(write, WriteState.WRITTEN, "unchanged", detail="a later answer counts")
             elif content_hash(content) == write.content_hash:

@@ -16,7 +16,6 @@ from typing import Any
 from airflow.sdk import Context
 
 from include.interactions.closing_facts import comparable
-from include.interactions.feedback_request import link_to
 from include.interactions.names import Kind
 from include.interactions.records import Conversation, Malformed, read_conversation
 from include.interactions.recovery import (
@@ -202,7 +201,7 @@ class Recovering:
             return StepState.GONE, "erased"
         if entry is None or getattr(entry.then, step.action) is None:
             return StepState.GONE, "the setting has no such action any more"
-        answer, then = self._with_link(step.answer), entry.then
+        answer, then = step.answer.with_link(self.kustomer.web_url), entry.then
         if then.note and step.action is RecoveryAction.NOTE:
             text = cut_units(fill_template(then.note.text, answer), MAX_NOTE)
             team = then.note.mention_team
@@ -261,10 +260,6 @@ class Recovering:
             msg = f"recovery: Kustomer has {len(found)} {kind}s named {text!r}. Use the id of one."
             raise SettingsError(msg)
         return found[0]
-
-    def _with_link(self, answer: Answer) -> Answer:
-        link = answer.customer_id and link_to(self.kustomer.web_url, answer.customer_id, answer.conversation_id)
-        return replace(answer, values={**answer.values, "url": link})
 
 
 def describe(entry: Recovery, answer: Answer) -> str:

@@ -1,6 +1,7 @@
 """An unhappy customer's answer calls people, once; the survey after a reopening is a service recovery."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -181,19 +182,39 @@ def test_an_erased_customer_is_left_alone(pipeline, surveyed, unhappy, recover):
     assert unhappy.notes(surveyed) == []
 
 
-def test_without_a_role_the_run_says_so_and_does_everything_else(sandbox, surveyed, unhappy, recover):
-    recover({"note": {"text": "sorry"}, "tag": "unhappy", "reopen": {"team": TEAM}})
+@pytest.mark.parametrize(
+    ("role", "waits"),
+    [
+        ("note.create", {"note"}),
+        ("conversation.update", {"tag", "reopen"}),
+        ("team.read", {"note", "reopen"}),
+        ("queue.read", set()),
+    ],
+)
+def test_without_a_role_the_run_says_so_and_does_everything_else(
+    sandbox, surveyed, unhappy, recover, webhook, role, waits
+):
+    recover(
+        {
+            "note": {"text": "sorry", "mention_team": "Second line"},
+            "tag": "unhappy",
+            "webhook": "recovery_chat",
+            **REOPEN,
+        }
+    )
     unhappy.answer(surveyed)
     held = sandbox.state.kustomer_tokens[KUSTOMER_KEY]
-    sandbox.state.kustomer_tokens[KUSTOMER_KEY] = tuple(role for role in held if "note.create" not in role)
+    sandbox.state.kustomer_tokens[KUSTOMER_KEY] = tuple(one for one in held if not one.endswith(role))
 
-    with pytest.raises(AirflowFailException, match=r"org\.permission\.note\.create"):
+    with pytest.raises(AirflowFailException, match=rf"org\.permission\.{role}") if waits else nullcontext():
         unhappy.act()
 
-    assert unhappy.steps() == {"note": "pending", "tag": "done", "reopen": "done"}
+    actions = ("note", "tag", "webhook", "reopen")
+    assert unhappy.steps() == {action: "pending" if action in waits else "done" for action in actions}
     sandbox.state.kustomer_tokens[KUSTOMER_KEY] = held
     unhappy.act()
-    assert unhappy.notes(surveyed) == ["sorry"]
+    assert unhappy.steps() == dict.fromkeys(actions, "done")
+    assert (unhappy.notes(surveyed), len(webhook.log)) == (["sorry"], 1)
 
 
 def test_a_team_that_kustomer_does_not_have_is_named(surveyed, unhappy, recover):

@@ -3,8 +3,9 @@ from datetime import timedelta
 
 import pytest
 
-from include.interactions.feedback_request import at_expiry, feedback_request, link_to
+from include.interactions.feedback_request import at_expiry, feedback_request
 from include.interactions.interaction import Interaction
+from include.interactions.links import link_to
 from include.interactions.settings import Settings
 from tests.include.interactions.conftest import CLOSED_AT
 

@@ -51,6 +51,14 @@ def test_each_attribute_gets_its_part_in_the_form_of_its_type() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("customer", "url"), [("k1", "https://desk.example.com/app/customers/k1/event/c1"), (None, None)]
+)
+def test_the_link_leads_to_the_conversation_if_its_customer_is_known(customer: str | None, url: str | None) -> None:
+    linked = Answer("u1", "c1", customer, {"stars": 5}).with_link("https://desk.example.com/")
+    assert linked.values == {"stars": 5, "url": url}
+
+
 def test_an_object_and_a_note_carry_the_uuid_by_which_they_are_found_again() -> None:
     contents = written(
         VALUES,

@@ -1,6 +1,6 @@
 """What the hook writes to Kustomer, against the simulator."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -158,11 +158,20 @@ def test_a_write_without_a_connection_was_never_sent(connect_kustomer: Any) -> N
         KustomerHook().create_note("a", "a note")
 
 
-def test_the_button_test_names_the_roles_that_writing_needs(vendors: Sandbox, hook: KustomerHook) -> None:
-    assert "write_back" not in hook.test_connection()[1]
+RECOVERY_ROLES = [
+    f"org.permission.{name}"
+    for name in ("note.read", "note.create", "conversation.update", "team.read", "queue.read")
+]
+
+
+@pytest.mark.parametrize(("setting", "roles"), [("write_back", WRITE_ROLES), ("recovery", RECOVERY_ROLES)])
+def test_the_button_test_names_the_roles_that_a_setting_needs(
+    vendors: Sandbox, hook: KustomerHook, setting: str, roles: Sequence[str]
+) -> None:
+    vendors.state.kustomer_tokens[KEY] = (*ROLES, *roles)
+    assert f"{setting} can also need" not in hook.test_connection()[1]
     vendors.state.kustomer_tokens[KEY] = ROLES
     passed, words = hook.test_connection()
     assert passed
-    assert "write_back can also need" in words
-    for role in WRITE_ROLES:
-        assert role in words
+    named = words.partition(f"{setting} can also need: ")[2].partition(". ")[0]
+    assert set(named.split(", ")) == set(roles)
