@@ -4,9 +4,20 @@ import os
 
 import pytest
 
-from tests.scenarios.conftest import broken, close, hour, pipeline, planned, sandbox, settings, size
+from tests.scenarios.conftest import (
+    broken,
+    close,
+    hour,
+    pipeline,
+    planned,
+    sandbox,
+    settings,
+    size,
+    unhappy,
+    webhook,
+)
 
-__all__ = ["broken", "close", "hour", "pipeline", "planned", "sandbox", "settings", "size"]
+__all__ = ["broken", "close", "hour", "pipeline", "planned", "sandbox", "settings", "size", "unhappy", "webhook"]
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pytest_httpserver import HTTPServer
 from sqlalchemy import text
 
 from include.sandbox import Sandbox, generate, start
 from include.sandbox.faults import Fault
 from tests.support.pipeline import Pipeline, environment, run_of
+from tests.support.unhappy import Recoveries
 
 HOUR = timedelta(hours=1)
 MILLISECOND = timedelta(milliseconds=1)
@@ -67,6 +69,21 @@ def close(sandbox: Sandbox, hour: datetime):
         return change_conversation(sandbox.state, fields).id
 
     return add
+
+
+@pytest.fixture
+def unhappy(pipeline: Pipeline) -> Recoveries:
+    """What happens after a bad answer; the key may write."""
+    return Recoveries(pipeline)
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+    """The webhook of the connection `recovery_chat`."""
+    with HTTPServer() as server:
+        server.expect_request("/hooks").respond_with_data("ok")
+        monkeypatch.setenv("AIRFLOW_CONN_RECOVERY_CHAT", server.url_for("/hooks"))
+        yield server
 
 
 @pytest.fixture

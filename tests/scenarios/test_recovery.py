@@ -1,12 +1,10 @@
 """An unhappy customer's answer calls people, once; the survey after a reopening is a service recovery."""
 
-from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
-from pytest_httpserver import HTTPServer
 
 from include.sandbox.changes import change_conversation
 from include.sandbox.options import KUSTOMER_KEY
@@ -16,7 +14,7 @@ from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
-from tests.support.unhappy import QUEUE, TEAM, WHEN, Recoveries
+from tests.support.unhappy import QUEUE, TEAM, WHEN
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -40,25 +38,12 @@ def recover(settings):
 
 
 @pytest.fixture
-def unhappy(pipeline) -> Recoveries:
-    return Recoveries(pipeline)
-
-
-@pytest.fixture
 def surveyed(pipeline, close, hour):
     """A conversation whose survey was sent."""
     conversation = close()
     pipeline.run(run_of(hour))
     assert pipeline.states() == {conversation: "sent"}
     return conversation
-
-
-@pytest.fixture
-def webhook(monkeypatch) -> Iterator[HTTPServer]:
-    with HTTPServer() as server:
-        server.expect_request("/hooks").respond_with_data("ok")
-        monkeypatch.setenv("AIRFLOW_CONN_RECOVERY_CHAT", server.url_for("/hooks"))
-        yield server
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ SOAK_LEASE, SOAK_SENDING_LEASE = timedelta(seconds=8), timedelta(seconds=4)
 
 BEFORE, AFTER = "before", "after"
 
-POINTS: dict[str, tuple[Any, str, str]] = {
+POINTS = {
     "before the claim is committed": (releasing.CLAIM, "apply", AFTER),
     "after the claim is committed": (ReleasingStore, "claim", AFTER),
     "before sending is committed": (ReleasingStore, "_start", AFTER),
@@ -47,7 +47,9 @@ POINTS: dict[str, tuple[Any, str, str]] = {
     "between two interactions": (ReleasingStore, "settle_all", AFTER),
     "before the rest is given back": (ReleasingStore, "give_back", BEFORE),
 }
-"""Where a process can be hit: the function, and whether before or after it."""
+"""Where a release can be hit: the function, and whether before or after it."""
+PLACES: dict[str, tuple[Any, str, str]] = dict(POINTS)
+"""Where any process can be hit; the modules of other tasks add theirs."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Hit:
 
     def prepare(self) -> None:
         """Lie in wait, in this process."""
-        owner, name, when = POINTS[self.point]
+        owner, name, when = PLACES[self.point]
         function: Callable[..., object] = getattr(owner, name)
         calls = count(1)
 

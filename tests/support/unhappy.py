@@ -1,10 +1,12 @@
 """An unhappy customer: a survey that was sent, and a bad answer to it that the ledger knows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import time_machine
+from pytest_httpserver import HTTPServer
 
 from include.interactions.survey_response import SurveyResponse
 from include.sandbox import KUSTOMER_KEY
@@ -16,6 +18,13 @@ from tests.support.pipeline import Pipeline, run_of
 
 TEAM, QUEUE = "6a0000000000000000000001", "6b0000000000000000000002"
 WHEN = {"stars_at_most": 2}
+THEN = {
+    "note": {"text": "sorry"},
+    "tag": "unhappy",
+    "webhook": "recovery_chat",
+    "reopen": {"team": TEAM},
+}
+"""What each action can say; the connection of the webhook is that of the fixture."""
 
 
 @dataclass
@@ -31,6 +40,16 @@ class Recoveries:
         state.kustomer_tokens[KUSTOMER_KEY] = (*held, *WRITE_ROLES, *LIST_ROLES)
         state.organisation.teams[TEAM] = "Second line"
         state.organisation.queues[QUEUE] = "Complaints"
+
+    def switch_on(self, settings: Callable[..., None], *actions: str) -> None:
+        """Let these actions be the settings'."""
+        then = {action: THEN[action] for action in actions}
+        settings(
+            seconds_until_send=0,
+            release_window_seconds=5,
+            kustomer_requests_per_minute=100_000,
+            recovery=[{"name": "unhappy", "when": WHEN, "then": then}],
+        )
 
     def answer(self, conversation: str, stars: int | None = 1, **fields: Any) -> str:
         """Let the ledger learn an answer to the latest survey of a conversation; returns its uuid."""
@@ -62,13 +81,17 @@ class Recoveries:
         """Run the task when the claim of a dead process is over."""
         return self.act(LEASE + timedelta(seconds=1))
 
-    def close_again(self, conversation: str) -> None:
-        """Let an agent close the conversation now, and the pipeline read it and send what is due."""
+    def close(self, conversation: str) -> tuple[datetime, datetime]:
+        """Let an agent close the conversation now; returns the span in which it is found."""
         now = datetime.now(UTC)
         change_conversation(
             self.pipeline.sandbox.state, {"id": conversation, "status": "done", "closed_at": now, "updated_at": now}
         )
-        run = run_of(now - timedelta(hours=1), now + timedelta(seconds=1))
+        return now - timedelta(hours=1), now + timedelta(seconds=1)
+
+    def close_again(self, conversation: str) -> None:
+        """Let an agent close the conversation now, and the pipeline read it and send what is due."""
+        run = run_of(*self.close(conversation))
         self.pipeline.extract(run)
         self.pipeline.release_due(run)
 
@@ -80,6 +103,17 @@ class Recoveries:
     def notes(self, conversation: str) -> list[str]:
         """The notes in Kustomer."""
         return [note.body for note in self.pipeline.sandbox.state.written.notes.get(conversation, [])]
+
+    def effects(self, conversation: str, webhook: HTTPServer) -> dict[str, int]:
+        """How often each action was done."""
+        state = self.pipeline.sandbox.state
+        tags = [state.organisation.tags[tag].name for tag in state.organisation.conversations[conversation].tags]
+        return {
+            "note": len(self.notes(conversation)),
+            "tag": tags.count("unhappy"),
+            "webhook": len(webhook.log),
+            "reopen": state.written.updates.get(conversation, 0),
+        }
 
     def recovered(self) -> list[str]:
         """Conversations whose service recovery Stella Connect accepted, in order."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from include.ledger.writing import WritingStore
 from plugins.kustomer.hook import KustomerHook
 from tests.support.answers import write_once
-from tests.support.release_process import AFTER, BEFORE, POINTS, Hit, _prepare
+from tests.support.release_process import AFTER, BEFORE, PLACES, Hit, _prepare
 
 STEPS = {
     "before the plan": (WritingStore, "plan", BEFORE),
@@ -29,7 +29,7 @@ STEPS = {
     "after the outcome is committed": (WritingStore, "settle", AFTER),
 }
 """Where the process can die."""
-POINTS.update(STEPS)
+PLACES.update(STEPS)
 
 
 def write_answers_until_hit(environment: Mapping[str, str], hit: Hit) -> None:
