@@ -75,7 +75,10 @@ class StellaConnectHook(VendorApiHook):
         cursor: dict[str, str] = {}
         for _ in range(MAX_EMPLOYEE_PAGES):
             answer = self._read(EMPLOYEES, params={**cursor, **ours}, complete=_lacks_employees)
-            emails += [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
+            page = [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
+            if page and set(page) <= set(emails):
+                raise self._error(BrokenAnswer, EMPLOYEES, "gave a page of agents again: the rest may be missing")
+            emails += page
             meta = answer.get("meta")
             link = meta.get("next_page") if isinstance(meta, dict) else None
             following = self._query_of_next(EMPLOYEES, link)

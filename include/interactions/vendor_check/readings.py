@@ -151,8 +151,8 @@ _ALL = (
         question="What is `next_page` of the employees?",
         answer="only its query is used, our own filter wins, host and path stay ours. Otherwise unapproved agents "
         "pass from page 2 on",
-        otherwise="Agents beyond the first 500 count as not approved, and their interactions are skipped. The code "
-        "must follow the pages in another way.",
+        otherwise="With more than 500 agents the list cannot be read whole: nothing is ended, and every release "
+        "fails. The code must follow the pages in another way.",
         refuses="release",
     ),
     Reading(

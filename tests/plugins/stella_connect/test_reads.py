@@ -118,18 +118,29 @@ def test_the_next_page_is_asked_on_our_host_with_our_filter(
 
 
 def test_a_repeated_next_page_ends_the_list(stella_server: HTTPServer) -> None:
-    stella_server.expect_request("/v2/employees").respond_with_json(
-        employees("a@example.com", next_page="https://x.invalid/?after=7")
+    names = (f"{name}@example.com" for name in "ab")
+    stella_server.expect_request("/v2/employees").respond_with_handler(
+        lambda _: Response(json.dumps(employees(next(names), next_page="https://x.invalid/?after=7")))
     )
-    StellaConnectHook().active_employees()
+    assert StellaConnectHook().active_employees() == ["a@example.com", "b@example.com"]
+
+
+@pytest.mark.parametrize("link", ["/v2/employees/7", "?after=7", "?page=2&after=8"])
+def test_a_page_given_again_is_never_the_end_of_the_list(stella_server: HTTPServer, link: str) -> None:
+    stella_server.expect_request("/v2/employees").respond_with_json(employees("a@example.com", next_page=link))
+    with pytest.raises(BrokenAnswer, match="GET /v2/employees gave a page of agents again"):
+        StellaConnectHook().active_employees()
     assert len(stella_server.log) == 2
 
 
 def test_a_list_whose_next_pages_never_end_is_not_read_for_ever(stella_server: HTTPServer) -> None:
     numbers = count(1)
-    stella_server.expect_request("/v2/employees").respond_with_handler(
-        lambda _: Response(json.dumps(employees("a@example.com", next_page=f"?after={next(numbers)}")))
-    )
+
+    def page(_: Request) -> Response:
+        number = next(numbers)
+        return Response(json.dumps(employees(f"agent{number}@example.com", next_page=f"?after={number}")))
+
+    stella_server.expect_request("/v2/employees").respond_with_handler(page)
     with pytest.raises(BrokenAnswer, match=r"GET /v2/employees names a next page after \d+ pages"):
         StellaConnectHook().active_employees()
     assert len(stella_server.log) == MAX_EMPLOYEE_PAGES
