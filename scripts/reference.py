@@ -16,9 +16,10 @@ from include.interactions.vendor_check.readings import READINGS
 from plugins.pipeline.action_fields import FIELDS
 from plugins.pipeline.actions import ACTIONS
 from plugins.runtime.metrics import METRICS
+from scripts.mutants.breaches import BREACHES, HISTORIES
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/operations.md", "docs/vendors.md")
+PAGES = ("README.md", "docs/operations.md", "docs/reliability.md", "docs/vendors.md")
 
 _BLOCK = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end of reference -->)", re.DOTALL)
 
@@ -68,11 +69,20 @@ def readings_table() -> str:
     return _table(("Id", "Question", "Our reading", "If it does not hold"), rows)
 
 
+def breaches_table() -> str:
+    """Return every breach of `make mutants` with the test that must see it; those of every history have no row."""
+    rows = [
+        (breach.name, f"`{breach.test.rpartition('::')[2]}`") for breach in BREACHES if breach.test != HISTORIES
+    ]
+    return _table(("Breach", "Test that must fail"), rows)
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings_table,
     "reasons": reasons_table,
     "actions": actions_table,
     "metrics": metrics_table,
+    "breaches": breaches_table,
     "readings": readings_table,
 }
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from scripts.mutants.breaches import BREACHES, Breach
+from scripts.mutants.breach import Breach
+from scripts.mutants.breaches import BREACHES
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("dags", "include", "plugins", "scripts", "tests", "pyproject.toml")
@@ -104,7 +105,7 @@ def _try(copy: Path, *tests_and_options: str) -> Verdict:
         return Verdict("a test that never ended", seconds)
     if run.returncode == 0:
         return Verdict(None, seconds)
-    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED tests", "ERROR tests"))]
     if run.returncode != 1 or not failed:  # 1: a test failed; anything else is a fault of this script
         raise SystemExit(f"pytest could not run:\n{run.stdout[-3000:]}{run.stderr[-3000:]}")
     return Verdict(failed[0].split(" - ")[0].split(maxsplit=1)[1], seconds)

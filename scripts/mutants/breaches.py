@@ -1,14 +1,14 @@
 """The breaches of the promise, and for each the test that must see it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-SQLITE_ONLY = ("-m", "not postgres and not soak")
-"""Enough for most breaches: they are not about the database."""
+from scripts.mutants.answers import ANSWERS
+from scripts.mutants.breach import Breach
+from scripts.mutants.judgements import JUDGEMENTS
 
 # The tests that see a breach, all of them part of `make test`; naming them keeps each try to seconds.
 LEDGER = "tests/include/ledger/test_release.py::"
 BETWEEN = "tests/scenarios/test_between_planning_and_sending.py::"
-WRONG_ANSWERS = "tests/faults/test_wrong_answers.py::"
 OUTCOMES = "tests/faults/test_release_outcomes.py::"
 FEEDBACK_TESTS = "tests/scenarios/test_feedback.py::"
 
@@ -19,7 +19,6 @@ RELEASING = "include/ledger/releasing.py"
 RELEASE_STEPS = "include/ledger/release_steps.py"
 POSTING = "plugins/pipeline/posting.py"
 TRANSITION = "include/ledger/transition.py"
-EVIDENCE = "include/interactions/evidence.py"
 ELIGIBILITY = "include/interactions/eligibility.py"
 RECORDS = "include/interactions/records.py"
 SCHEMA = "include/ledger/schema.py"
@@ -27,33 +26,10 @@ FIRST_MIGRATION = "include/ledger/migrations/versions/ledger_0001_interactions.p
 EXTRACTION_STORE = "include/ledger/extraction.py"
 RESTORING = "include/ledger/maintenance/restoring.py"
 OPERATORS = "plugins/pipeline/operators.py"
-DEFERRED_READING = "include/interactions/deferred_reading.py"
-PLANNING_AGAIN = "include/ledger/planning_again.py"
-BY_ID = "plugins/kustomer/by_id.py"
 RACES = "tests/faults/test_races.py::"
 CLOCK = "tests/faults/test_clock.py::"
 HISTORIES = "tests/model/test_every_interleaving.py::test_no_order_of_steps_breaks_the_promise"
-SAMPLING = "include/interactions/sampling.py"
-CAPPING = "tests/include/ledger/test_capping.py::"
-SURVEYED = "tests/scenarios/surveying/test_before_the_send.py::"
-CAPPING_STORE = "include/ledger/capping.py"
-PLANNED_AGAIN = "tests/scenarios/test_planning_again.py::"
-RULE_BOOK = "tests/include/interactions/test_rule_book.py::"
 RESTORED = "tests/include/ledger/maintenance/test_restoring.py::"
-
-
-@dataclass(frozen=True)
-class Breach:
-    """A way to break the promise.
-
-    `changes`: (file, text, the text in its place), all of them together; `test`: what is to turn red, with
-    `options` for pytest.
-    """
-
-    name: str
-    test: str
-    changes: tuple[tuple[str, str, str], ...]
-    options: tuple[str, ...] = SQLITE_ONLY
 
 
 NO_SENDING = (
@@ -65,19 +41,6 @@ NO_SENDING = (
 )
 SENDING_IS_PLANNED = ((RELEASE_STEPS, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
 EARLY_CLAIM = ((RELEASING, "min(due_until, now)", "due_until"),)
-
-CAP_DECIDED_APART = (
-    (
-        RELEASING,
-        "        with self._engine.begin() as connection:\n"
-        "            if capped := find_cap(connection, claimed.id, cap, self._now()):\n"
-        "                return capped\n",
-        "        with self._reader.begin() as connection:\n"
-        "            if capped := find_cap(connection, claimed.id, cap, self._now()):\n"
-        "                return capped\n"
-        "        with self._engine.begin() as connection:\n",
-    ),
-)
 
 _ONE_BY_ONE = (
     Breach(
@@ -91,12 +54,12 @@ _ONE_BY_ONE = (
         NO_SENDING,
     ),
     Breach(
-        "starts sending after the lease",
+        "starts to send after the lease has ended",
         LEDGER + "test_nothing_is_sent_after_the_lease",
         ((RELEASE_STEPS, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
     ),
     Breach(
-        "anybody may move a claimed interaction on",
+        "any process may move a claimed interaction on",
         LEDGER + "test_a_stranger_writes_no_outcome",
         (
             (
@@ -108,18 +71,18 @@ _ONE_BY_ONE = (
         ),
     ),
     Breach(
-        "a step leaves no event",
+        "a step writes no event",
         BETWEEN + "test_every_step_is_in_the_history",
         ((TRANSITION, "if events:", "if events and not rows:"),),
     ),
     Breach(
-        "a step leaves no event on PostgreSQL",
+        "a step writes no event on PostgreSQL",
         LEDGER + "test_every_outcome_is_written_once_with_its_event",
         ((TRANSITION, "select(moved).add_cte(events)", "select(moved)"),),
         options=("-m", "postgres"),
     ),
     Breach(
-        "a read timeout is tried again",
+        "a read timeout is retried",
         FEEDBACK_TESTS + "test_an_unknown_outcome_becomes_sent_once_stella_connect_shows_it",
         (
             (
@@ -130,18 +93,18 @@ _ONE_BY_ONE = (
         ),
     ),
     Breach(
-        "what died while sending is planned again",
+        "an interaction whose process died while sending is planned again",
         LEDGER + "test_a_holder_who_comes_back_after_his_lease_still_writes_the_true_outcome",
         SENDING_IS_PLANNED,
     ),
     Breach(
-        "what was being sent when the disk was full is planned again",
+        "an interaction being sent when the disk was full is planned again",
         RACES + "TestAFullDisk::test_ends_the_release_and_what_it_left_behind_goes_out_once_there_is_space",
         SENDING_IS_PLANNED,
     ),
     Breach(
         "`ended` counts as closed",
-        "tests/include/interactions/test_eligibility.py",
+        "tests/include/interactions/test_eligibility.py::TestClosing::test_ended_says_nothing_about_being_closed",
         (
             (
                 ELIGIBILITY,
@@ -157,7 +120,7 @@ _ONE_BY_ONE = (
         ),
     ),
     Breach(
-        "each run plans its closings anew",
+        "each run plans known closings again",
         "tests/include/ledger/test_closings.py::test_a_closing_is_planned_once_however_often_it_is_recorded",
         (
             (
@@ -184,13 +147,13 @@ _ONE_BY_ONE = (
         (*EARLY_CLAIM, (POSTING, "if now < due_at:", "if not due_at:")),
     ),
     Breach(
-        "does not look at the clock again after the claim",
+        "does not check the clock again after the claim",
         CLOCK + "test_set_during_a_release_and_set_right_again",
         ((POSTING, "if now < due_at:", "if not due_at:"),),
     ),
     Breach(
-        "takes back what is still held",
-        LEDGER.rstrip(":"),
+        "takes back claims that are still held",
+        LEDGER + "test_what_is_claimed_is_not_claimed_again",
         (
             (
                 RELEASE_STEPS,
@@ -230,7 +193,7 @@ _ONE_BY_ONE = (
         ((POSTING, "if now >= posting.leave_before:", "if not posting.leave_before:"),),
     ),
     Breach(
-        "a reopened conversation is surveyed all the same",
+        "a reopened conversation is surveyed",
         BETWEEN + "test_a_conversation_reopened_before_its_send_is_cancelled",
         (
             (
@@ -242,117 +205,38 @@ _ONE_BY_ONE = (
         ),
     ),
     Breach(
-        "one blocked request stops the rest",
-        WRONG_ANSWERS + "TestOneBlockedRequest",
-        (
-            (
-                SENDING,
-                "        if self._suspect is None:\n            self._suspect = suspect\n        elif",
-                "        if",
-            ),
-        ),
-    ),
-    Breach(
-        "the cap is decided before the transaction that commits the send",
-        CAPPING + "test_eight_processes_with_fifty_closings_of_one_customer_send_one_survey",
-        CAP_DECIDED_APART,
-    ),
-    Breach(
-        "a survey that may have left does not count towards the cap",
-        CAPPING + "test_a_survey_that_left_or_may_have_left_counts",
-        ((CAPPING_STORE, "state_is(State.SENT, State.SENDING, State.UNKNOWN)", "state_is(State.SENT)"),),
-    ),
-    Breach(
-        "the send window is ignored on planning again",
-        PLANNED_AGAIN + "test_it_obeys_the_send_window_although_a_person_had_released_it_outside",
-        (
-            (PLANNING_AGAIN, '("due_at", "customer_id",', '("customer_id",'),
-            (PLANNING_AGAIN, "        any_time=None,\n", ""),
-        ),
-    ),
-    Breach(
-        "what is due outside the send window is sent",
-        SURVEYED + "TestASendWindow::test_what_is_due_when_the_window_has_closed_is_put_off",
-        ((SENDING, "self._planner().put_off_until(claimed.interaction, now)", "None"),),
-    ),
-    Breach(
-        "a sample is drawn anew each time",
-        RULE_BOOK + "test_a_sample_is_drawn_once_for_each_closing_whatever_rule_asks",
-        ((SAMPLING, 'f"{purpose}\\n{conversation_id}', "f\"{__import__('secrets').token_hex()}"),),
-    ),
-    Breach(
-        "an unknown outcome is planned again without being asked for",
+        "an unknown outcome is planned again although `on_absent` is `ask`",
         FEEDBACK_TESTS + "test_what_was_never_taken_stays_unknown_and_is_left_for_a_person",
         ((FEEDBACK, 'self._resend(late) if self.on_absent == "resend" else 0', "self._resend(late)"),),
     ),
     Breach(
-        "the hours that a clock leapt over count as read",
+        "hours that a wrong clock skipped count as read",
         RACES + "TestAClockThatWasAhead::test_costs_no_closing_of_the_hours_it_leapt_over",
         ((OPERATORS, "kustomer.asked_at or span.closed_to", "span.closed_to"),),
     ),
     Breach(
-        "an older copy of the ledger plans what it does not hold",
+        "an older copy of the ledger plans closings that it does not hold",
         RESTORED + "test_a_closing_that_the_copy_does_not_hold_is_not_planned_either",
         ((EXTRACTION_STORE, "restoring.doubt_new(connection, self._now(), by)", "pass"),),
     ),
     Breach(
-        "an older copy of the ledger looks only for what it has sent itself",
+        "an older copy of the ledger looks up only what it sent itself",
         RESTORED + "test_what_was_found_absent_is_sent_and_not_doubted_again",
         ((RESTORING, "case((IS_DOUBTFUL, interaction.c.closed_at), else_=attempt)", "attempt"),),
     ),
-    # Wrong answers: rules 1 to 4 of docs/decisions/0009.
-    Breach(
-        "Kustomer is believed that everything due is gone",
-        WRONG_ANSWERS + "TestKustomerFindsNothing::test_ends_nothing_and_everything_goes_out_afterwards",
-        ((EVIDENCE, "gone < asked or others_found", "gone <= asked"),),
-    ),
-    Breach(
-        "an empty list of employees is believed",
-        WRONG_ANSWERS + "TestProfiles::test_an_empty_list_ends_nothing",
-        ((EVIDENCE, 'return "lists no active employee at all"', "return None"),),
-    ),
-    Breach(
-        "every refusal is about its interaction",
-        WRONG_ANSWERS + "TestEverythingIsRefused::test_stops_after_ten_and_everything_else_goes_out_afterwards",
-        ((EVIDENCE, "return self.number <= 1", "return self.number >= 1"),),
-    ),
-    Breach(
-        "what may have been taken is planned again in bulk",
-        "tests/include/ledger/test_planning_again.py::test_what_was_sent_or_may_have_been_is_never_planned_again",
-        (
-            (
-                PLANNING_AGAIN,
-                "ENDED = (State.SKIPPED, State.CANCELLED, State.REJECTED)",
-                "ENDED = (State.SKIPPED, State.CANCELLED, State.REJECTED, State.UNKNOWN)",
-            ),
-        ),
-    ),
-    Breach(
-        "one conversation that cannot be read holds its whole batch",
-        WRONG_ANSWERS
-        + "TestOneUnreadableConversation::test_costs_only_itself_and_past_its_expiry_on_expired_decides",
-        ((BY_ID, "return isinstance(error, Refused | OutcomeUnknown | BrokenAnswer)", "return False"),),
-    ),
-    Breach(
-        "doubt is measured by the age of the closing",
-        "tests/scenarios/test_deferred_readings.py::TestACustomerWhoCannotBeRead::"
-        "test_is_settled_after_a_day_of_trying_whatever_the_age_of_the_closing",
-        (
-            (DEFERRED_READING, "or reading.tries < MIN_TRIES", ""),
-            (DEFERRED_READING, "return now - reading.first_seen >=", "return now - reading.closed_from >="),
-        ),
-    ),
+    *JUDGEMENTS,
+    *ANSWERS,
 )
 _OF_THE_LEDGER = {
-    "starts sending after the lease",
-    "anybody may move a claimed interaction on",
-    "a step leaves no event",
-    "what died while sending is planned again",
+    "starts to send after the lease has ended",
+    "any process may move a claimed interaction on",
+    "a step writes no event",
+    "an interaction whose process died while sending is planned again",
     "sends before the due time",
-    "takes back what is still held",
+    "takes back claims that are still held",
     "a claim ignores a later closing",
     "a survey that may have left does not count towards the cap",
-    "what may have been taken is planned again in bulk",
+    "an interaction that may have been taken is planned again in bulk",
 }
 """These also break the promise in some history of the small world, which tries them all."""
 

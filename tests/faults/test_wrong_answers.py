@@ -3,10 +3,12 @@
 import json
 import os
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.interactions.actor import Actor
 from include.interactions.evidence import MAX_REFUSALS_IN_A_ROW, REFUSALS_TRIED_AGAIN
 from include.sandbox.changes import change_employee
 from include.sandbox.faults import Fault
@@ -14,9 +16,12 @@ from plugins.pipeline.alarms import raise_alarms
 from plugins.pipeline.release import ReleaseInterrupted, SourceDoubted
 from plugins.pipeline.sending import RefusedAlike
 from plugins.runtime.organisations import DEFAULT
+from tests.scenarios.conftest import HOUR
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
+
+ADA = Actor("interaction_ledger_admin", "manual__1", "ada")
 
 
 @pytest.fixture
@@ -158,6 +163,23 @@ class TestProfiles:
         details = [event.detail for event in pipeline.ledger.history(conversation)]
         assert any(words and "present address" in words for words in details)
 
+    def test_sent_again_by_the_former_address_it_goes_out_with_the_present_one(
+        self, pipeline, sandbox, planned, close, change_agent, hour
+    ):
+        close(minute=40)  # another agent's
+        (conversation,) = planned(1)
+        former = sandbox.state.organisation.conversations[conversation].expected_employee
+        change_agent(conversation, "new.address@example.org")
+        change_employee(sandbox.state, {"email": "new.address@example.org", "status": "deactivated"})
+        pipeline.release_due(run_of(hour))
+        assert pipeline.states()[conversation] == "skipped agent_profile_not_approved"
+        change_employee(sandbox.state, {"email": "new.address@example.org", "status": "active"})
+
+        pipeline.ledger.admin.send_again(former, timedelta(days=7), ADA, "approved", dry_run=False)
+        pipeline.release_due(run_of(hour))
+
+        assert sandbox.state.received[-1].request["employee"]["email"] == "new.address@example.org"
+
     def test_an_agent_without_a_profile_is_not_looked_up_twice(self, pipeline, sandbox, planned, close, hour):
         close(minute=40)
         conversations = planned(3)
@@ -177,7 +199,8 @@ class TestEverythingIsRefused:
         planned(250)
         broken(Fault(kind, "/v1/requests"))
 
-        with pytest.raises(RefusedAlike, match=r"'stella_connect_default'.*channel 'email'"):
+        told = rf"'stella_connect_default'.*the last answer was {kind[:3]}.*channel 'email'"
+        with pytest.raises(RefusedAlike, match=told):
             pipeline.release_due(run_of(hour))
         assert posts(sandbox) <= MAX_REFUSALS_IN_A_ROW
         assert count_states(pipeline) == {"rejected": 1, "planned": 249}
@@ -227,13 +250,16 @@ class TestEverythingIsRefused:
 
 
 class TestOneBlockedRequest:
-    def test_is_put_aside_and_the_rest_goes_out(self, pipeline, sandbox, planned, broken, hour):
-        blocked, *others = conversations = planned(7)
+    @pytest.mark.parametrize("place", [0, 3, 6])
+    def test_is_put_aside_and_the_rest_goes_out(self, pipeline, sandbox, planned, broken, hour, place):
+        conversations = planned(7)
+        blocked = conversations[place]
         broken(Fault("403", "/v1/requests", body_contains=blocked))
 
         pipeline.release_due(run_of(hour))
 
-        assert pipeline.states() == dict.fromkeys(others, "sent") | {blocked: "skipped request_blocked"}
+        expected = dict.fromkeys(conversations, "sent") | {blocked: "skipped request_blocked"}
+        assert pipeline.states() == expected
         assert posts(sandbox) == len(conversations)
 
     def test_alone_in_its_window_stops_no_later_run_for_ever(self, pipeline, close, planned, broken, hour):
@@ -247,6 +273,27 @@ class TestOneBlockedRequest:
         pipeline.run(run_of(hour))
 
         assert count_states(pipeline) == {"sent": 1, "skipped request_blocked": 1}
+
+    def test_that_is_always_alone_is_put_aside_once_another_window_was_sent(
+        self, pipeline, close, planned, broken, hour
+    ):
+        (blocked,) = planned(1)
+        broken(Fault("403", "/v1/requests", body_contains=blocked))
+        with pytest.raises(AirflowFailException):
+            pipeline.release_due(run_of(hour))
+        due_at = hour + timedelta(seconds=60)
+        other = close(minute=50)
+        pipeline.extract(run_of(hour))
+        later = {
+            "due_from": (due_at + timedelta(minutes=1)).isoformat(),
+            "due_until": (hour + 2 * HOUR).isoformat(),
+        }
+        pipeline.release(run_of(hour), later)
+        assert pipeline.states() == {blocked: "planned", other: "sent"}
+
+        pipeline.release_due(run_of(hour))
+
+        assert pipeline.states() == {blocked: "skipped request_blocked", other: "sent"}
 
     def test_a_refused_key_leaves_everything_planned(self, pipeline, sandbox, planned, broken, alarms, hour):
         conversations = planned(50)

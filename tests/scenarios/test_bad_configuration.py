@@ -11,8 +11,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from include.sandbox import KUSTOMER_KEY, STELLA_KEY
 from include.sandbox.changes import change_customer
 from include.sandbox.faults import Fault
+from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.preflight import check_configuration
 from plugins.runtime.organisations import DEFAULT
+from plugins.stella_connect.hook import StellaConnectHook
 from tests.support.pipeline import run_of
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
@@ -137,6 +139,16 @@ class TestAHostWithAPath:
         connection(conn_id, {"host": right})
         pipeline.release_due(run_of(hour))
         assert pipeline.states() == dict.fromkeys(conversations, "sent")
+
+    @pytest.mark.parametrize(("conn_id", "hook"), [(KUSTOMER, KustomerHook), (STELLA, StellaConnectHook)])
+    def test_is_named_by_the_test_button(self, connection, conn_id, hook):
+        right = json.loads(os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"])["host"]
+        assert hook().test_connection()[0]
+        connection(conn_id, {"host": f"{right}/v1"})
+
+        works, said = hook().test_connection()
+
+        assert (works, f"write only {right}" in said) == (False, True), said
 
 
 class TestARunThatCannotBeConfigured:

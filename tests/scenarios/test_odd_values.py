@@ -111,13 +111,17 @@ DELETED_AT = {"deletedAt": datetime.now(UTC).isoformat()}
 
 
 class TestADeletion:
-    def test_of_the_customer_is_a_reason(self, pipeline, close, hour, customer_of):
+    @pytest.mark.parametrize("marks", [{"deleted": True}, {"attributes": DELETED_AT}], ids=str)
+    def test_of_the_customer_is_a_reason(self, pipeline, sandbox, close, hour, customer_of, marks):
+        sandbox.state.options.show_deleted = True
         conversation = close()
-        customer_of(conversation, deleted=True)
+        customer_of(conversation, **marks)
 
         pipeline.run(run_of(hour))
 
         assert pipeline.states() == {conversation: "skipped no_customer_email"}
+        (row,) = pipeline.query("SELECT detail FROM interaction")
+        assert row.detail == "customer deleted"
 
     def test_of_the_conversation_makes_it_no_closing(self, pipeline, close, hour):
         close(attributes=DELETED_AT)
@@ -125,10 +129,12 @@ class TestADeletion:
         assert pipeline.run(run_of(hour))["extracted"]["not_closings"] == 1
         assert pipeline.states() == {}
 
-    def test_of_the_conversation_before_the_send_cancels_it(self, pipeline, close, hour):
+    @pytest.mark.parametrize("marks", [{"deleted": True}, {"attributes": DELETED_AT}], ids=str)
+    def test_of_the_conversation_before_the_send_cancels_it(self, pipeline, sandbox, close, hour, marks):
+        sandbox.state.options.show_deleted = True
         conversation = close()
         pipeline.extract(run_of(hour))
-        close(id=conversation, attributes=DELETED_AT)
+        close(id=conversation, **marks)
 
         pipeline.release_due(run_of(hour))
 
@@ -141,6 +147,7 @@ class TestAnAddress:
         [
             ("jose\u0301@example.com", "josé@example.com"),
             ("ada@bücher.example", "ada@xn--bcher-kva.example"),
+            ("ada@xn--bcher-kva.example", "ada@bücher.example"),
             ("ada@ｅｘａｍｐｌｅ.org", "Ada@example.org"),
         ],
     )

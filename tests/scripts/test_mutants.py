@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.mutants.breaches import BREACHES, Breach
+from scripts.mutants.breach import Breach
+from scripts.mutants.breaches import BREACHES
 from scripts.stack.stack import ROOT
 
 

@@ -4,7 +4,7 @@ import pytest
 import time_machine
 from airflow.sdk.exceptions import TaskDeferred
 
-from plugins.pipeline.sensor import SHORT_WAIT, SendDelaySensor
+from plugins.pipeline.sensor import GRACE, SHORT_WAIT, SendDelaySensor
 
 DUE = datetime(2026, 1, 5, 14, tzinfo=UTC)
 
@@ -47,3 +47,12 @@ def test_a_trigger_that_fires_early_makes_it_wait_again(sensor, event):
 def test_once_due_any_event_or_none_will_do(sensor, event):
     with time_machine.travel(DUE):
         assert sensor.execute_complete({}, event) is None
+
+
+def test_without_a_triggerer_the_wait_ends_minutes_after_its_time_and_succeeds(sensor):
+    with time_machine.travel(DUE - timedelta(hours=1), tick=False), pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})
+    assert deferred.value.timeout == timedelta(hours=1) + GRACE <= timedelta(hours=1, minutes=5)
+
+    with time_machine.travel(DUE + GRACE):
+        assert sensor.resume_execution("__fail__", {"error": "Trigger timeout"}, {}) is None
