@@ -7,7 +7,6 @@ from contextlib import suppress
 from functools import lru_cache
 
 import idna
-from email_validator import EmailNotValidError, validate_email
 
 from include.interactions.records import Customer, Email
 from include.interactions.text import is_invisible, is_masked, one_line, trimmed
@@ -24,6 +23,7 @@ _AUTOMATIC = frozenset(
 _AUTOMATIC_BEGINNINGS = ("noreply", "donotreply", "dontreply", "mailerdaemon")
 
 
+@lru_cache(maxsize=4096)  # few agents close many conversations
 def usable(address: str | None) -> str | None:
     """Return the address in its normal form if mail could be sent to it, else None.
 
@@ -51,6 +51,8 @@ def usable(address: str | None) -> str | None:
 
 @lru_cache(maxsize=4096)  # a check takes up to 0.2 ms
 def _domain_if_well_formed(address: str) -> str | None:
+    from email_validator import EmailNotValidError, validate_email  # here: parsing a DAG file checks no address
+
     try:
         # Only the form is checked, also for .test domains. Stella Connect sees whether mail arrives.
         checked = validate_email(

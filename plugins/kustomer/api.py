@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-from requests import PreparedRequest
+from typing import TYPE_CHECKING, Any
 
 from plugins.kustomer.by_id import Record
 from plugins.kustomer.calls import SEARCH
 from plugins.vendor_api.errors import BrokenAnswer
 from plugins.vendor_api.hook import READ_ATTEMPTS, Call, Params, Signer, VendorApiHook
 from plugins.vendor_api.throttle import Throttle
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 MAX_PAGES = 100  # section 2.3: a hard limit, though `links.next` points beyond it
 

@@ -8,6 +8,10 @@ import logging
 from airflow.sdk import Context
 from airflow.sdk.configuration import conf
 
+from plugins.runtime.webhook import CONNECTION, AlarmWebhookHook, WebhookFailedError
+from plugins.vendor_api.errors import ConfigurationError
+from plugins.vendor_api.lookup import LookupFailedError
+
 log = logging.getLogger(__name__)
 
 _FAILED = "No message was sent: the webhook of connection %r failed: %s."
@@ -27,11 +31,6 @@ def send_message(text: str) -> bool:
     Returns:
         Whether the webhook took it, or there is none.
     """
-    # Here, because the DAG processor imports this module every time it parses a DAG file.
-    from plugins.runtime.webhook import CONNECTION, AlarmWebhookHook, WebhookFailedError
-    from plugins.vendor_api.errors import ConfigurationError
-    from plugins.vendor_api.lookup import LookupFailedError
-
     hook = AlarmWebhookHook()
     try:
         if not hook.exists():

@@ -9,7 +9,6 @@ It gets {"text": …}, as the webhooks of Slack and Mattermost expect. Its addre
 from typing import ClassVar
 from urllib.parse import urlencode, urlsplit
 
-import requests
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.log import mask_secret
 from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
@@ -17,7 +16,6 @@ from tenacity import Retrying, stop_after_attempt, wait_exponential_jitter
 from plugins.vendor_api.connection import EXTRAS, HttpSettings, fault, http_settings, is_loopback
 from plugins.vendor_api.errors import ConfigurationError
 from plugins.vendor_api.lookup import find_connection
-from plugins.vendor_api.transport import ConnectFailed, new_session
 from plugins.vendor_api.waiting import pause
 
 CONNECTION = "stella_connect_alarms"
@@ -113,6 +111,11 @@ def _address(connection: Connection) -> str:
 
 
 def _post(settings: HttpSettings, text: str) -> None:
+    # Here, because parsing a DAG file imports this module but sends nothing.
+    import requests
+
+    from plugins.vendor_api.transport import ConnectFailed, new_session
+
     session = new_session(1)
     session.verify, session.cert, session.trust_env = settings.verify, settings.cert, settings.trust_env
     session.proxies.update(settings.proxies)
@@ -127,6 +130,8 @@ def _post(settings: HttpSettings, text: str) -> None:
 
 def _cause(error: BaseException) -> str:
     """Say what happened in words that hold no address: libraries' texts quote it."""
+    import requests  # as in `_post`
+
     kinds, seen = [], error
     while seen is not None:
         if isinstance(seen, OSError) and seen.strerror and not isinstance(seen, requests.RequestException):

@@ -10,14 +10,15 @@ import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
-
-from requests import PreparedRequest
+from typing import TYPE_CHECKING, Any
 
 from plugins.vendor_api.connection import secret
 from plugins.vendor_api.errors import BrokenAnswer, ConfigurationError, VendorApiError
 from plugins.vendor_api.hook import Call, Signer, VendorApiHook
 from plugins.vendor_api.throttle import Throttle
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest
 
 Record = dict[str, Any]
 

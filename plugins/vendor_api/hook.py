@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlsplit
 
-import requests
 from airflow.sdk import BaseHook
 from pydantic_core import from_json
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
@@ -29,14 +28,16 @@ from plugins.vendor_api.errors import (
     VendorApiError,
 )
 from plugins.vendor_api.lookup import find_connection
-from plugins.vendor_api.transport import ConnectFailed, new_session
 from plugins.vendor_api.waiting import before_next_read, pause, requested_wait
+
+if TYPE_CHECKING:
+    import requests
 
 READ_ATTEMPTS = 5
 """Attempts per read. With the limit of the waits a read ends within about ten minutes."""
 
 Params = Mapping[str, str | int]
-Signer = Callable[[requests.PreparedRequest], requests.PreparedRequest]
+Signer = Callable[["requests.PreparedRequest"], "requests.PreparedRequest"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ class VendorApiHook(BaseHook):
         """Return the session, created at first use and shared by threads."""
         with self._lock:
             if self._session is None:
+                # Here, because parsing a DAG file imports this module but sends nothing.
+                from plugins.vendor_api.transport import new_session
+
                 self._session = new_session()
                 self._session.trust_env = self.settings.trust_env
             return self._session
@@ -199,6 +203,10 @@ class VendorApiHook(BaseHook):
         Raises:
             VendorApiError: the subclass says whether the request may have been taken.
         """
+        import requests  # as in `get_conn`
+
+        from plugins.vendor_api.transport import ConnectFailed
+
         settings, session = self.settings, self.get_conn()
         path = path or call.path
         request = session.prepare_request(
@@ -311,7 +319,7 @@ def _date(headers: Mapping[str, str]) -> datetime | None:
     return date.replace(tzinfo=date.tzinfo or UTC)
 
 
-def _reason(failed: ConnectFailed) -> str:
+def _reason(failed: BaseException) -> str:
     """Return the innermost reason of a failed connection. Safe to show: no answer has been read yet."""
     cause: BaseException = failed.__cause__ or failed
     while cause.__cause__ is not None:

@@ -1,6 +1,8 @@
 """The shape of the pipeline: what people and outside checks rely on by name."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,17 @@ def dag(bag):
 def test_every_dag_file_can_be_imported(bag):
     assert bag.import_errors == {}
     assert len(bag.dags) == len(list(DAGS.glob("*.py"))) > 0
+
+
+def test_parsing_the_dag_files_imports_nothing_that_only_tasks_need():
+    heavy = "alembic", "babel", "email_validator", "jwt", "psycopg", "requests"
+    code = (
+        "import sys; from airflow.dag_processing.dagbag import DagBag; before = set(sys.modules); "
+        f"DagBag({str(DAGS)!r}); print('imported:', *sorted(set({heavy}) & set(sys.modules) - before))"
+    )
+    parsed = subprocess.run([sys.executable, "-c", code], cwd=DAGS.parent, capture_output=True, text=True)
+
+    assert parsed.stdout.splitlines()[-1:] == ["imported:"], parsed.stderr[-2000:]
 
 
 def test_the_tasks_have_their_names_and_their_order(dag):
