@@ -1,9 +1,8 @@
 """Decide whether a record is a closing, who its agent is, and whether there may be a survey."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from include.interactions.addresses import greeting, has_any, is_automatic, same_address, survey_addresses, usable
 from include.interactions.interaction import Interaction
@@ -95,30 +94,30 @@ def judge(
     if record.closed_at is None:
         msg = f"conversation {record.id} is not a closing"
         raise ValueError(msg)
-    known = Interaction(
-        conversation_id=record.id,
-        closed_at=record.closed_at,
-        due_at=record.closed_at + record.closed_within + timedelta(seconds=settings.seconds_until_send),
-        customer_id=customer.id if customer else None,
-    )
+    known: dict[str, Any] = {
+        "conversation_id": record.id,
+        "closed_at": record.closed_at,
+        "due_at": record.closed_at + record.closed_within + timedelta(seconds=settings.seconds_until_send),
+        "customer_id": customer.id if customer else None,
+    }
     if isinstance(record, Malformed):
-        return replace(known, skip=Reason.MALFORMED_RECORD, detail=f"unreadable: {record.fields}")
+        return Interaction(**known, skip=Reason.MALFORMED_RECORD, detail=f"unreadable: {record.fields}")
     if record.merged_away:
-        return replace(known, skip=Reason.MERGED)
+        return Interaction(**known, skip=Reason.MERGED)
     agent = agent_of(record, users)
     if agent is None:
-        return replace(known, skip=Reason.NO_AGENT_ASSIGNED)
+        return Interaction(**known, skip=Reason.NO_AGENT_ASSIGNED)
     agent_email = usable(agent.email)
-    known = replace(known, agent_id=agent.id, agent_name=agent.name, agent_email=agent_email)
+    known |= {"agent_id": agent.id, "agent_name": agent.name, "agent_email": agent_email}
     if agent_email is None:
-        return replace(known, skip=Reason.AGENT_WITHOUT_EMAIL)
+        return Interaction(**known, skip=Reason.AGENT_WITHOUT_EMAIL)
     if record.customer_id is None or customer is None:
-        return replace(known, skip=Reason.NO_CUSTOMER_EMAIL, detail="customer not found")
+        return Interaction(**known, skip=Reason.NO_CUSTOMER_EMAIL, detail="customer not found")
     address = choose_address(customer, agent_email, settings, record.details.written_from)
     if isinstance(address, Unsuitable):
-        return replace(known, skip=address.reason, detail=address.detail)
-    return replace(
-        known,
+        return Interaction(**known, skip=address.reason, detail=address.detail)
+    return Interaction(
+        **known,
         detail=record.assumption,
         customer_name=greeting(customer, address),
         customer_email=address,

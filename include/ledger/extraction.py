@@ -2,14 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Insert,
@@ -145,7 +144,7 @@ def insert_closings(
     """Insert the closings that are new and add to the counts; `secret` keys the hash of the customer's address."""
     insert_new = _insert_sqlite if connection.dialect.name == "sqlite" else _insert_postgresql
     # One parameter for all rows: preparing one for each value takes both drivers longer than the inserting.
-    rows = {"rows": json.dumps([_row(closing, secret) for closing in batch]), "at": now, **given_by(by)}
+    rows = {"rows": _rows(batch, secret), "at": now, **given_by(by)}
     known = len(batch)
     for reason, number in insert_new(connection, rows):
         known -= number
@@ -182,18 +181,27 @@ def _insert_postgresql(connection: Connection, rows: dict[str, Any]) -> Sequence
     return connection.execute(_INSERT_APPEND_COUNT, rows).all()
 
 
+def _rows(batch: Collection[Interaction], secret: bytes) -> str:
+    """Return the values of `_FILLED` as the columns hold them: JSON, a list for each closing."""
+    rows = [_row(closing, secret) for closing in batch]
+    text = json.dumps(rows)
+    if "\\u0000" in text or "\\ud" in text:  # perhaps a NUL or half a surrogate pair: what no database can hold
+        text = json.dumps([[storable(value) if isinstance(value, str) else value for value in row] for row in rows])
+    return text
+
+
 def _row(closing: Interaction, secret: bytes) -> list[Any]:
-    """Return the values of `_FILLED` as the columns hold them."""
-    key = customer_key(secret, closing.customer_email) if closing.customer_email else None
-    return [*(value(closing) for value in _GIVEN.values()), key]
-
-
-def _text(name: str) -> Callable[[Interaction], str | None]:
-    def read(closing: Interaction) -> str | None:
-        value: str | None = getattr(closing, name)
-        return None if value is None else storable(value)
-
-    return read
+    return [
+        *_read_given(closing),
+        State.SKIPPED if closing.skip else State.PLANNED,
+        closing.skip,
+        milliseconds(closing.closed_at),
+        milliseconds(closing.due_at),
+        closing.first_due_at and milliseconds(closing.first_due_at),
+        names_text(closing.tags),
+        mapping_text(closing.custom_properties),
+        customer_key(secret, closing.customer_email) if closing.customer_email else None,
+    ]
 
 
 def _spellings(connection: Connection) -> list[tuple[str, int]]:
@@ -229,34 +237,39 @@ def _superseding() -> Transition:
     return Transition(State.PLANNED, change)
 
 
-_GIVEN: dict[Column[Any], Callable[[Interaction], Any]] = {
-    interaction.c.conversation_id: _text("conversation_id"),
-    interaction.c.closed_at: lambda closing: milliseconds(closing.closed_at),
-    interaction.c.due_at: lambda closing: milliseconds(closing.due_at),
-    interaction.c.state: lambda closing: State.SKIPPED if closing.skip else State.PLANNED,
-    interaction.c.reason: attrgetter("skip"),
-    interaction.c.detail: _text("detail"),
-    interaction.c.customer_id: _text("customer_id"),
-    interaction.c.customer_name: _text("customer_name"),
-    interaction.c.customer_email: _text("customer_email"),
-    interaction.c.agent_id: _text("agent_id"),
-    interaction.c.agent_email: _text("agent_email"),
-    interaction.c.agent_name: _text("agent_name"),
-    interaction.c.tags: lambda closing: names_text(closing.tags),
-    interaction.c.do_not_send: attrgetter("do_not_send"),
-    interaction.c.first_due_at: lambda closing: closing.first_due_at and milliseconds(closing.first_due_at),
-    interaction.c.rule: _text("rule"),
-    interaction.c.survey: attrgetter("survey"),
-    interaction.c.channel: _text("channel"),
-    interaction.c.brand: _text("brand"),
-    interaction.c.language: _text("language"),
-    interaction.c.country: _text("country"),
-    interaction.c.custom_properties: lambda closing: mapping_text(closing.custom_properties),
-    interaction.c.time_zone: _text("time_zone"),
-    interaction.c.facts: _text("facts"),
-}
-"""Each column that a closing fills, and how its value is read from the closing."""
-_FILLED = [*_GIVEN, interaction.c.customer_key]
+_GIVEN = (
+    "conversation_id",
+    "detail",
+    "customer_id",
+    "customer_name",
+    "customer_email",
+    "agent_id",
+    "agent_email",
+    "agent_name",
+    "do_not_send",
+    "rule",
+    "survey",
+    "channel",
+    "brand",
+    "language",
+    "country",
+    "time_zone",
+    "facts",
+)
+"""The columns that hold an attribute of the closing as it is."""
+_read_given = attrgetter(*_GIVEN)
+_FILLED = [
+    *(interaction.c[name] for name in _GIVEN),
+    interaction.c.state,
+    interaction.c.reason,
+    interaction.c.closed_at,
+    interaction.c.due_at,
+    interaction.c.first_due_at,
+    interaction.c.tags,
+    interaction.c.custom_properties,
+    interaction.c.customer_key,
+]
+"""The columns of a new row, in the order of `_row`."""
 _RECORDED = [*_FILLED, interaction.c.attempts, interaction.c.created_at, interaction.c.updated_at]
 _AT = bindparam("at", type_=Instant)
 _NO_ATTEMPTS: ColumnElement[int] = literal_column("0")

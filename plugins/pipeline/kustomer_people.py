@@ -85,7 +85,7 @@ class KustomerPeople:
 
     def find_fault(self, record: Conversation, customers: Mapping[str, Customer | None]) -> Fault | None:
         """Return why this closing cannot be judged yet; None if it can."""
-        if record.merged_away:
+        if record.merged_away or not self._faults:
             return None
         agent = agent_of(record, self.users)
         if agent is not None and agent.id in self._faults:
