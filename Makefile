@@ -45,7 +45,7 @@ benchmark: $(INSTALLED) ## measure speed and size against baselines, about 15 mi
 	@scripts/system-packages postgresql redis-server docker-compose
 	$(BIN)/python -m scripts.benchmark $(ROWS) $(if $(QUICK),--quick)
 
-soak: $(INSTALLED) ## run the long tests and print their figures (10,000 random histories, random faults, cluster)
+soak: $(INSTALLED) ## run the long tests and print their figures (10,000 random histories, a million requests, random faults, cluster)
 	@scripts/system-packages postgresql
 	$(BIN)/pytest -m soak $(TESTS)
 

@@ -62,15 +62,11 @@ class ReleasingOfProcess(StoreOfProcess):
         """No claim holds what a later closing replaces, or what is not due."""
         self._stella.interruption.step()
         claimed = self._world.ledger.releasing.claim(*given, **named)
-        rows = self._world.rows()
         for one in claimed:
             key = key_of(one)
+            rows = self._world.rows(key[0])
             assert now() >= self._world.closings[key].due_at, "claimed before it was due"
-            later = [
-                other
-                for other in rows
-                if other[0] == key[0] and other[1] > key[1] and rows[other].state in REPLACING
-            ]  # fmt: skip - one condition
+            later = [other for other, row in rows.items() if other[1] > key[1] and row.state in REPLACING]
             assert not later, "claimed although a later closing takes its place"
         self._stella.interruption.step()
         return claimed

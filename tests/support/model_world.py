@@ -26,9 +26,7 @@ from plugins.kustomer.hook import SearchPage
 from plugins.pipeline.sending import SENDING_LEASE
 from plugins.vendor_api.errors import KeyFault, NeverSent, OutcomeUnknown, RateLimited, Refused
 from tests.support.model_choices import SOON_SECONDS, Lie, is_open, rule_for
-
-Key = tuple[str, datetime]
-"""Which closing: conversation id and `closed_at`."""
+from tests.support.model_rows import Key, Row, read_rows
 
 TAKEN = {"201", "500 but taken", "reset but taken", "timeout but taken"}
 UNANSWERED = {"500 but taken", "reset but taken", "timeout but taken", "500", "reset", "timeout"}
@@ -96,7 +94,7 @@ class World:
 
     settings: Settings
     ledger: Ledger
-    rows: Callable[[], dict[Key, "Row"]]
+    connection: sqlite3.Connection
     clock: time_machine.Traveller
     figures: Counter[str]
     conversations: dict[str, Conversation] = field(default_factory=dict)
@@ -113,14 +111,19 @@ class World:
     taken_at: datetime | None = None
     """The latest request that was taken, or found in Data Return."""
 
+    def rows(self, conversation_id: str | None = None) -> dict[Key, Row]:
+        """Return the ledger's rows, all or of one conversation."""
+        return read_rows(self.connection, conversation_id)
+
     def forward(self, **duration: float) -> None:
         self.clock.shift(timedelta(**duration))
 
     def may_be_over_the_cap(self, key: Key, over: str) -> bool:
         """Whether another survey of the one customer may have left."""
+        if self.settings.cap is None or self.settings.cap.over != over:
+            return False
         others = [State(row.state) for other, row in self.rows().items() if other != key]
-        may_have_left = any(state in {State.SENDING, State.SENT, State.UNKNOWN} for state in others)
-        return self.settings.cap is not None and self.settings.cap.over == over and may_have_left
+        return any(state in {State.SENDING, State.SENT, State.UNKNOWN} for state in others)
 
     def close(self, number: int, agents: Sequence[int]) -> None:
         self.forward(milliseconds=1)  # no two closings of a conversation share their instant
@@ -279,7 +282,7 @@ class StellaConnect:
         self.world.figures["early"] += early
         assert not early, "sent before it was due"
         assert closing.may_be_posted, "an outcome that is not known was repeated"
-        assert self.world.rows()[key].state == State.SENDING, "`sending` was not committed before the request"
+        assert self.world.rows(key[0])[key].state == State.SENDING, "`sending` was not committed before the request"
         settings = self.world.settings
         expired = now() > closing.due_at + timedelta(seconds=settings.expire_after_seconds)
         may_go_without_look = expired or settings.on_recheck_failure == "send"
@@ -288,7 +291,7 @@ class StellaConnect:
             assert seen is not None, "a conversation that is gone was surveyed"
             assert seen.removed is None, "a conversation that is gone was surveyed"
             assert seen.closed_at is not None
-            later = self.world.rows().get((key[0], seen.closed_at))
+            later = self.world.rows(key[0]).get((key[0], seen.closed_at))
             no_survey = later is not None and State(later.state) not in REPLACING
             undecided = later is None and may_go_without_look
             stays = seen.status != "done" or seen.closed_at <= key[1] or no_survey or undecided
@@ -332,36 +335,6 @@ def _user(number: int) -> dict[str, Any]:
     return {"id": f"agent-{number}", "attributes": {"email": f"agent-{number}@example.com", "userType": "user"}}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """As much of an interaction as the model asks for."""
-
-    id: int
-    conversation_id: str
-    closed_at: datetime
-    state: str
-    reason: str | None
-    lease_until: datetime | None
-
-
-def rows_of(connection: sqlite3.Connection) -> dict[Key, Row]:
-    """The ledger's rows by closing; two rows of one closing are a fault of their own.
-
-    Past SQLAlchemy: this is asked at every step of every history.
-    """
-    rows = [
-        Row(number, conversation_id, _instant(closed_at), state, reason, lease and _instant(lease))
-        for number, conversation_id, closed_at, state, reason, lease in connection.execute(_ROWS)
-    ]
-    found = {(row.conversation_id, row.closed_at): row for row in rows}
-    assert len(found) == len(rows), "one closing has two interactions"
-    return found
-
-
-def _instant(milliseconds: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=milliseconds)
-
-
 class Threadless:
     """Stands in for the release's threads: each task is done at once, in the thread of the test.
 
@@ -381,7 +354,3 @@ class Threadless:
 
     def shutdown(self) -> None:
         """Nothing is under way."""
-
-
-EPOCH = datetime.fromtimestamp(0, UTC)
-_ROWS = "SELECT id, conversation_id, closed_at, state, reason, lease_until FROM interaction"
