@@ -13,7 +13,7 @@ def make_admin_dag(organisation: Organisation) -> None:
     @dag(
         dag_id=organisation.admin_dag_id,
         dag_display_name=organisation.name_for("Interaction ledger: actions", " · "),
-        description="Shows, cancels, releases, settles or erases interactions, when a person triggers it.",
+        description="Shows, cancels, releases, settles or erases interactions. Only people trigger it.",
         schedule=None,
         start_date=pendulum.datetime(2024, 1, 1, tz="UTC"),
         catchup=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from include.ledger import Ledger, connect
 from scripts.stack.postgres import PostgresServer, running
 from tests.support import airflow_home, ended_in_order
 
@@ -45,10 +47,46 @@ def postgres_url(postgres_server: PostgresServer) -> str:
     return postgres_server.create_database()
 
 
+@pytest.fixture(scope="session")
+def migrated_database(postgres_server: PostgresServer) -> str:
+    """The name of a database with the ledger's schema, to be copied: migrating takes longer than most tests."""
+    url = postgres_server.create_database()
+    migrate(url)
+    return url.rpartition("/")[2]
+
+
 @pytest.fixture
-def ledger_url(tmp_path: Path) -> str:
-    """The URL of a new SQLite ledger."""
+def postgres_ledger_url(postgres_server: PostgresServer, migrated_database: str) -> str:
+    """The URL of a new ledger in PostgreSQL."""
+    return postgres_server.create_database(template=migrated_database)
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the ledger's schema, to be copied."""
+    file = tmp_path_factory.mktemp("migrated") / "ledger.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def empty_ledger_url(tmp_path: Path) -> str:
+    """The URL of a SQLite ledger that does not exist yet."""
     return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def ledger_url(empty_ledger_url: str, migrated_file: Path) -> str:
+    """The URL of a new SQLite ledger."""
+    shutil.copy(migrated_file, empty_ledger_url.removeprefix("sqlite:///"))
+    return empty_ledger_url
+
+
+def migrate(url: str) -> None:
+    """Create the ledger's schema, and leave no connection open."""
+    engine = connect(url)
+    Ledger(engine).migrate()
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")

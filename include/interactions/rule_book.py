@@ -74,7 +74,7 @@ class RuleBook:
         self._pages = [page(rule) for rule in (*rules, None)]
 
     def decide(self, facts: ClosingFacts) -> Decision:
-        """Return what becomes of the closing, and as what."""
+        """Return what becomes of the closing, and how it counts."""
         page = self._page_of(facts)
         survey, outside_sample = _survey_of(page, facts)
         return Decision(

@@ -105,7 +105,7 @@ class Settings(BaseModel):
         title="Do-not-send attribute",
         description="Name of a custom attribute of conversations, such as doNotSendBool. If it says yes (true, "
         "“Yes”, 1), the interaction counts in Stella Connect and the customer gets no survey. Empty: the "
-        "official app's attributes count.",
+        "official app's attributes decide.",
     )
     on_own_address: Literal["skip", "send"] = Field(
         "skip",
@@ -115,8 +115,8 @@ class Settings(BaseModel):
     on_automatic_address: Literal["skip", "send"] = Field(
         "skip",
         title="On automatic address",
-        description="A customer with only addresses of machines, such as no-reply@ or mailer-daemon@: skipped, or "
-        "surveyed (send).",
+        description="If a customer has only automatic addresses, such as no-reply@ or mailer-daemon@: skip, or "
+        "send a survey.",
     )
     channel: Annotated[Channel, _TEXT_OR_MAPPING] = Field(
         DEFAULT_CHANNEL,
@@ -158,7 +158,7 @@ class Settings(BaseModel):
     rules: Annotated[Rules, WithJsonSchema({"type": "array"})] = Field(
         default=(),
         title="Rules",
-        description="Who is surveyed, and as what. The first rule whose conditions hold decides.",
+        description="Who is surveyed, and how it counts. The first rule whose conditions hold decides.",
     )
     cap: Annotated[Cap | None, _JSON_OBJECT] = Field(
         None,
@@ -184,35 +184,35 @@ class Settings(BaseModel):
     max_releases_per_run: WholeNumber | None = Field(
         None,
         ge=1,
-        title="Most releases per run",
+        title="Maximum releases per run",
         description="The most interactions that one run sends, the longest overdue first. Empty: no limit.",
     )
     max_senders: WholeNumber = Field(
         MAX_SENDERS,
         ge=1,
         le=256,
-        title="Most senders",
+        title="Maximum senders",
         description="The most requests to Stella Connect under way at once. A release starts with 8 and adds one "
         "for each taken request; 429, no answer or no connection halve the number.",
     )
     write_back: Annotated[WriteBack | None, _JSON_OBJECT] = Field(
         None,
         title="Write back",
-        description="What of a customer's answer is written to Kustomer: custom attributes of the conversation, a "
-        "custom object, a note. Empty: nothing.",
+        description="Which parts of a customer's answer are written to Kustomer: to custom attributes of the "
+        "conversation, a custom object, a note. Empty: nothing.",
     )
     recovery: Annotated[Recoveries, WithJsonSchema({"type": "array"})] = Field(
         default=(),
         title="Recovery",
-        description="Which answers of unhappy customers call for action, and for what: a note, a tag, a message, a "
+        description="Which answers of unhappy customers lead to which actions: a note, a tag, a message, a "
         "reopening. The first entry whose conditions hold decides. Empty: nothing.",
     )
     max_reopenings_per_hour: WholeNumber = Field(
         20,
         ge=1,
-        title="Most reopenings per hour",
-        description="The most conversations that `recovery` reopens within an hour. Then it stops, and an alarm is "
-        "active; it goes on when the hour is over.",
+        title="Maximum reopenings per hour",
+        description="The most conversations that `recovery` reopens within an hour. Then it pauses until "
+        "the hour is over, and an alarm is active.",
     )
     kustomer_requests_per_minute: WholeNumber = Field(
         300,

@@ -1,4 +1,4 @@
-"""What the settings make of an eligible closing: whether there is a survey, as what, and when.
+"""What the settings make of an eligible closing: whether there is a survey, how it counts, and when.
 
 Delay, rule and mapping are fixed when the closing is recorded. Exclusions are judged again before the send, since
 tags arrive late.

@@ -14,7 +14,7 @@ RULES_KUSTOMER_KEY = "kustomer-rules-key"
 WRITING_KUSTOMER_KEY = "kustomer-writing-key"
 """As the sandbox's key, with the roles that `write_back` and `recovery` need in addition."""
 STELLA_KEY = "stella-sandbox-key"
-STELLA_SECRET = "stella-sandbox-secret"  # noqa: S105 - opens nothing but this sandbox
+STELLA_SECRET = "stella-sandbox-secret-of-33-bytes"  # noqa: S105 - opens nothing but this sandbox
 
 ROLES = (
     "org.permission.search",

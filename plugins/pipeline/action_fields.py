@@ -102,7 +102,7 @@ _ALL = (
     Field(
         "closed_from",
         "Closed from",
-        "The earliest closing that is meant, UTC.",
+        "Closings from this time on, UTC.",
         read=_time,
         form={"format": "date-time"},
     ),
@@ -135,8 +135,8 @@ _ALL = (
     Field(
         "customer",
         "Customer",
-        "Kustomer's customer id, or an e-mail address. Either finds the person's other ids and addresses. Prefer "
-        "the id: Airflow keeps and shows what you write here.",
+        "Kustomer's customer id, or an e-mail address. The person's other ids and addresses are found from either. "
+        "Prefer the id: Airflow keeps and shows what you write here.",
     ),
     Field(
         "settle_as",
@@ -168,14 +168,14 @@ _ALL = (
     Field(
         "days_back",
         "Days back",
-        f"Closings of so many days, at most {MAX_DAYS_BACK}. Empty: 7.",
+        f"Closings of the last days: how many days, at most {MAX_DAYS_BACK}. Empty: 7.",
         section=HOW,
         read=_days,
     ),
     Field(
         "reason",
         "Reason",
-        "Why, for people who read the history later. Name no customer; a ticket number is good.",
+        "Why, for people who read the history later. Do not name the customer; a ticket number helps.",
         section=HOW,
         read=_words_without_address,
         form={"maxLength": MAX_REASON_LENGTH},

@@ -65,11 +65,11 @@ class PostgresServer:
         """Return the SQLAlchemy URL of a database of this server."""
         return f"postgresql+psycopg://postgres@{HOST}:{self.port}/{database}"
 
-    def create_database(self) -> str:
-        """Create a new, empty database and return its URL."""
+    def create_database(self, template: str = "template1") -> str:
+        """Create a database, by default an empty one, and return its URL. Its template must have no connections."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self._address, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def start(self) -> None:

@@ -109,7 +109,7 @@ def test_what_customers_answered_in_numbers_and_question_by_question(
     page.goto(f"{installation.stack.url}/plugin/interactions")
     view.get_by_role("link", name="Responses").click()
     numbers = view.get_by_role("region", name="In the last 30 days")
-    expect(numbers.get_by_text("1 disputed, counted all the same")).to_be_visible()
+    expect(numbers.get_by_text("1 disputed, included in the figures")).to_be_visible()
     expect(view.get_by_role("table", name="Areas that customers chose")).to_contain_text("Knowledge of the product")
     groups = view.get_by_role("navigation", name="Group by")
     for label, member in (("Team leader", "Ines Halloran"), ("Brand", "Larkspur"), ("Channel", "email")):

@@ -24,7 +24,7 @@ TRIAL = {
     "KUSTOMER_API_URL": "http://127.0.0.1:8101",
     "KUSTOMER_URL": "http://127.0.0.1:8101",
     "STELLA_CONNECT_API_KEY": "stella-sandbox-key",
-    "STELLA_CONNECT_API_SECRET": "stella-sandbox-secret",
+    "STELLA_CONNECT_API_SECRET": "stella-sandbox-secret-of-33-bytes",
     "STELLA_CONNECT_API_URL": "http://127.0.0.1:8102",
 }
 """What .env.example names for a trial without accounts."""

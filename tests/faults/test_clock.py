@@ -100,7 +100,7 @@ def test_set_during_a_release_and_set_right_again(
     assert sorted(pipeline.sent()) == sorted(planned)
     assert pipeline.states() == dict.fromkeys(planned, "sent")
     with pipeline.engine.connect() as connection:
-        due = dict(connection.execute(select(interaction.c.conversation_id, interaction.c.due_at)).tuples().all())
+        due = dict(connection.execute(select(interaction.c.conversation_id, interaction.c.due_at)).all())
     for one in sandbox.state.received:  # with the same clock
         assert one.received_at >= due[one.request["ext_interaction_id"]].timestamp()
 

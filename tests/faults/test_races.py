@@ -27,10 +27,8 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def ledger_url(request, tmp_path) -> str:
-    return (
-        f"sqlite:///{tmp_path}/ledger.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-    )
+def ledger_url(request) -> str:
+    return request.getfixturevalue("ledger_url" if request.param == "sqlite" else "postgres_ledger_url")
 
 
 @pytest.fixture

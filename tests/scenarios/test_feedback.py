@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 from werkzeug import Response
 
+from include.sandbox import STELLA_SECRET
 from plugins.pipeline.feedback import GRACE, MAX_REREAD_SPAN, Feedback, record_feedback
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
@@ -340,7 +341,7 @@ class TestAStrangeDataReturn:
             "conn_type": "stella_connect",
             "host": httpserver.url_for("").rstrip("/"),
             "password": "key",
-            "extra": {"api_secret": "secret"},
+            "extra": {"api_secret": STELLA_SECRET},
         }
         monkeypatch.setenv("AIRFLOW_CONN_STRANGE", json.dumps(connection))
         pages = []

@@ -135,7 +135,8 @@ def test_each_task_logs_one_line_of_counts(installation: Installation, runs: Run
 
 class TestAKeyWithoutARole:
     @pytest.fixture(scope="class")
-    def run_id(self, installation: Installation, runs: Runs) -> str:
+    @classmethod
+    def run_id(cls, installation: Installation, runs: Runs) -> str:
         with installation.kustomer_key_without(SEARCH_ROLE):
             return failed(installation)
 

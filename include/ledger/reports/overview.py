@@ -83,7 +83,7 @@ class Alarms:
     sent: int
     """In the same time."""
     too_many_rejected: bool
-    """Whether more than 5 % were refused: Stella Connect raises its own alarm at that mark."""
+    """Whether more than 5 % were refused: Stella Connect raises an alarm at that mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ LATE = tuple(timedelta(seconds=seconds) for seconds in (5, 15, 30, 45, 60, 90, 1
 MAX_BUCKETS = 1_000
 REJECTED_WITHIN = timedelta(days=1)
 REJECTED_SHARE = 0.05
-"""Share of refusals above which Stella Connect raises its own alarm (fact sheet, section 1)."""
+"""Share of refusals above which Stella Connect raises an alarm (fact sheet, section 1)."""
 
 
 _SECOND = timedelta(seconds=1) // MILLISECOND

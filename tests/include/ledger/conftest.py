@@ -1,7 +1,6 @@
 """Every test of the ledger runs on SQLite and on PostgreSQL."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -11,19 +10,30 @@ from tests.support.ledger import Clock
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database."""
+    kind: str = request.param
+    return kind
+
+
+@pytest.fixture
+def empty_url(database: str, request: pytest.FixtureRequest) -> str:
     """The URL of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.db'}"
-    postgres_url: str = request.getfixturevalue("postgres_url")
-    return postgres_url
+    url: str = request.getfixturevalue("empty_ledger_url" if database == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+def url(database: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated database."""
+    url: str = request.getfixturevalue("ledger_url" if database == "sqlite" else "postgres_ledger_url")
+    return url
 
 
 @pytest.fixture
 def engine(url: str) -> Iterator[Engine]:
     """An engine on a migrated database."""
     engine = connect(url)
-    Ledger(engine).migrate()
     yield engine
     engine.dispose()
 

@@ -88,8 +88,8 @@ def test_a_schema_newer_than_the_code_is_left_alone(engine: Engine) -> None:
         assert version(connection) == "tomorrow"
 
 
-def test_another_owner_of_the_same_database_keeps_his_alembic_version(url: str) -> None:
-    engine = connect(url)
+def test_another_owner_of_the_same_database_keeps_his_alembic_version(empty_url: str) -> None:
+    engine = connect(empty_url)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num TEXT)"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('of Airflow')"))
@@ -98,8 +98,8 @@ def test_another_owner_of_the_same_database_keeps_his_alembic_version(url: str) 
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "of Airflow"
 
 
-def test_a_migration_that_breaks_off_leaves_nothing_behind(url: str) -> None:
-    engine = connect(url)
+def test_a_migration_that_breaks_off_leaves_nothing_behind(empty_url: str) -> None:
+    engine = connect(empty_url)
 
     def stumble(_connection: object, _cursor: object, statement: str, *_: object) -> None:
         if "TRIGGER" in statement:
@@ -108,12 +108,12 @@ def test_a_migration_that_breaks_off_leaves_nothing_behind(url: str) -> None:
     event.listen(engine, "before_cursor_execute", stumble)
     with pytest.raises(RuntimeError, match="plug"):
         Ledger(engine).migrate()
-    assert inspect(create_engine(url)).get_table_names() == []
-    Ledger(connect(url)).migrate()
+    assert inspect(create_engine(empty_url)).get_table_names() == []
+    Ledger(connect(empty_url)).migrate()
 
 
-def test_who_enters_an_empty_database_creates_the_ledger(url: str) -> None:
-    engine = connect(url)
+def test_who_enters_an_empty_database_creates_the_ledger(empty_url: str) -> None:
+    engine = connect(empty_url)
 
     Ledger(engine).enter("interaction_ledger")
 

@@ -39,9 +39,11 @@ def in_every_process() -> Iterator[InEveryProcess]:
         yield run
 
 
-def test_an_empty_database_is_migrated_once_by_eight_processes(url: str, in_every_process: InEveryProcess) -> None:
-    in_every_process(work.migrate, [url] * PROCESSES)
-    with connect(url).connect() as connection:
+def test_an_empty_database_is_migrated_once_by_eight_processes(
+    empty_url: str, in_every_process: InEveryProcess
+) -> None:
+    in_every_process(work.migrate, [empty_url] * PROCESSES)
+    with connect(empty_url).connect() as connection:
         versions = connection.execute(text("SELECT version_num FROM interaction_ledger_version")).scalars().all()
     assert versions == [ScriptDirectory(str(SCRIPTS)).get_current_head()]
 

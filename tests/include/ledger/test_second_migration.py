@@ -58,15 +58,15 @@ def test_the_newest_version_follows_from_the_files(scripts: Path) -> None:
     assert revisions(scripts) == (second_migration.revision, *revisions())
 
 
-def test_an_empty_database_gets_every_version(url: str, scripts: Path) -> None:
-    engine = connect(url)
+def test_an_empty_database_gets_every_version(empty_url: str, scripts: Path) -> None:
+    engine = connect(empty_url)
     migrate(engine, scripts)
     with engine.connect() as connection:
         assert version(connection) == second_migration.revision
 
 
-def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts: Path) -> None:
-    engine = connect(url)
+def test_an_older_ledger_keeps_its_events_and_what_guards_them(empty_url: str, scripts: Path) -> None:
+    engine = connect(empty_url)
     ledger = Ledger(engine)
     ledger.migrate()
     ledger.extraction.record_closings([closing(1), closing(2, skip=Reason.MERGED)], by_run("run"))
@@ -77,7 +77,7 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts
     with engine.connect() as connection:
         assert version(connection) == second_migration.revision
     assert [ledger.history(closing(number).conversation_id) for number in (1, 2)] == before
-    rules = inspect(create_engine(url)).get_check_constraints("interaction_event")
+    rules = inspect(create_engine(empty_url)).get_check_constraints("interaction_event")
     assert rules
     assert not [rule for rule in rules if "not_valid" in str(rule)], "they hold for the old rows too"
     assert ledger.admin.erase_customer("customer-2", by_run("ada"), "ticket 12", dry_run=False)["erased"] == 1
@@ -86,14 +86,16 @@ def test_an_older_ledger_keeps_its_events_and_what_guards_them(url: str, scripts
             connection.execute(text(forbidden))
 
 
-def test_who_enters_an_older_ledger_brings_it_up_to_date(url: str, tmp_path: Path) -> None:
-    engine = in_use(url)
+def test_who_enters_an_older_ledger_brings_it_up_to_date(empty_url: str, tmp_path: Path) -> None:
+    engine = in_use(empty_url)
     release = tmp_path / "release"
     shutil.copytree(ROOT / "include", release / "include", ignore=shutil.ignore_patterns("__pycache__"))
     add_second(release / "include/ledger/migrations")
     enter = "import sys; from include.ledger import Ledger, connect; Ledger(connect(sys.argv[1])).enter('ledger')"
 
-    subprocess.run([sys.executable, "-c", enter, url], cwd=release, env={"PYTHONPATH": str(release)}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", enter, empty_url], cwd=release, env={"PYTHONPATH": str(release)}, check=True
+    )
 
     with engine.connect() as connection:
         assert version(connection) == second_migration.revision

@@ -28,7 +28,7 @@ def test_it_starts_alone_prints_addresses_and_keys_and_stops_cleanly(number: int
         assert url is not None
         assert KUSTOMER_KEY in kustomer
         assert "stella-sandbox-key" in stella
-        assert "stella-sandbox-secret" in stella
+        assert "stella-sandbox-secret-of-33-bytes" in stella
         assert "20 conversations" in organisation
         assert requests.get(f"{url[0]}/_sandbox/health", timeout=10).json()["status"] == "ok"
         os.kill(process.pid, number)

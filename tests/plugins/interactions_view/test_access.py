@@ -149,8 +149,9 @@ def test_no_route_shows_a_viewer_an_address_that_the_ledger_holds(filled: Filled
         "responses?by=team_leader",
         "list?agent=agent-8",
     ]
-    shown = {path: {one for one in addresses if one in get(path, "viewer").text} for path in paths}
+    pages = {path: get(path, "viewer").text for path in paths}
 
+    shown = {path: {address for address in addresses if address in page} for path, page in pages.items()}
     assert {path: found for path, found in shown.items() if found} == {}
     assert "n•••@example.com" in get("responses", "viewer").text
 

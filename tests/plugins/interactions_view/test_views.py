@@ -164,6 +164,7 @@ def test_every_view_reads_a_ledger_in_postgresql(
 
 
 def test_a_ledger_that_is_not_there_yet_is_explained(ledger_url: str, get: Get) -> None:
+    Path(ledger_url.removeprefix("sqlite:///")).unlink()
     answer = get("list")  # no file
     assert (answer.status, "does not answer" in answer.text) == (503, True)
     assert not Path(ledger_url.removeprefix("sqlite:///")).exists()

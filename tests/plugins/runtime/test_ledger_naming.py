@@ -15,8 +15,8 @@ from plugins.runtime.ledger_naming import find_ledger
 main = partial(command_line.main, find=find_ledger)
 
 
-def test_a_ledger_is_named_by_its_airflow_connection(ledger_url, monkeypatch, capsys):
-    file = ledger_url.removeprefix("sqlite:///")
+def test_a_ledger_is_named_by_its_airflow_connection(empty_ledger_url, monkeypatch, capsys):
+    file = empty_ledger_url.removeprefix("sqlite:///")
     monkeypatch.setenv("AIRFLOW_CONN_INTERACTION_LEDGER", json.dumps({"conn_type": "sqlite", "host": file}))
 
     assert main(["migrate", "interaction_ledger"]) == 0
@@ -55,8 +55,8 @@ def test_what_leads_to_no_ledger_is_named_and_shows_no_password(capsys, ledger, 
     assert "hush-hush" not in said
 
 
-def test_the_program_takes_the_connections_name(ledger_url, monkeypatch):
-    file = ledger_url.removeprefix("sqlite:///")
+def test_the_program_takes_the_connections_name(empty_ledger_url, monkeypatch):
+    file = empty_ledger_url.removeprefix("sqlite:///")
     monkeypatch.setenv("AIRFLOW_CONN_INTERACTION_LEDGER", json.dumps({"conn_type": "sqlite", "host": file}))
 
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 import pendulum
@@ -28,6 +29,7 @@ SCHEDULES = [
 ]
 
 
+@cache
 def ticks_of(schedule: str) -> list[datetime]:
     """The ticks of a year and of the two gaps after it, as a run finds them one after the other."""
     ticks = [next_ticks(schedule, YEAR[0])[0]]

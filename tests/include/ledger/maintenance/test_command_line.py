@@ -1,9 +1,9 @@
 from include.ledger.maintenance.command_line import main
 
 
-def test_migrating_creates_the_ledger_and_may_be_repeated(ledger_url, capsys):
-    assert main(["migrate", ledger_url]) == 0
-    assert main(["migrate", ledger_url]) == 0
+def test_migrating_creates_the_ledger_and_may_be_repeated(empty_ledger_url, capsys):
+    assert main(["migrate", empty_ledger_url]) == 0
+    assert main(["migrate", empty_ledger_url]) == 0
     assert "up to date" in capsys.readouterr().out
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import Engine
 from include.ledger import Ledger, LedgerRefusedError, connect
 
 
-def test_who_uses_a_ledger_first_may_use_it_again(url: str) -> None:
+def test_who_uses_a_ledger_first_may_use_it_again(empty_url: str) -> None:
     for _ in range(2):
-        Ledger(connect(url)).enter("interaction_ledger")
+        Ledger(connect(empty_url)).enter("interaction_ledger")
 
 
 def test_a_second_organisation_is_refused_with_both_names(ledger: Ledger) -> None:

@@ -143,8 +143,8 @@ def test_alarms_tell_of_the_unknown_the_overdue_and_the_refused(ledger: Ledger, 
     assert (loud.rejected, loud.sent, loud.too_many_rejected) == (1, 0, True)
 
 
-def test_a_ledger_is_ready_missing_older_newer_or_out_of_reach(url: str) -> None:
-    engine = connect(url)
+def test_a_ledger_is_ready_missing_older_newer_or_out_of_reach(empty_url: str) -> None:
+    engine = connect(empty_url)
     ledger = Ledger(engine)
     assert readiness(ledger) is Readiness.EMPTY
     ledger.migrate()
