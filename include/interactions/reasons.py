@@ -4,7 +4,7 @@ The page, the README's table, the filters and the reports follow from the entrie
 (`Reason.MERGED` is "merged") are stored in the ledger: renaming one needs a migration, a new one does not.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +36,19 @@ class Entry:
     """Whether the interaction can never be planned again, not even by a person."""
 
 
+def _unmapped(setting: str) -> Entry:
+    return Entry(
+        word=f"unmapped_{setting}",
+        state=State.SKIPPED,
+        label=f"{setting.capitalize()} not mapped",
+        because=f"the setting {setting} has no entry for this closing, and no default",
+        advice="Add the entry that the detail asks for, or a default, then plan again.",
+        keeps_customer=False,
+        keeps_agent=True,
+        final=False,
+    )
+
+
 class Reason(StrEnum):
     """Why an interaction was skipped or cancelled."""
 
@@ -52,13 +65,7 @@ class Reason(StrEnum):
         """Make the member of an `Entry`: its value is the stored word, its attributes are those of the entry."""
         member = str.__new__(cls, entry.word)
         member._value_ = entry.word
-        member.state = entry.state
-        member.label, member.because, member.advice = entry.label, entry.because, entry.advice
-        member.keeps_customer, member.keeps_agent, member.final = (
-            entry.keeps_customer,
-            entry.keeps_agent,
-            entry.final,
-        )
+        member.__dict__.update(asdict(entry))
         return member
 
     MERGED = Entry(
@@ -181,46 +188,10 @@ class Reason(StrEnum):
         keeps_agent=True,
         final=False,
     )
-    UNMAPPED_CHANNEL = Entry(
-        word="unmapped_channel",
-        state=State.SKIPPED,
-        label="Channel not mapped",
-        because="the setting channel has no entry for this closing, and no default",
-        advice="Add the entry that the detail asks for, or a default, then plan again.",
-        keeps_customer=False,
-        keeps_agent=True,
-        final=False,
-    )
-    UNMAPPED_BRAND = Entry(
-        word="unmapped_brand",
-        state=State.SKIPPED,
-        label="Brand not mapped",
-        because="the setting brand has no entry for this closing, and no default",
-        advice="Add the entry that the detail asks for, or a default, then plan again.",
-        keeps_customer=False,
-        keeps_agent=True,
-        final=False,
-    )
-    UNMAPPED_LANGUAGE = Entry(
-        word="unmapped_language",
-        state=State.SKIPPED,
-        label="Language not mapped",
-        because="the setting language has no entry for this closing, and no default",
-        advice="Add the entry that the detail asks for, or a default, then plan again.",
-        keeps_customer=False,
-        keeps_agent=True,
-        final=False,
-    )
-    UNMAPPED_COUNTRY = Entry(
-        word="unmapped_country",
-        state=State.SKIPPED,
-        label="Country not mapped",
-        because="the setting country has no entry for this closing, and no default",
-        advice="Add the entry that the detail asks for, or a default, then plan again.",
-        keeps_customer=False,
-        keeps_agent=True,
-        final=False,
-    )
+    UNMAPPED_CHANNEL = _unmapped("channel")
+    UNMAPPED_BRAND = _unmapped("brand")
+    UNMAPPED_LANGUAGE = _unmapped("language")
+    UNMAPPED_COUNTRY = _unmapped("country")
     CAPPED = Entry(
         word="capped",
         state=State.SKIPPED,

@@ -38,6 +38,7 @@ class Event:
     due_at: datetime
     at: datetime
     from_state: State | None
+    """None for the first event."""
     to_state: State
     reason: Reason | None
     detail: str | None

@@ -15,10 +15,10 @@ from include.interactions.feedback_request import at_expiry, channel_for, feedba
 from include.interactions.interaction import Interaction
 from include.interactions.links import link_to
 from include.interactions.states import State
+from include.ledger.queries import Event
 from include.ledger.reports import agents, listing
 from include.ledger.reports import story as stories
 from include.ledger.reports.listing import Filter, Line
-from include.ledger.reports.story import Step
 from include.ledger.reports.writes import writes_of
 from plugins.interactions_view.access import Visitor, VisitorDep
 from plugins.interactions_view.people import seen_by
@@ -150,7 +150,7 @@ def conversation(request: Request, visitor: VisitorDep, conversation_id: str) ->
 class TimelineStep:
     """A step of the timeline in words, and the run or person that took it."""
 
-    step: Step
+    step: Event
     title: str
     dag_id: str | None
     run_id: str | None
@@ -158,7 +158,7 @@ class TimelineStep:
     person: str | None
 
 
-def timeline_step(step: Step, visitor: Visitor) -> TimelineStep:
+def timeline_step(step: Event, visitor: Visitor) -> TimelineStep:
     """Describe a step for the timeline."""
     title, by, dags = step_title(step), step.by, visitor.organisation
     if by is None:

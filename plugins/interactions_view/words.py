@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from include.interactions.reasons import Reason
 from include.interactions.settings import Settings
 from include.interactions.states import State
+from include.ledger.queries import Event
 from include.ledger.reports.agents import Profile
 from include.ledger.reports.listing import Line
 from include.ledger.reports.overview import OVERDUE
-from include.ledger.reports.story import Step
 
 STATES: dict[State, str] = {
     State.PLANNED: "Planned",
@@ -114,7 +114,7 @@ def _sent(line: Line) -> Answer:
     return Answer("Sent: Stella Connect took it but has not reported the delivery yet.")
 
 
-def step_title(step: Step) -> str:
+def step_title(step: Event) -> str:
     """Say in a few words what happened at a step of the timeline."""
     if step.from_state == step.to_state:
         return "Personal data erased"  # the only action that leaves the state as it is

@@ -20,7 +20,7 @@ from scripts.stack.stack import Stack
 from scripts.stack.waiting import wait_until
 
 HOUR = timedelta(hours=1)
-BUSY_HOURS, EMPTY_HOURS = 4, 2
+BUSY_HOURS, EMPTY_HOURS = 3, 2
 """Whole intervals of the schedule with and then without closings, up to the last one."""
 SPREAD = timedelta(seconds=30)
 """How far apart the closings of a moment ago lie, and so the due times in the run that releases them."""
@@ -43,7 +43,7 @@ class Installation:
     Attributes:
         stack: Airflow's parts.
         sandbox: both vendors, in this process.
-        last_interval_end: of the schedule. The two hours before it had no closing, the four before that had some.
+        last_interval_end: of the schedule. The two hours before it had no closing, the three before that had some.
         moment_ago: [start, end) of further closings, after the last interval.
     """
 
@@ -142,7 +142,7 @@ class Runs:
     scheduled: str
     """By the schedule, for the hour without closings."""
     backfilled: list[str]
-    """For the three oldest busy hours, oldest first; each ran twice, in two backfills."""
+    """For the two oldest busy hours, oldest first; each ran twice, in two backfills."""
     missing_after_first_backfill: list[str]
     """Conversations of these hours that ought to have been received before the second backfill."""
     second_backfill: int
@@ -200,19 +200,19 @@ def play(here: Installation) -> Runs:
     """Start all that should end well, side by side where the runs cannot take each other's interactions."""
     api, hours = here.api, here.busy_hours
     api.set_paused(DAG_ID, paused=False)  # starts the scheduled run
-    first_backfill = api.backfill(DAG_ID, hours[0], hours[2])
-    by_date = api.trigger_run(DAG_ID, logical_date=hours[3] + HOUR)
-    wait_until(lambda: len(api.runs(DAG_ID)) == 5, "the first five runs to begin", 120)
+    first_backfill = api.backfill(DAG_ID, hours[0], hours[1])
+    by_date = api.trigger_run(DAG_ID, logical_date=hours[2] + HOUR)
+    wait_until(lambda: len(api.runs(DAG_ID)) == 4, "the first four runs to begin", 120)
     runs = {run["dag_run_id"]: run["run_type"] for run in api.runs(DAG_ID)}
     for run_id in runs:
         here.wait(run_id)
     backfilled = [run_id for run_id, kind in runs.items() if kind == "backfill"]
-    missing = here.expected(hours[0], hours[3])["difference"]["missing"]
+    missing = here.expected(hours[0], hours[2])["difference"]["missing"]
 
     delay = datetime.now(UTC) + FIRST_DUE - here.moment_ago[0]
     moment_ago = here.trigger(*here.moment_ago, seconds_until_send=int(delay.total_seconds()))
     api.wait_for_backfill(first_backfill)
-    second_backfill = api.backfill(DAG_ID, hours[0], hours[2], reprocess="completed")
+    second_backfill = api.backfill(DAG_ID, hours[0], hours[1], reprocess="completed")
     for run_id in [*backfilled, moment_ago]:
         here.wait(run_id)
     scheduled = next(run_id for run_id, kind in runs.items() if kind == "scheduled")

@@ -1,13 +1,9 @@
 """The history of one interaction, with the other closings of its conversation."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection, select
 
-from include.interactions.actor import Actor
-from include.interactions.reasons import Reason
-from include.interactions.states import State
 from include.ledger import queries
 from include.ledger.reports.listing import Line, lines
 from include.ledger.reports.responses import Card, cards_of
@@ -15,25 +11,11 @@ from include.ledger.schema import interaction
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One event: what happened, when, who did it and why."""
-
-    at: datetime
-    from_state: State | None
-    """None for the first event."""
-    to_state: State
-    reason: Reason | None
-    detail: str | None
-    by: Actor | None
-    """None once erased."""
-
-
-@dataclass(frozen=True, slots=True)
 class Closing:
     """One closing of the conversation: its state, its steps in order, and Stella Connect's reports."""
 
     line: Line
-    steps: tuple[Step, ...]
+    steps: tuple[queries.Event, ...]
     responses: tuple[Card, ...]
     """Newest first; more than one if Stella Connect shows the interaction more than once."""
 
@@ -64,11 +46,7 @@ def story(connection: Connection, interaction_id: int) -> Story | None:
     closings = {
         line.id: Closing(
             line=line,
-            steps=tuple(
-                Step(event.at, event.from_state, event.to_state, event.reason, event.detail, event.by)
-                for event in events
-                if event.interaction_id == line.id
-            ),
+            steps=tuple(event for event in events if event.interaction_id == line.id),
             responses=tuple(card for card in responses if card.interaction_id == line.id),
         )
         for line in found
