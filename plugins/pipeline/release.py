@@ -81,10 +81,9 @@ class Release:
         self._max_ahead = 2 * settings.max_senders
         self._ready: deque[Ready] = deque()
         self._claimed = 0
-        self._reads = False
+        self._is_reading = False
         self._nothing_due = False
-        self._given_back = False
-        self._pauses = False
+        self._is_pausing = False
         self._pauses_in_a_row = 0
         self._decided_before = 0
 
@@ -135,7 +134,7 @@ class Release:
             self._tasks.close()
 
     def _may_read(self, limit: int | None) -> bool:
-        return not (self._reads or self._nothing_due or self._reader.must_end) and self._left(limit) > 0
+        return not (self._is_reading or self._nothing_due or self._reader.must_end) and self._left(limit) > 0
 
     def _left(self, limit: int | None) -> int:
         """Return how many may be claimed at once."""
@@ -144,10 +143,10 @@ class Release:
     def _read_ahead(self, due_from: datetime, due_until: datetime, limit: int | None) -> None:
         """Have the next batch claimed and looked at, if few are ready."""
         # A reading under way may have passed over what was planned again meanwhile: it does not count.
-        if not self._reads and (self._given_back or self._sender.may_claim_again()):
-            self._nothing_due = self._given_back = False
+        if not self._is_reading and self._sender.planned_again:
+            self._nothing_due = self._sender.planned_again = False
         if len(self._ready) < self._max_ahead and self._may_read(limit):
-            self._reads = True
+            self._is_reading = True
             self._tasks.start(self._reader.read, due_from, due_until, self._left(limit), self._sender.waiting())
 
     def _send_ready(self) -> None:
@@ -162,17 +161,17 @@ class Release:
         self._sender.settle([result for result in results if isinstance(result, Answer)])
         for result in results:
             if isinstance(result, DueBatch):
-                self._reads, self._nothing_due = False, not result.size
+                self._is_reading, self._nothing_due = False, not result.size
                 self._claimed += result.size
                 self._ready.extend(result.ready)
             elif result == PAUSE_OVER:
-                self._pauses = False
+                self._is_pausing = False
                 self._sender.resume()
 
     def _stand_still(self, stop: VendorApiError) -> None:
         """Give back what has not left; pause, or end the release. What is under way goes on."""
         self._give_back_ready(type(stop).__name__)
-        if self._pauses:
+        if self._is_pausing:
             return
         if isinstance(stop, KeyFault):
             raise stop
@@ -187,7 +186,7 @@ class Release:
         asked = stop.retry_after if isinstance(stop, RateLimited) else None
         seconds = min(asked if asked is not None else 2.0**self._pauses_in_a_row, MAX_PAUSE_SECONDS)
         log.warning("pausing for %.0f s: %s", seconds, stop)
-        self._pauses = True
+        self._is_pausing = True
         self._tasks.start(_pause, seconds)
 
     def _give_back_ready(self, why: str) -> None:
@@ -196,7 +195,7 @@ class Release:
         claimed = [ready.claimed for ready in self._ready]
         self._ready.clear()
         self._claimed -= len(claimed)
-        self._given_back = True
+        self._sender.planned_again = True
         retry_ledger(self.ledger.releasing.give_back, claimed, detail=why)
 
     def _drain(self) -> None:

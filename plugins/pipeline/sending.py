@@ -98,7 +98,8 @@ class Sender:
         self._suspect: Suspect | None = None
         self._not_taken: dict[int, int] = {}
         """Interactions that were refused, by row id: how many others had been taken then."""
-        self._may_claim_again = False
+        self.planned_again = False
+        """Whether something that may be claimed was planned again; the release sets it back."""
 
     def room(self) -> int:
         """Return how many requests may begin now."""
@@ -141,11 +142,6 @@ class Sender:
         """List the interactions that are not sent again before another one was taken, or decided about the key."""
         waiting = {row_id for row_id, taken in self._not_taken.items() if taken == self._taken}
         return list(waiting if self._suspect is None else waiting | {self._suspect.claimed.id})
-
-    def may_claim_again(self) -> bool:
-        """Return whether, since the last call, something was planned again that may be claimed."""
-        before, self._may_claim_again = self._may_claim_again, False
-        return before
 
     def resume(self) -> None:
         """Begin anew after a pause."""
@@ -251,7 +247,7 @@ class Sender:
             outcomes = [Outcome(each, State.PLANNED, detail=words) for each in claimed]
             planned += len(retry_ledger(releasing.settle_all, outcomes))
         self.counts.add("not_taken", planned)
-        self._may_claim_again = True
+        self.planned_again = True
 
     def _settle_taken(self, answers: Sequence[Answer]) -> None:
         self._write([Outcome(answer.posting.claimed, State.SENT, answer.status) for answer in answers])
@@ -302,7 +298,7 @@ class Sender:
 
     def _note_taken(self, begun: Begun) -> None:
         if self.waiting():
-            self._may_claim_again = True
+            self.planned_again = True
         self._taken += 1
         self._limit = self._limit.raised()
         self._unknown_in_a_row = 0
@@ -362,7 +358,7 @@ class Sender:
     ) -> None:
         self._write([Outcome(claimed, outcome, http_status, detail)])
         if outcome is State.PLANNED:
-            self._may_claim_again = True
+            self.planned_again = True
 
     def _write(self, outcomes: Sequence[Outcome]) -> None:
         """Write outcomes and count them; one that the ledger refuses was settled by another process or a person."""
