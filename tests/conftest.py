@@ -127,10 +127,11 @@ LONGEST = (
     "tests/stack/",
     "tests/cluster/",
     "tests/scripts/demo/test_demo.py",
-    "tests/faults/",
     "tests/model/",
+    "tests/faults/",
+    "tests/scenarios/test_writing_back.py",
 )
-"""They wait more than they compute: begun first, the others run beside them."""
+"""Begun first: the others run beside them, and no process ends alone."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -141,7 +142,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """A file at a time to each process; all that shares the one running Airflow goes to the same process.
+    """A file or class at a time to each process; all that shares the one running Airflow goes to the same process.
 
     (The mark `xdist_group` with `--dist loadgroup` did not keep them together with pytest 9.2 and xdist 3.8.)
     """
@@ -153,7 +154,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
                 return "page"
             if file in BROKEN_AIRFLOW:
                 return "broken stack"
-            return "stack" if shares_airflow(file) else file
+            if shares_airflow(file):
+                return "stack"
+            if file.startswith("tests/model/"):  # each takes as long as a file of others
+                return nodeid
+            scope: str = super()._split_scope(nodeid)
+            return scope
 
     return OneStack(config, log)
 

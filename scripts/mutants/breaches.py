@@ -10,7 +10,7 @@ from scripts.mutants.judgements import JUDGEMENTS
 LEDGER = "tests/include/ledger/test_release.py::"
 BETWEEN = "tests/scenarios/test_between_planning_and_sending.py::"
 OUTCOMES = "tests/faults/test_release_outcomes.py::"
-FEEDBACK_TESTS = "tests/scenarios/test_feedback.py::"
+FEEDBACK_TESTS = "tests/scenarios/feedback/test_unknown_outcomes.py::"
 
 SENDING = "plugins/pipeline/sending.py"
 SECOND_LOOK = "plugins/pipeline/second_look.py"
