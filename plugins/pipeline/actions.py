@@ -146,12 +146,7 @@ def _plan_again(order: Order) -> Mapping[str, Any]:
         detail=values.get("detail"),
         agent_email=values.get("agent_email"),
     )
-    with (
-        fail_for_good(),
-        KustomerHook(
-            order.organisation.kustomer_connection, requests_per_minute=settings.kustomer_requests_per_minute
-        ) as kustomer,
-    ):
+    with fail_for_good(), _kustomer(order, settings) as kustomer:
         return plan_again(order.ledger, kustomer, settings, chosen, order.by, why, dry_run=order.dry_run)
 
 

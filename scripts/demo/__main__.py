@@ -30,7 +30,7 @@ from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID, Connections, connections, set_up
 from scripts.stack.ports import PortTakenError, require_free
 from scripts.stack.sandbox import running_sandbox
-from scripts.stack.stack import ROOT, SETTINGS_VARIABLE, Stack
+from scripts.stack.stack import ROOT, SELDOM_PARSED, SETTINGS_VARIABLE, Stack
 from scripts.stack.waiting import wait_until
 
 CONVERSATIONS = 200
@@ -144,7 +144,7 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
         ledger = Ledger(engine)
         ledger.migrate()
         console.print("Starting Airflow (about half a minute) ...")
-        with Stack(home / "airflow", {}, api_port=ports.airflow) as stack:
+        with Stack(home / "airflow", {}, api_port=ports.airflow, extra=SELDOM_PARSED) as stack:
             console.print(f"Airflow is up: [link]{stack.url}[/link]  (login admin, password admin)")
             run_id = start_run(stack, links, closed_from, closed_to)
             run_url = f"{stack.url}/dags/{DAG_ID}/runs/{run_id}"

@@ -16,7 +16,7 @@ from include.sandbox.model import DO_NOT_SEND, Organisation
 from scripts.stack.api import AirflowApi, Json
 from scripts.stack.connections import DAG_ID, connections, set_up
 from scripts.stack.ports import loopback_session
-from scripts.stack.stack import Stack
+from scripts.stack.stack import SELDOM_PARSED, Stack
 from scripts.stack.waiting import wait_until
 
 HOUR = timedelta(hours=1)
@@ -181,8 +181,7 @@ def installed(home: Path, airflow_database: str) -> Iterator[Installation]:
             extra={
                 "KUSTOMER_STELLA_SCHEDULE": f"{last_interval_end.minute} * * * *",
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": airflow_database,
-                # Nobody changes a DAG file meanwhile, and reading them again takes its share of the cores.
-                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+                **SELDOM_PARSED,
             },
         ) as stack,
     ):

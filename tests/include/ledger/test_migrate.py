@@ -12,6 +12,9 @@ from include.ledger.migrate import NEWEST, SCRIPTS, VERSION_TABLE, revisions, ve
 from include.ledger.schema import metadata
 from tests.support.ledger import by_run, closing
 
+# SQLAlchemy does not read such an index from SQLite.
+pytestmark = pytest.mark.filterwarnings("ignore:.*expression-based index")
+
 
 def described(engine: Engine) -> dict[str, Any]:
     """Everything an inspector sees in the ledger's tables."""
