@@ -25,7 +25,7 @@ hours, the setting `on_absent` decides: `ask` leaves it to a person (DAG `intera
 plans it again once.
 
 **write_answers_to_kustomer** writes new and changed answers to Kustomer, if the setting `write_back` says so:
-attributes of the conversation, a custom object, a note. It writes for at most 14.5 minutes; the next run goes on.
+attributes of the conversation, a custom object, a note. It writes for at most 14.5 minutes; the next run continues.
 
 **recover_unhappy_customers** acts on bad answers as the setting `recovery` says: a note, a tag, a message, a
 reopening, each once for each answer. Without the setting it does nothing.

@@ -175,7 +175,7 @@ def _unusual_endings(ledger: Ledger, now: datetime, organisation: Organisation) 
             "unusual_endings",
             f"Many more closings of a day than usual ended without a survey: {shares}. If this is not intended, a "
             f"setting, a key, or the data at a vendor has changed. The tab Interactions lists them by reason. "
-            f"After the cure plan them again in the DAG {organisation.admin_dag_id}.",
+            f"Correct the cause, then plan them again in the DAG {organisation.admin_dag_id}.",
         )
     ]
 

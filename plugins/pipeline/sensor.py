@@ -57,7 +57,7 @@ class SendDelaySensor(BaseSensorOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:
             self.log.warning(
-                "The triggerer did not resume this task within %d s of its time: is it alive? The task goes on "
+                "The triggerer did not resume this task within %d s of its time: is it alive? The task continues "
                 "without it.",
                 GRACE.total_seconds(),
             )
