@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import urllib.request
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from scripts.stack.api import AirflowApi
-from scripts.stack.connections import DAG_ID
 from scripts.stack.ports import free_port
 from scripts.stack.waiting import wait_until
 
@@ -43,25 +43,48 @@ class Stack:
 
     def compose(self, *arguments: str, seconds: float = 300) -> str:
         """Run `docker compose ...`; returns what it printed."""
-        command = ["docker", "compose", "--project-name", PROJECT]
-        for name in self.files:
-            command += ["--file", str(self.folder / name)]
-        for name in self.profiles:
-            command += ["--profile", name]
-        return run([*command, "--project-directory", str(self.folder), *arguments], self.environment, seconds)
+        return self._run(["docker", "compose", *arguments], seconds)
+
+    def follow(self, section: str, *words: str, seconds: float = 300, **values: str) -> None:
+        """Run commands of a section of docs/operations.md, each the one that holds the words.
+
+        Args:
+            section: its heading.
+            words: what each command holds, in the order in which to run them.
+            seconds: time for each.
+            values: replace placeholders such as `<date>`.
+        """
+        for each in words:
+            command = the_command(section, each)
+            for name, value in values.items():
+                command = command.replace(f"<{name}>", value)
+            self.shell(command, seconds)
+
+    def shell(self, command: str, seconds: float = 300) -> None:
+        """Run a command as a person would, in the copy of the repository."""
+        self._run(["bash", "-euo", "pipefail", "-c", command], seconds)
+
+    def _run(self, command: Sequence[str], seconds: float) -> str:
+        compose = {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_FILE": ":".join(self.files),
+            "COMPOSE_PROFILES": ",".join(self.profiles),
+        }
+        return run(command, compose | dict(self.environment), seconds, self.folder)
 
     def containers(self, service: str) -> list[str]:
         """The ids of a service's containers, running or not."""
         return self.compose("ps", "--all", "--quiet", service).split()
 
     def kill(self, service: str) -> None:
-        """kill -9 the first container of a service; after `docker kill` Docker would not start it again."""
-        pid = inspect(self.containers(service)[0], "{{.State.Pid}}")
-        run(["kill", "-9", pid])
+        """kill -9 the first container of a service, and wait until Docker has started it again.
 
-    def restarts(self, service: str) -> int:
-        """How often Docker has started the first container of a service again."""
-        return int(inspect(self.containers(service)[0], "{{.RestartCount}}"))
+        After `docker kill` Docker would not. Until the new start its health is that of the killed process.
+        """
+        container = self.containers(service)[0]
+        restarts = inspect(container, "{{.RestartCount}}")
+        run(["kill", "-9", inspect(container, "{{.State.Pid}}")])
+        wait_until(lambda: inspect(container, "{{.RestartCount}}") != restarts, f"{service} to start again", 120)
 
     @contextmanager
     def cut_off(self, service: str, network: str = "default") -> Iterator[None]:
@@ -116,29 +139,41 @@ class Stack:
         lines = (self.folder / ".env").read_text().splitlines()
         return next(line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
 
+    def set_value(self, name: str, value: str) -> None:
+        """Change .env."""
+        env = self.folder / ".env"
+        env.write_text(re.sub(f"(?m)^{name}=.*$", f"{name}={value}", env.read_text()))
+
     def ledger(self, query: str) -> list[list[str]]:
         """Rows of a query to the ledger, as text."""
-        command = (
-            "exec",
-            "--no-TTY",
-            "postgres",
-            "psql",
-            "-U",
-            "postgres",
-            "-d",
-            "ledger",
-            "-AtF",
-            "|",
-            "-c",
-            query,
-        )
-        return [line.split("|") for line in self.compose(*command).splitlines() if line]
+        psql = ("psql", "-U", "postgres", "-d", "ledger", "-AtF", "|", "-c", query)
+        return [
+            line.split("|") for line in self.compose("exec", "--no-TTY", "postgres", *psql).splitlines() if line
+        ]
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None, seconds: float = 300) -> str:
+def the_command(section: str, words: str) -> str:
+    """The one command in a section of docs/operations.md that holds these words, as it stands there."""
+    text = (ROOT / "docs" / "operations.md").read_text().split(f"\n## {section}\n")[1].split("\n## ")[0]
+    commands = re.findall(r"`(docker compose [^`\n]+)`|^ *(docker compose .*)$", text, re.MULTILINE)
+    [found] = {inline or line for inline, line in commands if words in inline + line}
+    return found
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    seconds: float = 300,
+    folder: Path | None = None,
+) -> str:
     """Run a command; what it printed is in the exception if it fails."""
     done = subprocess.run(
-        command, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=seconds
+        command,
+        env={**os.environ, **(environment or {})},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
     )
     if done.returncode:
         message = f"{' '.join(command)}: status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
@@ -183,9 +218,3 @@ def started(folder: Path, *, vendors: Mapping[str, str] | None = None) -> Iterat
         yield stack
     finally:
         stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
-
-
-def runs_of(stack: Stack, dag_id: str = DAG_ID) -> list[Any]:
-    """The runs of a DAG."""
-    found: list[Any] = stack.api.runs(dag_id)
-    return found

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.waiting import wait_until
-from tests.containers.stack import Stack, inspect, run, started
+from tests.containers.stack import PROJECT, Stack, inspect, run, started
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 PARTS = ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker")
@@ -15,10 +15,17 @@ PARTS = ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "air
 
 @pytest.fixture(scope="module")
 def trial(repository: Path) -> Iterator[Stack]:
-    before = run(["docker", "volume", "ls", "--quiet"])
+    before = volumes()
     with started(repository) as stack:
         yield stack
-    assert run(["docker", "volume", "ls", "--quiet"]) == before, "a volume was left behind"
+        stack.compose("down")
+        named = {f"{PROJECT}_{name}" for name in ("airflow-logs", "postgres-data")}
+        assert volumes() - before == named, "an anonymous volume was left behind"
+
+
+def volumes() -> set[str]:
+    """The names of all volumes."""
+    return {*run(["docker", "volume", "ls", "--quiet"]).split()}
 
 
 def test_what_the_sandbox_has_invented_arrives_whole_and_once(trial: Stack) -> None:
