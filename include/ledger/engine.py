@@ -36,6 +36,15 @@ MAX_IDLE_SECONDS = 1.0
 READ_SECONDS = 10
 """Time limit of a reader's statement on PostgreSQL, because releases share its processors."""
 
+NOTICE_SILENCE = {
+    "tcp_user_timeout": 30_000,  # milliseconds
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+"""For libpq: give up a connection after at most a minute in which the server's machine sends nothing. Linux waits
+for 15 minutes or 2 hours, and a release would wait with it."""
+
 WITHOUT_PREPARING = {"prepare_threshold": None}
 """For psycopg: prepare no statements on the server. Behind PgBouncer in transaction mode, the next transaction may
 run on another connection of the server, which does not have them."""
@@ -177,8 +186,8 @@ def _url(where: str | URL | Address) -> URL:
 
 def _way_of_connecting(where: str | URL | Address, **defaults: Any) -> dict[str, Any]:
     if isinstance(where, (str, URL)):
-        return {"connect_args": WITHOUT_PREPARING | defaults}
-    return {"creator": where.connector(**defaults)}
+        return {"connect_args": WITHOUT_PREPARING | NOTICE_SILENCE | defaults}
+    return {"creator": where.connector(**NOTICE_SILENCE | defaults)}
 
 
 def _wrong_database(url: URL) -> ValueError:

@@ -8,7 +8,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from include.interactions.settings import MAX_SENDERS
+from scripts.stack.api import FINAL_STATES
 from scripts.stack.connections import DAG_ID
 from scripts.stack.stack import SETTINGS_VARIABLE
 from scripts.stack.waiting import wait_until
@@ -73,7 +76,10 @@ class Case:
         wait_until(self._ended, "the next run's end", 600, every=2)
 
     def _ended(self) -> bool:
-        return self.stack.api.run_state(DAG_ID, self.run_id) in {"success", "failed"}
+        try:
+            return self.stack.api.run_state(DAG_ID, self.run_id) in FINAL_STATES
+        except requests.RequestException:
+            return False  # the API server starts, or its database does
 
     def expected(self) -> Any:
         """What ought to have been received of these closings."""

@@ -1,6 +1,7 @@
 """What an Airflow connection says reaches the database, all of it."""
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -81,6 +82,19 @@ def test_statements_are_prepared_only_where_the_connection_says_so(
 ) -> None:
     with connect(LedgerAddress.of(in_postgres(postgres_url, extra))).connect() as connection:
         assert connection.connection.driver_connection.prepare_threshold == threshold  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["Airflow's connection", "URL"])
+def test_a_machine_that_falls_silent_later_is_given_up_within_a_minute(postgres_url: str, named: bool) -> None:
+    where = LedgerAddress.of(in_postgres(postgres_url, {})) if named else postgres_url
+    with connect(where).connect() as connection:
+        handle = connection.connection.driver_connection.fileno()  # type: ignore[union-attr]
+        with socket.socket(fileno=os.dup(handle)) as line:
+            waits = [line.getsockopt(socket.IPPROTO_TCP, option) for option in OPTIONS]
+    assert waits == [30_000, 30, 10, 3]
+
+
+OPTIONS = (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
 
 
 @pytest.fixture
