@@ -82,7 +82,7 @@ def read_customer_details(record: Json) -> CustomerDetails:
 
 
 def _object(value: object) -> Json:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}  # from JSON; Mapping would take ten times longer
 
 
 def _text(value: object) -> str | None:

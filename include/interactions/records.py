@@ -16,12 +16,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SkipValidation,
     TypeAdapter,
     ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from include.interactions.details import (
     ConversationDetails,
@@ -35,11 +35,11 @@ from include.interactions.text import is_masked
 T = TypeVar("T")
 
 
-def _none_if_unreadable(value: Any, parse: ValidatorFunctionWrapHandler) -> Any:
-    try:
-        return parse(value)
-    except ValidationError:
-        return None
+class _NoneIfUnreadable:
+    """Annotates a field that is None if it cannot be read."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_default_schema(handler(source), default=None, on_error="default")
 
 
 def _list_of_readable(value: Any) -> Any:
@@ -47,10 +47,10 @@ def _list_of_readable(value: Any) -> Any:
 
 
 def _mappings(value: Any) -> Any:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-Harmless = Annotated[T | None, WrapValidator(_none_if_unreadable)]
+Harmless = Annotated[T | None, _NoneIfUnreadable()]
 """A field that is None if it cannot be read."""
 
 Id = Annotated[str, Field(min_length=1, max_length=128)]
@@ -243,17 +243,11 @@ def _custom_fault(record: Mapping[str, Any]) -> Literal["masked", "unreadable"] 
 
 def _attributes(record: Mapping[str, Any]) -> Mapping[str, Any]:
     attributes = record.get("attributes")
-    return attributes if isinstance(attributes, Mapping) else {}
+    return attributes if isinstance(attributes, dict) else {}
 
 
-MERGED_MARKS = (
-    "mergedInto",
-    "mergedIntoId",
-    "mergedTo",
-    "mergedToId",
-    "mergedTargetId",
-    "mergedAt",
-    "merged",
+MERGED_MARKS = frozenset(
+    ["mergedInto", "mergedIntoId", "mergedTo", "mergedToId", "mergedTargetId", "mergedAt", "merged"]
 )
 
 
@@ -266,7 +260,7 @@ def _merged_away(record: Mapping[str, Any]) -> bool:
     """
     for part in ("attributes", "relationships"):
         values = record.get(part)
-        if isinstance(values, Mapping) and any(_has_value(values[name]) for name in MERGED_MARKS if name in values):
+        if isinstance(values, dict) and any(_has_value(values[name]) for name in MERGED_MARKS & values.keys()):
             return True
     return False
 
