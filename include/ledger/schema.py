@@ -317,7 +317,7 @@ _recovers = interaction.c.recovers_uuid.is_not(None)
 _has_rule = interaction.c.rule.is_not(None)
 _answered = survey_response.c.response_received_at.is_not(None)
 _counted = ["id", "state", "reason"]
-Index("ix_interaction_closed_at", interaction.c.closed_at, postgresql_include=_counted)
+Index("ix_interaction_closed_at", interaction.c.closed_at, postgresql_include=[*_counted, "agent_id"])
 Index("ix_interaction_due_at", interaction.c.due_at)
 # Not on SQLite, which would take it for claiming, in place of ix_interaction_planned.
 Index("ix_interaction_state", interaction.c.state, interaction.c.closed_at, postgresql_include=["id"]).ddl_if(
@@ -386,6 +386,14 @@ Index(
     ],
     postgresql_where=_answered,
     sqlite_where=_answered,
+)
+_answered_by_agent = _answered & survey_response.c.agent_id.is_not(None)
+Index(
+    "ix_survey_response_agent",
+    survey_response.c.agent_id,
+    survey_response.c.response_received_at,
+    postgresql_where=_answered_by_agent,
+    sqlite_where=_answered_by_agent,
 )
 Index("ix_survey_response_requested", survey_response.c.request_created_at)
 Index("ix_survey_response_channel", survey_response.c.channel)

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import Connection, case, func, or_, select
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
@@ -65,7 +65,7 @@ def report(connection: Connection, since: datetime, until: datetime) -> list[Age
 def report_agent(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
     """Return the report of one agent; None if the ledger does not know this id."""
     found = [agent for agent in known(connection) if agent.id == agent_id]
-    reports = _reports(connection, found, since, until, interaction.c.agent_id == agent_id)
+    reports = _reports(connection, found, since, until, agent_id)
     return reports[0] if reports else None
 
 
@@ -84,11 +84,11 @@ def stream(connection: Connection, agent_id: str, *, number: int = 1, size: int 
 
 
 def _reports(
-    connection: Connection, agents: Iterable[Agent], since: datetime, until: datetime, *of: ColumnElement[bool]
+    connection: Connection, agents: Iterable[Agent], since: datetime, until: datetime, agent_id: str | None = None
 ) -> list[AgentReport]:
-    """Return the reports of these agents, in this order; `of` limits their interactions."""
-    waiting, closed = _waiting(connection), _closed(connection, since, until, *of)
-    answers, profiles = scores_by(connection, Group.AGENT, since, until), _profiles(connection)
+    """Return the reports of these agents, in this order; `agent_id` if it is only one."""
+    waiting, closed = _waiting(connection), _closed(connection, since, until, agent_id)
+    answers, profiles = scores_by(connection, Group.AGENT, since, until, agent_id), _profiles(connection)
     reports = []
     for agent in agents:
         number, earliest, first_due = waiting.get(agent.id, (0, None, None))
@@ -120,16 +120,17 @@ def _waiting(connection: Connection) -> dict[str | None, tuple[int, datetime, da
 
 
 def _closed(
-    connection: Connection, since: datetime, until: datetime, *of: ColumnElement[bool]
+    connection: Connection, since: datetime, until: datetime, agent_id: str | None
 ) -> dict[str | None, tuple[int, int, int]]:
     row = interaction.c
+    of = row.agent_id.is_not(None) if agent_id is None else row.agent_id == agent_id
 
     def number(condition: Any) -> Any:
         return func.count(case((condition, 1)))
 
     rows = connection.execute(
         select(row.agent_id, func.count(), number(state_is(State.SENT)), number(_NOT_APPROVED))
-        .where(row.closed_at >= since, row.closed_at < until, row.agent_id.is_not(None), *of)
+        .where(row.closed_at >= since, row.closed_at < until, of)
         .group_by(row.agent_id)
     )
     return {agent_id: (closed, sent, skipped) for agent_id, closed, sent, skipped in rows}

@@ -386,7 +386,7 @@ def _create_interaction_indexes() -> None:
     )
     _index("sent_at", "interaction", ["sent_at"], "sent_at IS NOT NULL")
     _index("rejected", "interaction", ["updated_at"], "state = 'rejected'")
-    _index("closed_at", "interaction", ["closed_at"], include=counted)
+    _index("closed_at", "interaction", ["closed_at"], include=[*counted, "agent_id"])
     _index("due_at", "interaction", ["due_at"])
     if not _is_sqlite():  # which would use it for claiming instead of ix_interaction_planned
         _index("state", "interaction", ["state", "closed_at"], include=["id"])
@@ -426,6 +426,8 @@ def _create_survey_response_indexes() -> None:
             "request_sent_at",
         ],
     )
+    has_agent = "response_received_at IS NOT NULL AND agent_id IS NOT NULL"
+    _index("agent", "survey_response", ["agent_id", "response_received_at"], has_agent)
     _index("requested", "survey_response", ["request_created_at"])
     _index("channel", "survey_response", ["channel"])
 
