@@ -37,11 +37,11 @@ ROWS = {
     "extraction": extraction.measure,
 }
 LONG_ROWS = {
+    "small": stream.measure_small,
     "peers": peers.measure,
     "backfill": backfill.measure,
     "month": backfill.measure_month,
     "ledger": ledger.measure,
-    "growth": stream.measure_growth,
     "hour": stream.measure_hour,
 }
 """Ten minutes to more than an hour each: measured only when named."""

@@ -1,6 +1,5 @@
 """How fast a great span of closings is read, and in how much memory."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ MAX_MEBIBYTES = 250
 TIMES_FASTER = 3
 SEARCH = "POST /v1/customers/search"
 SEARCHES_PER_MINUTE = 100
-MAX_TIMES_THE_LIMIT = 1.2
+MAX_TIMES_THE_LIMIT, MAX_TIMES_FOR_A_SPAN = 1.15, 1.2
 NETWORK_SECONDS = 0.05
 PARTS_OF_THE_PLAIN_LOOP = 10
 """A search ends at page 100: a plain loop over the whole hour would lose everything after 10,000 rows."""
@@ -31,7 +30,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         f"≤ {MAX_MEBIBYTES} MiB",
         ours["mebibytes"] <= MAX_MEBIBYTES,
         "not measured",
-        f"{ours['found']:,} closings.",
+        f"{ours['found']:,} closings, {ours['cpu_seconds'] * 1000 / ours['found']:.2f} CPU-seconds per 1,000.",
     )
     yield _speed(
         "closings a second on loopback, against a plain loop",
@@ -49,14 +48,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         far_loop,
         f"A fifth of the closings. Ours {far_ours['seconds']:.1f} s, loop {far_loop['seconds']:.1f} s.",
     )
-    limited_ours, limited_loop, few = _both(conversations // 5, searches_per_minute=SEARCHES_PER_MINUTE)
-    yield _speed(
-        f"closings a second at the vendor's {SEARCHES_PER_MINUTE} searches a minute",
-        limited_ours,
-        limited_loop,
-        f"A fifth of the closings. Ours: {few} searches in {limited_ours['seconds']:.1f} s, default throttle. "
-        f"Loop: {limited_loop['searches']} in {limited_loop['seconds']:.1f} s, with pauses when refused.",
-    )
+    yield _at_the_limit(1_000 if quick else 10_400)
 
 
 def measure_span(*, quick: bool) -> Iterator[Figure]:
@@ -72,31 +64,40 @@ def measure_span(*, quick: bool) -> Iterator[Figure]:
         "span",
         f"a manual run reads {days} days of 10 closings an hour, time against the vendor's limit of searches",
         f"{ours['seconds']:.1f} s = {ours['seconds'] / limit:.2f} × the limit",
-        f"≤ {MAX_TIMES_THE_LIMIT} ×",
-        ours["seconds"] <= MAX_TIMES_THE_LIMIT * limit,
+        f"≤ {MAX_TIMES_FOR_A_SPAN} ×",
+        ours["seconds"] <= MAX_TIMES_FOR_A_SPAN * limit,
         f"{limit:.1f} s ({searches} searches at {SEARCHES_PER_MINUTE} a minute)",
         f"{ours['found']:,} closings in {ours['cpu_seconds']:.1f} CPU-seconds, default throttle.",
     )
 
 
-def _both(
-    conversations: int, seconds_a_call: float = 0.0, searches_per_minute: int = 0
-) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Our extraction, the plain loop, and how many searches ours made; each call takes so much longer.
+def _at_the_limit(conversations: int) -> Figure:
+    """An hour's closings with the default throttle, at a simulator that refuses what passes the limit."""
+    with installation(conversations, searches_per_minute=SEARCHES_PER_MINUTE) as here:
+        ours = child.run("scripts.benchmark.tasks:extract", here.env(), **here.span, throttled=True)
+        searches = here.sandbox.ask("requests")["calls"][SEARCH]
+    limit = searches / SEARCHES_PER_MINUTE * 60
+    return Figure(
+        "extraction",
+        f"an hour of {ours['found']:,} closings, time against the vendor's limit of searches",
+        f"{ours['seconds']:.1f} s = {ours['seconds'] / limit:.2f} × the limit",
+        f"≤ {MAX_TIMES_THE_LIMIT} ×",
+        ours["seconds"] <= MAX_TIMES_THE_LIMIT * limit,
+        f"{limit:.1f} s ({searches} searches at {SEARCHES_PER_MINUTE} a minute)",
+        f"{ours['cpu_seconds'] * 1000 / ours['found']:.2f} CPU-seconds per 1,000 closings, default throttle.",
+    )
 
-    With a limit each begins in an unused minute.
-    """
-    throttled = searches_per_minute > 0
-    with installation(conversations, searches_per_minute=searches_per_minute) as here:
+
+def _both(conversations: int, seconds_a_call: float = 0.0) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Our extraction, the plain loop, and how many searches ours made; each call takes so much longer."""
+    with installation(conversations) as here:
         if seconds_a_call:
             slow = {"match": {"path_prefix": "/v1/"}, "kind": "slow", "seconds": seconds_a_call}
             with loopback_session() as http:
                 http.post(f"{here.sandbox.kustomer_url}/_sandbox/faults", json=[slow]).raise_for_status()
         before = here.sandbox.ask("requests")["calls"].get(SEARCH, 0)
-        ours = child.run("scripts.benchmark.tasks:extract", here.env(), **here.span, throttled=throttled)
+        ours = child.run("scripts.benchmark.tasks:extract", here.env(), **here.span)
         searches = here.sandbox.ask("requests")["calls"][SEARCH] - before
-        if throttled:
-            time.sleep(60)
         loop = plain.read_all(here.sandbox, here.closed_from, here.closed_to, PARTS_OF_THE_PLAIN_LOOP)
     return ours, loop, searches
 

@@ -20,7 +20,7 @@ WINDOW = 1_000
 BATCH = 100
 """As the release claims them."""
 LEASE = timedelta(minutes=5)
-MAX_MILLISECONDS = 200
+MAX_MILLISECONDS = 150
 TIMES = 15
 MAX_BYTES = 2_000
 """Of one interaction, with its events, its response and every index: 10 million fit in 20 GB."""

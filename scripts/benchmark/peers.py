@@ -18,7 +18,7 @@ from scripts.stack.connections import DAG_ID
 from scripts.stack.sandbox import RunningSandbox
 from scripts.stack.stack import ROOT, SETTINGS_VARIABLE
 
-TIMES_CHEAPER = 50
+TIMES_CHEAPER = 90
 SPREAD = timedelta(seconds=60)
 """Our interactions fall due within this span ..."""
 FIRST_DUE_IN = timedelta(seconds=40)

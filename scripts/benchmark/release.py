@@ -18,7 +18,7 @@ SENDERS_BEFORE, BATCH_BEFORE = 8, 100
 SLOW_EVERY, SLOW_SECONDS = 50, 90
 WINDOW_SECONDS = 60
 MAX_LATE_SECONDS = WINDOW_SECONDS + 30
-DELAY = timedelta(seconds=150)
+DELAY = timedelta(seconds=100)
 """Between closing and due time where lateness is measured: long enough for extraction before the first is due."""
 
 
@@ -81,7 +81,10 @@ def measure_slow(*, quick: bool) -> Iterator[Figure]:
 
 
 def _rates(number: int, **options: Any) -> Iterator[tuple[str, float, str]]:
-    """Yield the database, the rate and notes about it."""
+    """Yield the database, the rate and notes about it.
+
+    Kustomer's limit is lifted: at 300 calls a minute the second looks allow 500 interactions a second.
+    """
     with postgres.running() as server:
         for database in ("SQLite", "PostgreSQL"):
             ledger = ledger_connection(server.create_database()) if database == "PostgreSQL" else None
@@ -90,15 +93,15 @@ def _rates(number: int, **options: Any) -> Iterator[tuple[str, float, str]]:
 
 def _rate(number: int, ledger: Mapping[str, Any] | None, **options: Any) -> tuple[float, str]:
     with installation(number, **options) as here:
-        env = here.env(ledger, seconds_until_send=60)
+        env = here.env(ledger, seconds_until_send=60, kustomer_requests_per_minute=100_000)
         child.run("scripts.benchmark.tasks:extract", env, **here.span)
         done = child.run("scripts.benchmark.tasks:release_planned", env, **here.span)
         counts = here.sandbox.ask("received?limit=0")["counts"]
     assert counts["duplicates"] == done["unknown"] == 0, counts  # noqa: S101  the figure would be worth nothing
     notes = (
         f"{counts['accepted']:,} in {done['seconds']:.1f} s and {done['cpu_seconds']:.1f} CPU-seconds of the task, "
-        f"all due, second look and two commits for each. Default settings, so at most 300 calls to Kustomer a "
-        f"minute."
+        f"all due, second look and two commits for each. Without the limit of 300 calls to Kustomer a minute, "
+        f"which allows 500 interactions a second."
     )
     return counts["accepted"] / done["seconds"], notes
 

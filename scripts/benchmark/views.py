@@ -40,7 +40,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     with TemporaryDirectory(prefix="benchmark-") as directory:
         url = f"sqlite:///{Path(directory) / 'ledger.db'}"
         yield _measured("SQLite", url, 5_000 if quick else 100_000)
-    with postgres.running() as server:
+    with postgres.running(durable=True) as server:
         yield _measured("PostgreSQL", server.create_database(), 20_000 if quick else 1_000_000)
 
 
