@@ -266,17 +266,17 @@ class ReleasingStore(Store):
         with self._engine.begin() as connection:
             return bool(PUT_ASIDE.apply(connection, self._now(), values, detail=detail, by=by))
 
-    def find_last_not_taken(self, interaction_id: int, words: str) -> datetime | None:
-        """Return when a request of this interaction was last not taken, with a detail that begins with `words`."""
+    def find_first_not_taken(self, interaction_id: int, words: str) -> datetime | None:
+        """Return when a request of this interaction was first not taken, with a detail that begins with `words`."""
         event = interaction_event.c
-        latest = select(func.max(event.at)).where(
+        first = select(func.min(event.at)).where(
             event.interaction_id == interaction_id,
             event.from_state == State.SENDING,
             event.to_state == State.PLANNED,
             event.detail.startswith(words, autoescape=True),
         )
         with self._reader.begin() as connection:
-            return connection.execute(latest).scalar()
+            return connection.execute(first).scalar()
 
     def has_sent_since(self, since: datetime) -> bool:
         """Whether anything was sent since then."""

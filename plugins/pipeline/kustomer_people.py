@@ -101,6 +101,8 @@ class KustomerPeople:
     def _read_users_by_id(self, missing: list[str]) -> None:
         known = next(iter(self.users), None)
         result = self.kustomer.read_users([*missing, *([known] if known else [])])  # the known one shows an outage
+        if result.missing and not result.found and (known is None or known in result.missing):
+            raise self._not_credible("user", "list")
         for user_id, error in result.unreadable.items():
             self._note_fault("agent", user_id, error)
         self.users |= readable_users(result.found.values())
@@ -137,10 +139,13 @@ class KustomerPeople:
         """Raise if Kustomer answers 404 for a customer that its own search has just returned."""
         self._has_checked_absence = True
         if self._known_customer and self.kustomer.read_customer(self._known_customer) is None:
-            raise BrokenAnswer(
-                f"{self.kustomer.conn_id}: GET /v1/customers/{{id}} answers 404 for a customer that the search "
-                f"returned. Nothing follows from it; check the connection's host."
-            )
+            raise self._not_credible("customer", "search")
+
+    def _not_credible(self, person: str, source: str) -> BrokenAnswer:
+        return BrokenAnswer(
+            f"{self.kustomer.conn_id}: GET /v1/{person}s/{{id}} answers 404 for a {person} that the {source} "
+            f"returned. Nothing follows from it; check the connection's host."
+        )
 
     def _note_fault(self, role: str, person_id: str, error: VendorApiError) -> None:
         log.warning("%s The %s %s cannot be read.", error, role, person_id)

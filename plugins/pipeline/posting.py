@@ -17,7 +17,7 @@ class Suspect(NamedTuple):
     claimed: ClaimedInteraction
     fault: KeyFault
     refused_before: datetime | None
-    """When it got such an answer the time before."""
+    """When it first got such an answer; None: it never did."""
 
 
 class Begun(NamedTuple):

@@ -265,7 +265,7 @@ class Sender:
                 self._clear_suspect(begun)
                 self._refuse(claimed, refusal, answer.posting.request.get("channel", ""))
             case KeyFault() as fault:
-                self._doubt_key(Suspect(claimed, fault, self._last_not_taken(claimed, KeyFault.__name__)))
+                self._doubt_key(Suspect(claimed, fault, self._first_not_taken(claimed, KeyFault.__name__)))
             case RateLimited() | NeverSent() as fault:
                 self._settle(claimed, State.PLANNED, fault.status, type(fault).__name__)
                 self._limit = self._limit.lowered()
@@ -288,7 +288,7 @@ class Sender:
         retry_ledger(self.ledger.set_fact, REFUSALS, str(self._refusals.number))
         words = refusal.text or refusal.code or str(refusal.status)
         is_final = self._refusals.concern_the_interaction
-        if is_final or self._was_sent_since(self._last_not_taken(claimed, HELD_BACK)):
+        if is_final or self._was_sent_since(self._first_not_taken(claimed, HELD_BACK)):
             self._settle(claimed, State.REJECTED, refusal.status, words)
             return
         self._not_taken[claimed.id] = self._taken
@@ -308,19 +308,25 @@ class Sender:
             retry_ledger(self.ledger.set_fact, REFUSALS, "0")
 
     def _doubt_key(self, suspect: Suspect) -> None:
-        """Stop if a second, different interaction gets this answer; one alone may be blocked for its content."""
+        """Stop if a second, different interaction gets this answer; one alone may be blocked for its content.
+
+        It is blocked if others were sent since it first got this answer: then the second one becomes the suspect.
+        """
         self._settle(suspect.claimed, State.PLANNED, suspect.fault.status, KeyFault.__name__)
         self._not_taken[suspect.claimed.id] = self._taken
-        if self._suspect is None:
-            self._suspect = suspect
-        elif self._suspect.claimed.id != suspect.claimed.id:
-            self._stop_for(suspect.fault)
+        former = self._suspect
+        if former is not None and former.claimed.id != suspect.claimed.id:
+            if not self._was_sent_since(former.refused_before):
+                self._stop_for(suspect.fault)
+                return
+            self._put_suspect_aside()
+        self._suspect = suspect
 
-    def _last_not_taken(self, claimed: ClaimedInteraction, words: str) -> datetime | None:
-        """Return when this interaction got such an answer before."""
+    def _first_not_taken(self, claimed: ClaimedInteraction, words: str) -> datetime | None:
+        """Return when this interaction first got such an answer."""
         if not claimed.attempts:
             return None
-        return retry_ledger(self.ledger.releasing.find_last_not_taken, claimed.id, words)
+        return retry_ledger(self.ledger.releasing.find_first_not_taken, claimed.id, words)
 
     def _was_sent_since(self, since: datetime | None) -> bool:
         return since is not None and retry_ledger(self.ledger.releasing.has_sent_since, since)

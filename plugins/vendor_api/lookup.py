@@ -29,8 +29,6 @@ def find_connection(conn_id: str) -> Connection | None:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         _confirm_absence("connection", conn_id)
-    except AirflowRuntimeError as error:
-        _check_is_absence("connection", conn_id, error)
     return None
 
 
@@ -40,20 +38,11 @@ def find_variable(name: str) -> str | None:
     Raises:
         LookupFailedError: it could not be read.
     """
-    try:
-        # Read as text: asked for JSON, Airflow takes a Variable of the environment that is none for missing.
-        value: str | None = Variable.get(name, default=None)
-    except AirflowRuntimeError as error:
-        _check_is_absence("Variable", name, error)
-        return None
+    # Read as text: asked for JSON, Airflow takes a Variable of the environment that is none for missing.
+    value: str | None = Variable.get(name, default=None)
     if value is None:
         _confirm_absence("Variable", name)
     return value
-
-
-def _check_is_absence(kind: Kind, name: str, error: AirflowRuntimeError) -> None:
-    if error.error.error not in NOT_FOUND:
-        raise _failed(kind, name, error.error.error.value) from None
 
 
 def _confirm_absence(kind: Kind, name: str) -> None:

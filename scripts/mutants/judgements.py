@@ -78,10 +78,16 @@ JUDGEMENTS = (
         (
             (
                 SENDING,
-                "        if self._suspect is None:\n            self._suspect = suspect\n        elif",
-                "        if",
+                "if former is not None and former.claimed.id != suspect.claimed.id:\n"
+                "            if not self._was_sent_since(former.refused_before):",
+                "if suspect:\n            if suspect:",
             ),
         ),
+    ),
+    Breach(
+        "two blocked requests stop every later run",
+        WRONG_ANSWERS + "TestOneBlockedRequest::test_beside_another_one_stops_no_later_run_for_ever",
+        ((SENDING, "if not self._was_sent_since(former.refused_before):", "if former:"),),
     ),
     Breach(
         "the cap is decided before the transaction that commits the send",

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -180,6 +181,22 @@ class TestProfiles:
 
         assert sandbox.state.received[-1].request["employee"]["email"] == "new.address@example.org"
 
+    def test_an_agent_who_cannot_be_read_again_holds_only_their_own(
+        self, pipeline, planned, close, change_agent, broken, hour
+    ):
+        other = close(minute=40)
+        (conversation,) = planned(1)
+        change_agent(conversation, "new.address@example.org")
+        broken(Fault("500_before", "/v1/users/"))
+
+        with pytest.raises(ReleaseInterrupted):
+            pipeline.release_due(run_of(hour))
+        assert pipeline.states() == {conversation: "planned", other: "sent"}
+
+        broken()
+        pipeline.release_due(run_of(hour))
+        assert pipeline.states() == dict.fromkeys([conversation, other], "sent")
+
     def test_an_agent_without_a_profile_is_not_looked_up_twice(self, pipeline, sandbox, planned, close, hour):
         close(minute=40)
         conversations = planned(3)
@@ -273,6 +290,20 @@ class TestOneBlockedRequest:
         pipeline.run(run_of(hour))
 
         assert count_states(pipeline) == {"sent": 1, "skipped request_blocked": 1}
+
+    @pytest.mark.parametrize("places", [(0, 1), (0, 3)])
+    def test_beside_another_one_stops_no_later_run_for_ever(self, pipeline, sandbox, planned, broken, hour, places):
+        conversations = planned(7)
+        blocked = [conversations[place] for place in places]
+        broken(*(Fault("403", "/v1/requests", body_contains=one) for one in blocked))
+
+        for _ in range(3):
+            with suppress(AirflowFailException):
+                pipeline.release_due(run_of(hour))
+
+        expected = dict.fromkeys(conversations, "sent") | dict.fromkeys(blocked, "skipped request_blocked")
+        assert pipeline.states() == expected
+        assert sandbox.state.duplicates == 0
 
     def test_that_is_always_alone_is_put_aside_once_another_window_was_sent(
         self, pipeline, close, planned, broken, hour

@@ -263,3 +263,12 @@ class TestAnAgentWhoCannotBeRead:
             pipeline.extract(run_of(hour, try_number=LAST_TRY))
 
         assert pipeline.states() == {}
+
+    def test_is_not_missing_where_a_gateway_answers_404_for_everybody(self, pipeline, hour_with, broken, hour):
+        hour_with(hour)
+        broken(Fault("404", "/v1/users/"))
+
+        with pytest.raises(VendorApiError, match="404 for a user that the list returned"):
+            pipeline.extract(run_of(hour))
+
+        assert pipeline.states() == {}

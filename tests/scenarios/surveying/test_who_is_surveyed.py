@@ -51,6 +51,29 @@ class TestSeveralBrandsAndLanguages:
         assert unmapped
         assert {wanted[key][1] for key in unmapped} == {"b-none"}
 
+    def test_rules_mapping_cap_and_window_cost_no_call_for_each_interaction(
+        self, pipeline, sandbox, settings, hour
+    ):
+        tag = next(iter(sandbox.state.organisation.tags.values()))
+        brand = {**MAPPING["brand"], "default": "home"}
+        rules = [
+            {"name": "night", "when": {"queue": ["Night shift"]}, "then": {"survey": "skip"}},
+            {
+                "name": "tagged",
+                "when": {"tag": [tag.name], "not": {"channel": ["chat"]}},
+                "then": {"brand": "kids"},
+            },
+            {"name": "half", "when": {"brand": ["Larkspur Home"]}, "then": {"sample_percent": 50}},
+        ]
+        window = {"from": "00:00", "to": "24:00", "time_zone": "customer"}
+        cap = {"surveys": 1, "days": 30}
+        settings(**QUICK, **{**MAPPING, "brand": brand}, rules=rules, cap=cap, send_window=window)
+
+        pipeline.run(run_of(hour))
+
+        assert len(sandbox.state.received) > 600
+        assert sandbox.state.calls.total() <= 1.05 * len(sandbox.state.received), dict(sandbox.state.calls)
+
 
 def test_without_an_entry_the_closing_is_skipped_with_the_value_that_lacks_one(pipeline, settings, close, hour):
     close(relationships=related(brand="b-none"))
