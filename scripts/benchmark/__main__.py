@@ -40,7 +40,6 @@ LONG_ROWS = {
     "small": stream.measure_small,
     "peers": peers.measure,
     "backfill": backfill.measure,
-    "month": backfill.measure_month,
     "ledger": ledger.measure,
     "hour": stream.measure_hour,
 }
