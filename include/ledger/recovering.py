@@ -32,11 +32,11 @@ from include.interactions.states import State
 from include.interactions.survey_response import CLOCK_SLACK
 from include.interactions.write_back import Answer
 from include.ledger.batches import batches
+from include.ledger.by_hand import ByHandStore
 from include.ledger.columns import Instant
 from include.ledger.inserting import insert_into
 from include.ledger.recovery_schema import is_open, is_reopening, recovery_step
 from include.ledger.schema import interaction, state_is, survey_response
-from include.ledger.store import Store
 from include.ledger.writing import ANSWER, read_answer
 
 MAX_ANSWERS = 1_000
@@ -54,6 +54,7 @@ class RecoveryStep:
     """The closing that the answer is about."""
     acted_at: datetime | None
     """When a process began that never said what it did; None: nothing was tried, or nothing was taken."""
+    tries: int
     erased: bool
     """The customer's data were erased."""
     token: str = ""
@@ -69,7 +70,7 @@ class RecoveryCounts:
     reopened: int
 
 
-class RecoveryStore(Store):
+class RecoveryStore(ByHandStore):
     """Plans and records what is done about answers."""
 
     def list_answers_to_judge(self, since: datetime, worst: Thresholds) -> list[AnswerToJudge]:
@@ -164,6 +165,16 @@ class RecoveryStore(Store):
                 .returning(recovery_step.c.uuid)
             ).first()
         return settled is not None
+
+    def take_again(self, conversation_id: str | None, why: str, *, dry_run: bool) -> int:
+        """Failed → pending, because a person looked: of one conversation, or all; returns how many."""
+        row = recovery_step.c
+        chosen = [row.state == StepState.FAILED]
+        if conversation_id is not None:
+            chosen.append(row.conversation_id == conversation_id)
+        values = {"state": StepState.PENDING, "tries": 1, "acted_at": null(), "detail": f"taken again: {why}"}
+        with self._by_hand(dry_run) as connection:
+            return connection.execute(update(recovery_step).where(*chosen).values(values)).rowcount
 
     def count_reopened(self, since: datetime) -> int:
         """Count the reopenings since then."""
@@ -267,6 +278,7 @@ _OPEN = (
     recovery_step.c.action,
     recovery_step.c.entry,
     recovery_step.c.acted_at,
+    recovery_step.c.tries,
     interaction.c.closed_at,
     interaction.c.customer_email.is_(None).label("erased"),
     *ANSWER,
@@ -280,5 +292,6 @@ def _step(row: Row[Any]) -> RecoveryStep:
         answer=read_answer(row),
         closed_at=row.closed_at,
         acted_at=row.acted_at,
+        tries=row.tries,
         erased=row.erased,
     )

@@ -19,7 +19,7 @@ from include.ledger.queries import Event
 from include.ledger.reports import agents, listing
 from include.ledger.reports import story as stories
 from include.ledger.reports.listing import Filter, Line
-from include.ledger.reports.writes import writes_of
+from include.ledger.reports.writes import recoveries_of, writes_of
 from plugins.interactions_view.access import Visitor, VisitorDep
 from plugins.interactions_view.people import seen_by
 from plugins.interactions_view.queries import ListQuery
@@ -110,7 +110,8 @@ def show_interaction(request: Request, visitor: VisitorDep, interaction_id: int)
     found = source(visitor.organisation)
     with found.read() as connection:
         story = stories.story(connection, interaction_id) if 0 < interaction_id < 2**63 else None
-        writes = writes_of(connection, [card.uuid for card in story.chosen.responses]) if story else {}
+        answers = [card.uuid for card in story.chosen.responses] if story else []
+        writes, recoveries = writes_of(connection, answers), recoveries_of(connection, answers)
     if story is None:
         raise HTTPException(404, "The ledger does not know this interaction.")
     line, now = seen_by(visitor, story.chosen.line), datetime.now(UTC)
@@ -130,6 +131,7 @@ def show_interaction(request: Request, visitor: VisitorDep, interaction_id: int)
         handled_by=next(((step.dag_id, step.run_id) for step in reversed(steps) if step.run_id), None),
         responses=story.chosen.responses,
         writes=writes,
+        recoveries=recoveries,
         request_title=title,
         request_body=body,
         kustomer=kustomer_link(found, line),

@@ -195,6 +195,11 @@ def _write_answers_again(order: Order) -> Mapping[str, Any]:
     return {"answers": order.ledger.writing.write_again(conversation_id, why, dry_run=order.dry_run)}
 
 
+def _recover_again(order: Order) -> Mapping[str, Any]:
+    conversation_id, why = order.values.get("conversation_id"), order.values["reason"]
+    return {"actions": order.ledger.recovery.take_again(conversation_id, why, dry_run=order.dry_run)}
+
+
 def _accept_organisation(order: Order) -> Mapping[str, Any]:
     with fail_for_good(), KustomerHook(order.organisation.kustomer_connection) as kustomer:
         return accept_organisation(
@@ -317,6 +322,17 @@ _ALL = (
         allows=("conversation_id",),
         outcomes={"answers": "answers wait to be written"},
         carry_out=_write_answers_again,
+    ),
+    Action(
+        name="recover_again",
+        title="Repeat failed actions after bad answers",
+        explanation="Actions of the setting `recovery` that failed wait again for the next run of the feedback "
+        "DAG. If it is unknown whether a note or message was sent, look first: one that does not show in Kustomer "
+        "is sent again. Without a conversation id: all of them.",
+        needs=("reason",),
+        allows=("conversation_id",),
+        outcomes={"actions": "actions wait to be taken"},
+        carry_out=_recover_again,
     ),
     Action(
         name="simulate_rules",

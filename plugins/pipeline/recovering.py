@@ -54,6 +54,8 @@ LEASE = timedelta(minutes=10)
 """Longer than one action with its retries takes."""
 MAX_STEPS = 500
 """In one run; the next one goes on."""
+MAX_TRIES = 10
+"""After so many tries on a conversation that exists and cannot be read, a person must look."""
 REOPENINGS_SPAN = timedelta(hours=1)
 
 GONE = "no longer in Kustomer"
@@ -90,6 +92,10 @@ def recover_unhappy_customers(context: Context, organisation: Organisation) -> d
         if recovering.faults:
             raise next(iter(recovering.faults.values()))
     return facts
+
+
+class UnreadableConversationError(Exception):
+    """The conversation exists, but what Kustomer says of it cannot be read."""
 
 
 class Recovering:
@@ -139,11 +145,18 @@ class Recovering:
             return
         step = replace(step, token=token)
         try:
-            end = (self._look(step) if step.acted_at else None) or self._prepare(step)
+            end = (self._look(step) if step.tries else None) or self._prepare(step)
         except NotFound:
             end = (StepState.GONE, GONE)
+        except UnreadableConversationError:
+            words = "the conversation cannot be read"
+            if step.tries + 1 < MAX_TRIES:
+                self._leave(step, words)
+                return
+            end = (StepState.FAILED, words)
         except (VendorApiError, ConfigurationError, SettingsError) as fault:
-            self._stop(step, fault)
+            self.faults[step.action] = fault  # what the action needs cannot be read: not tried further in this run
+            self._leave(step, type(fault).__name__)
             return
         self._settle(step, end if isinstance(end, tuple) else self._write(step, end))
 
@@ -163,11 +176,10 @@ class Recovering:
             return StepState.PENDING, type(fault).__name__
         return None
 
-    def _stop(self, step: RecoveryStep, fault: Exception) -> None:
-        """Leave an action alone in this run, since what it needs cannot be read; nothing was done."""
-        self.faults[step.action] = fault
+    def _leave(self, step: RecoveryStep, why: str) -> None:
+        """Leave a step to the next run; this one did nothing."""
         if step.acted_at is None:  # otherwise it stays unknown what a dead process did
-            self._settle(step, (StepState.PENDING, type(fault).__name__))
+            self._settle(step, (StepState.PENDING, why))
 
     def _settle(self, step: RecoveryStep, end: End | None) -> None:
         if end is None:
@@ -178,14 +190,17 @@ class Recovering:
             log.error("The %s for conversation %s failed: %s", step.action, step.answer.conversation_id, end[1])
 
     def _look(self, step: RecoveryStep) -> End | None:
-        """Find out what a process did that never said so; None: nothing, or it may be done again without harm."""
+        """Find out what an earlier try did; None: nothing, or it may be done again without harm.
+
+        If that try never said what it did, a note or message that does not show is left to a person.
+        """
         conversation_id = step.answer.conversation_id
         if step.action is RecoveryAction.NOTE:
             for note in self.kustomer.list_notes(conversation_id):
                 if (note.get("attributes") or {}).get("externalId") == _note_id(step.answer):
                     return StepState.DONE, "found in Kustomer"
-            return StepState.FAILED, "it may have been written, and is not in Kustomer"
-        if step.action is RecoveryAction.WEBHOOK:
+            return (StepState.FAILED, "it may have been written, and is not in Kustomer") if step.acted_at else None
+        if step.action is RecoveryAction.WEBHOOK and step.acted_at:
             return StepState.FAILED, "it may have been delivered"
         if step.action is RecoveryAction.REOPEN:
             conversation = self._read_conversation(conversation_id)
@@ -231,11 +246,17 @@ class Recovering:
         return changes
 
     def _read_conversation(self, conversation_id: str) -> Conversation | None:
-        """Return the conversation; None if it is gone, merged away or spam."""
+        """Return the conversation; None if it is gone, merged away or spam.
+
+        Raises:
+            UnreadableConversationError: it exists, and cannot be read.
+        """
         record = self.kustomer.read_conversations([conversation_id]).get(conversation_id)
-        conversation = None if record is None else read_conversation(record)
-        if conversation is None or isinstance(conversation, Malformed):
+        if record is None:
             return None
+        conversation = read_conversation(record) if record else None
+        if conversation is None or isinstance(conversation, Malformed):
+            raise UnreadableConversationError
         return None if conversation.deleted or conversation.merged_away or conversation.spam else conversation
 
     def _id_of(self, kind: Kind, text: str) -> str:

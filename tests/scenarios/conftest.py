@@ -11,7 +11,7 @@ from sqlalchemy import text
 from include.sandbox import Sandbox, generate, start
 from include.sandbox.faults import Fault
 from tests.support.pipeline import Pipeline, environment, run_of
-from tests.support.unhappy import Recoveries
+from tests.support.unhappy import WHEN, Recoveries
 
 HOUR = timedelta(hours=1)
 MILLISECOND = timedelta(milliseconds=1)
@@ -84,6 +84,31 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
         server.expect_request("/hooks").respond_with_data("ok")
         monkeypatch.setenv("AIRFLOW_CONN_RECOVERY_CHAT", server.url_for("/hooks"))
         yield server
+
+
+@pytest.fixture
+def recover(settings):
+    """A function that sets the setting `recovery`: one entry."""
+
+    def write(then, when=WHEN, **others):
+        settings(
+            seconds_until_send=0,
+            release_window_seconds=5,
+            kustomer_requests_per_minute=100_000,
+            recovery=[{"name": "unhappy", "when": when, "then": then}],
+            **others,
+        )
+
+    return write
+
+
+@pytest.fixture
+def surveyed(pipeline: Pipeline, close, hour: datetime) -> str:
+    """A conversation whose survey was sent."""
+    conversation = close()
+    pipeline.run(run_of(hour))
+    assert pipeline.states() == {conversation: "sent"}
+    return conversation
 
 
 @pytest.fixture

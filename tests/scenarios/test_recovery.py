@@ -14,36 +14,9 @@ from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
 from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
-from tests.support.unhappy import QUEUE, TEAM, WHEN
+from tests.support.unhappy import QUEUE, REOPEN, TEAM, WHEN
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
-
-REOPEN = {"reopen": {"team": "Second line", "priority": 5}}
-
-
-@pytest.fixture
-def recover(settings):
-    """A function that sets the setting `recovery`: one entry."""
-
-    def write(then, when=WHEN, **others):
-        settings(
-            seconds_until_send=0,
-            release_window_seconds=5,
-            kustomer_requests_per_minute=100_000,
-            recovery=[{"name": "unhappy", "when": when, "then": then}],
-            **others,
-        )
-
-    return write
-
-
-@pytest.fixture
-def surveyed(pipeline, close, hour):
-    """A conversation whose survey was sent."""
-    conversation = close()
-    pipeline.run(run_of(hour))
-    assert pipeline.states() == {conversation: "sent"}
-    return conversation
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """An unhappy customer: a survey that was sent, and a bad answer to it that the ledger knows."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from tests.support.pipeline import Pipeline, run_of
 
 TEAM, QUEUE = "6a0000000000000000000001", "6b0000000000000000000002"
 WHEN = {"stars_at_most": 2}
+REOPEN = {"reopen": {"team": "Second line", "priority": 5}}
 THEN = {
     "note": {"text": "sorry"},
     "tag": "unhappy",
@@ -40,16 +40,6 @@ class Recoveries:
         state.kustomer_tokens[KUSTOMER_KEY] = (*held, *WRITE_ROLES, *LIST_ROLES)
         state.organisation.teams[TEAM] = "Second line"
         state.organisation.queues[QUEUE] = "Complaints"
-
-    def switch_on(self, settings: Callable[..., None], *actions: str) -> None:
-        """Let these actions be the settings'."""
-        then = {action: THEN[action] for action in actions}
-        settings(
-            seconds_until_send=0,
-            release_window_seconds=5,
-            kustomer_requests_per_minute=100_000,
-            recovery=[{"name": "unhappy", "when": WHEN, "then": then}],
-        )
 
     def answer(self, conversation: str, stars: int | None = 1, **fields: Any) -> str:
         """Let the ledger learn an answer to the latest survey of a conversation; returns its uuid."""

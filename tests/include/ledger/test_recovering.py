@@ -121,6 +121,19 @@ def test_what_was_certainly_not_done_counts_as_never_begun(ledger: Ledger, answe
     assert ledger.recovery.count_reopened(NOON) == 0
 
 
+def test_what_failed_waits_again_if_a_person_says_so(ledger: Ledger, answered: AnswerToJudge) -> None:
+    plan(ledger, answered, RecoveryAction.TAG)
+    take(ledger, StepState.FAILED)
+    assert ledger.recovery.take_again("another", "looked", dry_run=False) == 0
+    assert ledger.recovery.take_again(None, "looked", dry_run=True) == 1
+    assert ledger.recovery.list_open(9) == []
+    assert ledger.recovery.take_again(ONE, "looked", dry_run=False) == 1
+    (step,) = ledger.recovery.list_open(9)
+    assert (step.acted_at, step.tries) == (None, 1)
+    take(ledger)
+    assert ledger.recovery.take_again(ONE, "looked", dry_run=False) == 0
+
+
 def test_the_counts_of_the_alarms(ledger: Ledger, clock: Clock, answered: AnswerToJudge) -> None:
     plan(ledger, answered, RecoveryAction.REOPEN)
     take(ledger)

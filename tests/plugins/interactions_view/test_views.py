@@ -2,13 +2,15 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
 from include.interactions.actor import Actor
+from include.interactions.recovery import AnswerToJudge, PlannedSteps, RecoveryAction, StepState
 from include.interactions.write_back import Target, WriteState
 from include.ledger import Ledger, connect, engine
 from include.ledger.schema import interaction
@@ -255,3 +257,18 @@ def test_an_interaction_says_what_of_its_answer_is_in_kustomer(filled: Filled, g
     filled.ledger.writing.settle(note, WriteState.FAILED, detail="Kustomer refused it: 422")
     text = " ".join(get(f"one/{filled.ids['sent']}").text.split())
     assert "In Kustomer: conversation attributes waits, note failed (Kustomer refused it: 422)." in text
+
+
+def test_an_interaction_says_which_action_after_its_answer_failed_and_offers_to_repeat_it(
+    filled: Filled, get: Get
+) -> None:
+    conversation = f"{1:024x}"
+    judged = AnswerToJudge("u-1", conversation, datetime.now(UTC), 1, None, None, False, None, None, None, False)
+    filled.ledger.recovery.plan([PlannedSteps(judged, "unhappy", (RecoveryAction.NOTE, RecoveryAction.TAG))])
+    (step,) = (step for step in filled.ledger.recovery.list_open(9) if step.action is RecoveryAction.TAG)
+    token = filled.ledger.recovery.claim(step, timedelta(minutes=1))
+    filled.ledger.recovery.settle(replace(step, token=token or ""), StepState.FAILED, "refused: no such tag")
+    seen = {user: " ".join(get(f"one/{filled.ids['sent']}", user).text.split()) for user in ("editor", "viewer")}
+    assert "After this answer: note waits, tag failed (refused: no such tag)." in seen["viewer"]
+    assert "action=recover_again" in seen["editor"]
+    assert "action=recover_again" not in seen["viewer"]
