@@ -58,7 +58,7 @@ MAX_TRIES = 10
 """After so many tries on a conversation that exists and cannot be read, a person must look."""
 REOPENINGS_SPAN = timedelta(hours=1)
 
-GONE = "no longer in Kustomer"
+GONE = "no longer in Kustomer, or merged or spam"
 
 End = tuple[StepState, str | None]
 """What became of a step, and a few words."""
@@ -217,6 +217,8 @@ class Recovering:
         if entry is None or getattr(entry.then, step.action) is None:
             return StepState.GONE, "the setting has no such action any more"
         answer, then = step.answer.with_link(self.kustomer.web_url), entry.then
+        if step.action is not RecoveryAction.WEBHOOK and self._read_conversation(answer.conversation_id) is None:
+            return StepState.GONE, GONE
         if then.note and step.action is RecoveryAction.NOTE:
             text = cut_units(fill_template(then.note.text, answer), MAX_NOTE)
             team = then.note.mention_team
@@ -225,10 +227,7 @@ class Recovering:
         if then.tag and step.action is RecoveryAction.TAG:
             return partial(self.kustomer.add_tags, answer.conversation_id, [then.tag])
         if then.reopen and step.action is RecoveryAction.REOPEN:
-            changes = self._reopening(then.reopen)
-            if self._read_conversation(answer.conversation_id) is None:
-                return StepState.GONE, GONE
-            return partial(self.kustomer.update_conversation, answer.conversation_id, changes)
+            return partial(self.kustomer.update_conversation, answer.conversation_id, self._reopening(then.reopen))
         return partial(_send_message, AlarmWebhookHook(str(then.webhook)), describe(entry, answer))
 
     def _write_note(self, answer: Answer, text: str, mentions: list[dict[str, str]]) -> None:

@@ -10,6 +10,7 @@ from tests.scenarios.conftest import (
     hour,
     pipeline,
     planned,
+    recover,
     sandbox,
     settings,
     size,
@@ -17,7 +18,19 @@ from tests.scenarios.conftest import (
     webhook,
 )
 
-__all__ = ["broken", "close", "hour", "pipeline", "planned", "sandbox", "settings", "size", "unhappy", "webhook"]
+__all__ = [
+    "broken",
+    "close",
+    "hour",
+    "pipeline",
+    "planned",
+    "recover",
+    "sandbox",
+    "settings",
+    "size",
+    "unhappy",
+    "webhook",
+]
 
 
 @pytest.fixture

@@ -9,19 +9,19 @@ from pytest_httpserver import HTTPServer
 
 from plugins.vendor_api.errors import VendorApiError
 from tests.support.pipeline import Pipeline, run_of
-from tests.support.unhappy import Recoveries
+from tests.support.unhappy import THEN, Recoveries
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 @pytest.fixture
-def answered(pipeline: Pipeline, close: Any, hour: Any, settings: Any, unhappy: Recoveries, webhook: Any) -> Any:
+def answered(pipeline: Pipeline, close: Any, hour: Any, recover: Any, unhappy: Recoveries, webhook: Any) -> Any:
     """A function that lets a customer answer badly, with one action in the settings; returns the conversation."""
 
     def answer(action: str) -> str:
         conversation: str = close()
         pipeline.run(run_of(hour))
-        unhappy.switch_on(settings, action)
+        recover({action: THEN[action]})
         unhappy.answer(conversation)
         return conversation
 

@@ -21,7 +21,7 @@ from tests.support.ledger import by_run
 from tests.support.pipeline import Pipeline, run_of
 from tests.support.recovery_process import WRITES, extract_until_hit, recover_until_hit
 from tests.support.release_process import POINTS, Hit, release, started
-from tests.support.unhappy import Recoveries
+from tests.support.unhappy import THEN, Recoveries
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -31,17 +31,17 @@ HITS = [
     *[(f"{when} the steps are planned", 1) for when in BESIDE],
     *[(f"{when} the {step}", n) for n in range(1, 5) for step in ("claim", "outcome") for when in BESIDE],
     *[(f"{when} the {action}", 1) for action in ACTIONS for when in BESIDE],
-    ("after the look at the conversation", 1),
+    *[("after the look at the conversation", n) for n in range(1, 4)],
 ]
-"""Where the task dies; the nth claim and outcome are those of the nth action."""
+"""Where the task dies; the nth claim and outcome are those of the nth action. A message needs no look."""
 
 
 @pytest.fixture
-def answered(pipeline: Pipeline, close: Any, hour: Any, settings: Any, unhappy: Recoveries, webhook: Any) -> Any:
+def answered(pipeline: Pipeline, close: Any, hour: Any, recover: Any, unhappy: Recoveries, webhook: Any) -> Any:
     """A conversation whose customer answered badly, with every action in the settings."""
     conversation = close()
     pipeline.run(run_of(hour))
-    unhappy.switch_on(settings, *ACTIONS)
+    recover(THEN)
     unhappy.answer(conversation)
     return conversation
 
@@ -58,6 +58,8 @@ def is_in_doubt(point: str, number: int, action: str) -> bool:
     at = point.rpartition(" ")[2]
     if at in ("claim", "outcome"):
         return ACTIONS[number - 1] == action and point in ("after the claim", "before the outcome")
+    if at == "conversation":
+        return ["note", "tag", "reopen"][number - 1] == action
     return at == action
 
 
@@ -99,14 +101,14 @@ def test_a_killed_run_does_nothing_twice_and_forgets_nothing(
 def test_a_run_killed_while_it_looks_what_another_did_leaves_it_to_a_third(
     unhappy: Recoveries,
     answered: str,
-    settings: Any,
+    recover: Any,
     webhook: HTTPServer,
     request: pytest.FixtureRequest,
     action: str,
     first: str,
     second: str,
 ) -> None:
-    unhappy.switch_on(settings, action)
+    recover({action: THEN[action]})
     environment = request.getfixturevalue("environment")
     later = STEP_LEASE + timedelta(seconds=1)
     die(recover_until_hit, environment, Hit(first, signal.SIGKILL))

@@ -118,10 +118,11 @@ def test_an_answer_that_fits_all_conditions_calls_for_action(surveyed, unhappy, 
     assert unhappy.act()["done"] == 1
 
 
-def test_a_conversation_that_is_gone_ends_its_steps(sandbox, surveyed, unhappy, recover):
+@pytest.mark.parametrize("change", [{"deleted": True}, {"merged_into": "other"}, {"spam": True}])
+def test_a_conversation_that_is_gone_ends_its_steps(sandbox, surveyed, unhappy, recover, change):
     recover({"note": {"text": "sorry"}, "tag": "unhappy", **REOPEN})
     unhappy.answer(surveyed)
-    change_conversation(sandbox.state, {"id": surveyed, "deleted": True})
+    change_conversation(sandbox.state, {"id": surveyed, **change})
 
     facts = unhappy.act()
 
