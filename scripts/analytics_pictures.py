@@ -1,6 +1,6 @@
 """`python -m scripts.analytics_pictures`: draw the pictures of docs/analytics.md from invented data.
 
-Each picture shows the query above it: the first column names a bar, the last one is its length.
+Each picture shows the query above it: the columns of text name a bar, the last one is its length.
 """
 
 import re
@@ -20,10 +20,11 @@ from scripts.benchmark.filled import fill
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "analytics.md"
 UNTIL = datetime(2026, 3, 2, 12, tzinfo=UTC)
-INTERACTIONS = 20_000
+INTERACTIONS = 60_000
 WIDTH, BAR, LABEL = 640, 22, 210
 HEIGHT = 180
 _QUERY = re.compile(r"^```sql\n(.*?)^```$(?:\n\n!\[([^\]]*)\]\(([^)]+)\))?", re.DOTALL | re.MULTILINE)
+_RULES = "UPDATE interaction SET rule = CASE id % 5 WHEN 0 THEN 'vip' WHEN 1 THEN 'chat' WHEN 2 THEN 'chat' END"
 _STYLE = "<style>text{font:12px sans-serif;fill:#64748b}rect{fill:#3b5d8f}</style>"
 
 
@@ -40,8 +41,9 @@ def bars(title: str, rows: Sequence[Sequence[Any]]) -> str:
     parts = []
     for number, row in enumerate(rows):
         top, length = number * BAR, float(row[-1]) / most * room
+        name = ", ".join(value for value in row if isinstance(value, str))
         parts += [
-            f'<text x="{LABEL - 8}" y="{top + 15}" text-anchor="end">{escape(str(row[0]))}</text>',
+            f'<text x="{LABEL - 8}" y="{top + 15}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{LABEL}" y="{top + 3}" width="{length:.1f}" height="{BAR - 7}" rx="2"/>',
             f'<text x="{LABEL + length + 6:.1f}" y="{top + 15}">{row[-1]:g}</text>',
         ]
@@ -78,6 +80,8 @@ def main() -> int:
         engine = connect(f"sqlite:///{directory}/ledger.db")
         Ledger(engine).migrate()
         fill(engine, INTERACTIONS, until=UNTIL)
+        with engine.begin() as connection:
+            connection.execute(text(_RULES))
         with engine.connect() as connection:
             for query, title, address in queries(PAGE.read_text()):
                 if title and address:

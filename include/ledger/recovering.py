@@ -131,8 +131,9 @@ class RecoveryStore(ByHandStore):
             return [_step(row) for row in connection.execute(found)]
 
     def claim(self, step: RecoveryStep, lease: timedelta) -> str | None:
-        """Commit that this process acts; returns the token, None if another process was faster.
+        """Commit that this process acts; returns the token.
 
+        None: another process was faster, or the customer was erased since the step was read.
         The time at which a dead process began stays: what it may have done is compared with it.
         """
         now, token = self._now(), secrets.token_hex(16)
@@ -146,7 +147,7 @@ class RecoveryStore(ByHandStore):
         with self._engine.begin() as connection:
             claimed = connection.execute(
                 update(recovery_step)
-                .where(*_is_same(step), _is_free(now))
+                .where(*_is_same(step), _is_free(now), _IS_ERASED if step.erased else ~_IS_ERASED)
                 .values(values)
                 .returning(recovery_step.c.uuid)
             ).first()
@@ -260,6 +261,11 @@ def _is_same(step: RecoveryStep) -> Sequence[ColumnElement[bool]]:
     return recovery_step.c.uuid == step.answer.uuid, recovery_step.c.action == step.action
 
 
+_IS_ERASED = exists(
+    select(interaction.c.id)
+    .join_from(survey_response, interaction, interaction.c.id == survey_response.c.interaction_id)
+    .where(survey_response.c.uuid == recovery_step.c.uuid, interaction.c.customer_email.is_(None))
+)
 _TO_JUDGE = (
     survey_response.c.uuid,
     interaction.c.conversation_id,

@@ -121,6 +121,18 @@ def test_what_was_certainly_not_done_counts_as_never_begun(ledger: Ledger, answe
     assert ledger.recovery.count_reopened(NOON) == 0
 
 
+def test_nothing_is_done_with_what_was_read_before_the_customer_was_erased(
+    ledger: Ledger, answered: AnswerToJudge
+) -> None:
+    plan(ledger, answered, RecoveryAction.NOTE)
+    (read_before,) = ledger.recovery.list_open(9)
+    ledger.admin.erase_customer("customer-1", by_run("person"), "asked", dry_run=False)
+    assert ledger.recovery.claim(read_before, LEASE) is None
+    (step,) = ledger.recovery.list_open(9)
+    assert (step.erased, step.answer.values["comment"]) == (True, None)
+    assert ledger.recovery.claim(step, LEASE)
+
+
 def test_what_failed_waits_again_if_a_person_says_so(ledger: Ledger, answered: AnswerToJudge) -> None:
     plan(ledger, answered, RecoveryAction.TAG)
     take(ledger, StepState.FAILED)

@@ -38,7 +38,7 @@ def test_every_column_of_a_view_is_documented_and_in_this_order(filled: Filled, 
 
 def test_every_picture_is_there_and_small() -> None:
     pictures = [PAGE.parent / address for _, _, address in QUERIES if address]
-    assert len(pictures) == 6
+    assert len(pictures) == 10
     assert all(picture.stat().st_size < 10_000 for picture in pictures)
 
 
