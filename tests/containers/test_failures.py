@@ -32,7 +32,7 @@ def test_a_run_that_nothing_disturbs(world: World) -> None:
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_is_killed_while_windows_wait_and_while_they_are_released(world: World, part: str) -> None:
     case = world.case()
-    case.trigger(first_due_in_seconds=90)
+    case.trigger(first_due_in_seconds=120)
     case.wait_for("wait_until_due", "deferred")
     world.stack.kill(part)
     case.wait_for_release()

@@ -17,7 +17,7 @@ SCALE = {"airflow-scheduler": 2, "airflow-triggerer": 2, "airflow-worker": 2}
 
 def test_a_restored_copy_from_before_the_release_sends_nothing_again(world: World) -> None:
     case, stack = world.case(), world.stack
-    case.trigger(first_due_in_seconds=90)
+    case.trigger(first_due_in_seconds=120)
     case.wait_for("wait_until_due", "deferred")
     stack.follow("Backup", "pg_dump --username ledger")
     case.settle()
@@ -43,7 +43,7 @@ def test_a_restored_copy_from_before_the_release_sends_nothing_again(world: Worl
 
 def test_new_keys_and_passwords_while_windows_wait(world: World) -> None:
     case, stack = world.case(), world.stack
-    case.trigger(first_due_in_seconds=90)
+    case.trigger(first_due_in_seconds=120)
     case.wait_for("wait_until_due", "deferred")
     old = stack.value("AIRFLOW_FERNET_KEY")
     new = run(["bash", "-c", "head -c 32 /dev/urandom | base64 | tr '+/' '-_'"]).strip()
@@ -67,7 +67,7 @@ def test_an_upgrade_of_two_of_each_part_during_a_wait_and_a_release(world: World
     more = [option for part, number in SCALE.items() for option in ("--scale", f"{part}={number}")]
     stack.compose("up", "--wait", *more, seconds=900)
     case = world.case()
-    case.trigger(first_due_in_seconds=90)
+    case.trigger(first_due_in_seconds=120)
     case.wait_for("wait_until_due", "deferred")
     stack.follow("Upgrades", "compose build", "migrate interaction_ledger", seconds=900)
     for part in ("airflow-dag-processor", *SCALE, "airflow-apiserver"):
