@@ -9,16 +9,20 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FrameLocator, Page, Route, expect
-from sqlalchemy import delete
+from sqlalchemy import Connection, delete, insert
 
 from include.interactions.answers import Answer
 from include.interactions.reasons import Reason
+from include.interactions.recovery import RecoveryAction, StepState
 from include.interactions.states import State
 from include.interactions.survey_response import SurveyResponse
+from include.interactions.write_back import Target, WriteState
 from include.ledger import Ledger, connect
+from include.ledger.recovery_schema import recovery_step
 from include.ledger.reports.listing import Filter, Line, Sort
 from include.ledger.reports.listing import page as listed
 from include.ledger.schema import survey_response
+from include.ledger.writing_schema import answer_write
 from scripts.stack.waiting import wait_until
 from tests.browser.conftest import Shoot
 from tests.support.installation import DAG_ID, WEB_URL, Installation, Runs
@@ -45,7 +49,7 @@ def skipped(installation: Installation, runs: Runs) -> tuple[int, str]:
 
 @pytest.fixture
 def answered(installation: Installation, runs: Runs) -> Iterator[Line]:
-    """Eight interactions as Stella Connect would report on them, most of them answered; the newest.
+    """Eight interactions as Stella Connect would report on them, most of them answered; the unhappy one.
 
     They are forgotten again: beside what the sandbox itself reports each would be an interaction shown twice.
     """
@@ -82,9 +86,36 @@ def answered(installation: Installation, runs: Runs) -> Iterator[Line]:
             for number, line in enumerate(lines)
         ]
     )
-    yield lines[0]
     with engine.begin() as connection:
+        follow_up(connection, "browser-3", lines[3].conversation_id)
+    yield lines[3]
+    with engine.begin() as connection:
+        for table in (answer_write, recovery_step):
+            connection.execute(delete(table).where(table.c.uuid == "browser-3"))
         connection.execute(delete(survey_response).where(survey_response.c.uuid.startswith("browser-")))
+
+
+def follow_up(connection: Connection, uuid: str, conversation_id: str) -> None:
+    """An answer that is in Kustomer in part; of the actions after it one has failed."""
+    now = datetime.now(UTC)
+    both = {"uuid": uuid, "tries": 1, "detail": None}
+    write = both | {"answer_read_at": now, "last_tried": now}
+    step = both | {"conversation_id": conversation_id, "entry": "unhappy", "planned_at": now, "acted_at": now}
+    failed = {"state": StepState.FAILED, "detail": "it may have been written, and is not in Kustomer"}
+    connection.execute(
+        insert(answer_write),
+        [
+            write | {"target": Target.ATTRIBUTES, "state": WriteState.WRITTEN},
+            write | {"target": Target.NOTE, "state": WriteState.PENDING},
+        ],
+    )
+    connection.execute(
+        insert(recovery_step),
+        [
+            step | {"action": RecoveryAction.TAG, "state": StepState.DONE},
+            step | {"action": RecoveryAction.NOTE} | failed,
+        ],
+    )
 
 
 def whole_answer(number: int, comment: str | None) -> tuple[Answer, ...]:
@@ -123,6 +154,24 @@ def test_what_customers_answered_in_numbers_and_question_by_question(
     questions = view.get_by_role("region", name="What the customer answered")
     expect(questions).to_contain_text("How likely are you to recommend us?")
     expect(questions.get_by_text("not answered").first).to_be_visible()
+
+
+def test_what_failed_after_an_answer_is_shown_and_can_be_repeated(
+    installation: Installation, answered: Line, page: Page, keep: Shoot
+) -> None:
+    root = f"{installation.stack.url}/interactions"
+    page.goto(f"{root}/static/page.css")
+    for width, theme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.evaluate(f"localStorage.setItem('theme', '{theme}')")
+        page.goto(f"{root}/one/{answered.id}", wait_until="networkidle")
+        expect(page.get_by_text("In Kustomer: conversation attributes written")).to_be_visible()
+        failed = page.get_by_text("After this answer: note failed (it may have been written")
+        failed.scroll_into_view_if_needed()
+        keep(f"interactions-after-answer-{width}-{theme}")
+        page.get_by_role("link", name="Try again").click()
+        expect(page.get_by_role("heading", name="Repeat failed actions after bad answers")).to_be_visible()
+    page.evaluate("localStorage.setItem('theme', 'light')")
 
 
 def test_why_did_this_customer_get_no_survey(
@@ -261,7 +310,7 @@ def test_every_view_can_be_used_by_everybody_at_both_widths_and_in_both_themes(
         "overview": "?span=week",
         "list": "list?size=25",
         "nothing": "list?search_secret=nobody",
-        "one-sent": f"one/{answered.id}",
+        "one-answered": f"one/{answered.id}",
         "one-skipped": f"one/{skipped[0]}",
         "agents": "agents",
         "agent": f"agents/{answered.agent.id}",
