@@ -53,7 +53,7 @@ ANSWERS = (
     Breach(
         "two processes act on the same answer",
         RECOVERIES + "test_only_one_process_takes_a_step",
-        ((RECOVERING_STORE, ".where(*_is_same(step), _is_free(now))", ".where(*_is_same(step))"),),
+        ((RECOVERING_STORE, "_is_same(step), _is_free(now), _IS_ERASED", "_is_same(step), _IS_ERASED"),),
     ),
     Breach(
         "two recoveries are sent for one answer",

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def url(postgres_url: str) -> str:
-    return postgres_url
+def url(postgres_ledger_url: str) -> str:
+    return postgres_ledger_url
 
 
 def test_a_connection_that_ended_while_it_lay_idle_is_replaced(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
