@@ -93,12 +93,18 @@ def migrate(url: str) -> None:
 def installation(
     postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """The real Airflow beside a sandbox, one for all tests of the xdist group "stack"."""
+    """The real Airflow beside a sandbox, one for all tests of the xdist group "stack".
+
+    The workers of a scheduler that is killed alone survive it, and with them its connections: without a limit a
+    transaction that it had open would keep the run locked, and no other scheduler would ever touch the run.
+    """
     from tests.support.installation import installed
 
-    database = postgres_server.create_database().replace("psycopg", "psycopg2")  # Airflow's own driver
+    database = postgres_server.create_database(idle_in_transaction_seconds=20)
     with AIRFLOW:
-        yield AIRFLOW.enter_context(installed(tmp_path_factory.mktemp("airflow"), database))
+        # psycopg2 is Airflow's own driver.
+        home = tmp_path_factory.mktemp("airflow")
+        yield AIRFLOW.enter_context(installed(home, database.replace("psycopg", "psycopg2")))
 
 
 @pytest.fixture(scope="session")

@@ -65,11 +65,18 @@ class PostgresServer:
         """Return the SQLAlchemy URL of a database of this server."""
         return f"postgresql+psycopg://postgres@{HOST}:{self.port}/{database}"
 
-    def create_database(self, template: str = "template1") -> str:
-        """Create a database, by default an empty one, and return its URL. Its template must have no connections."""
+    def create_database(self, template: str = "template1", idle_in_transaction_seconds: int = 0) -> str:
+        """Create a database, by default an empty one, and return its URL.
+
+        Args:
+            template: must have no connections.
+            idle_in_transaction_seconds: after which a session that holds a transaction open is ended; 0: never.
+        """
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            limit = f"{idle_in_transaction_seconds}s"
+            connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '{limit}'")
         return self.url(name)
 
     def start(self) -> None:
