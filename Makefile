@@ -41,7 +41,7 @@ test: $(INSTALLED) ## run all tests (TESTS="tests/include -k ledger" selects som
 e2e: $(INSTALLED) ## run docker-compose.yaml as containers and test it (TESTS="tests/containers/test_trial.py" selects some)
 	@tests/containers/e2e $(TESTS)
 
-benchmark: $(INSTALLED) ## measure speed and size against baselines, about 15 min (ROWS="release views" selects some, QUICK=1 tries it out)
+benchmark: $(INSTALLED) ## measure speed and size against baselines, about 20 min (ROWS="release views" selects some, QUICK=1 tries it out)
 	@scripts/system-packages postgresql redis-server docker-compose
 	$(BIN)/python -m scripts.benchmark $(ROWS) $(if $(QUICK),--quick)
 

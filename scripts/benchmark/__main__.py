@@ -43,7 +43,7 @@ LONG_ROWS = {
     "ledger": ledger.measure,
     "hour": stream.measure_hour,
 }
-"""Ten minutes to more than an hour each: measured only when named."""
+"""Seven to twenty minutes each: measured only when named."""
 
 
 def main() -> int:

@@ -101,13 +101,18 @@ def test_who_gives_back_waits_for_a_step_that_is_still_under_way(
     with ThreadPoolExecutor(1) as other, engine.connect() as connection, connection.begin() as step:
         assert releasing.START.apply(connection, clock.time, values)
         given_back = other.submit(ledger.releasing.give_back, [claimed])
-        with engine.connect() as onlooker:
-            waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-            wait_until(lambda: onlooker.scalar(waiting), "the other to wait", 60)
+        wait_until(lambda: count_waiting(engine), "the other to wait", 60)
         step.commit()
 
         assert given_back.result() == 0
     assert ledger.releasing.settle(claimed, State.PLANNED, None, "never left")
+
+
+def count_waiting(engine: Engine) -> int:
+    """Sessions that wait for a lock. A transaction sees the sessions as they were when it first asked."""
+    with engine.connect() as onlooker:
+        sessions = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return onlooker.scalar(sessions) or 0
 
 
 def test_a_step_that_is_its_own_transaction_leaves_the_others_whole(ledger: Ledger, clock: Clock) -> None:

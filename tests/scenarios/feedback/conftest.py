@@ -52,6 +52,17 @@ def closed(pipeline, close, hour):
     return conversation
 
 
+@pytest.fixture
+def unknown_later(pipeline, closed, close, hour, fault, feedback):
+    """Another closing, whose request has an unknown outcome, after the first reading of answers."""
+    release(pipeline, hour)
+    feedback()
+    conversation = close(minute=20)
+    fault("500_before", times=1)
+    pipeline.run(run_of(hour))
+    return conversation
+
+
 def events(pipeline, conversation):
     history = pipeline.ledger.history(conversation)
     return [(one.from_state, one.to_state, one.detail, str(one.by)) for one in history]

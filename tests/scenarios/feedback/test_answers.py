@@ -111,15 +111,7 @@ def test_the_last_days_are_read_again_once_a_day(pipeline, closed, hour, feedbac
     assert [feedback(days * DAY)["reread"] for days in later] == [1, 0, 1, 0, 1]
 
 
-def test_an_unknown_outcome_that_waits_for_a_person_does_not_make_it_dear(
-    pipeline, closed, close, hour, fault, feedback
-):
-    release(pipeline, hour)
-    feedback()
-    close(minute=20)
-    fault("500_before", times=1)
-    pipeline.run(run_of(hour))
-
+def test_an_unknown_outcome_that_waits_for_a_person_does_not_make_it_dear(unknown_later, feedback):
     later = [GRACE - timedelta(hours=1), GRACE + timedelta(hours=1), GRACE + timedelta(hours=2)]
 
     assert [feedback(one)["reread"] for one in later] == [0, 1, 0]

@@ -72,15 +72,7 @@ def test_what_gets_lost_again_is_not_sent_a_third_time(pipeline, sandbox, closed
     assert pipeline.states() == {closed: "unknown"}
 
 
-def test_an_attempt_longer_ago_than_can_be_read_is_left_for_a_person(
-    pipeline, closed, close, hour, fault, feedback
-):
-    release(pipeline, hour)
-    feedback()
-    close(minute=20)
-    fault("500_before", times=1)
-    pipeline.run(run_of(hour))
-
+def test_an_attempt_longer_ago_than_can_be_read_is_left_for_a_person(unknown_later, feedback):
     facts = feedback(MAX_REREAD_SPAN + DAY, "resend")
 
     assert (facts["resent"], facts["unknown_past_grace"]) == (0, 1)
