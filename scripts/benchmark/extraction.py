@@ -6,7 +6,7 @@ from typing import Any
 
 from scripts.benchmark import child, plain
 from scripts.benchmark.figure import Figure
-from scripts.benchmark.installation import installation
+from scripts.benchmark.installation import Installation, installation
 from scripts.stack.ports import loopback_session
 
 MAX_MEBIBYTES = 250
@@ -57,9 +57,7 @@ def measure_span(*, quick: bool) -> Iterator[Figure]:
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
     span = timedelta(days=days)
     with installation(days * 240, end - span, span, searches_per_minute=SEARCHES_PER_MINUTE) as here:
-        ours = child.run("scripts.benchmark.tasks:extract", here.env(), **here.span, throttled=True)
-        searches = here.sandbox.ask("requests")["calls"][SEARCH]
-    limit = searches / SEARCHES_PER_MINUTE * 60
+        ours, searches, limit = _extract_throttled(here)
     yield Figure(
         "span",
         f"a manual run reads {days} days of 10 closings an hour, time against the vendor's limit of searches",
@@ -71,12 +69,17 @@ def measure_span(*, quick: bool) -> Iterator[Figure]:
     )
 
 
+def _extract_throttled(here: Installation) -> tuple[dict[str, Any], int, float]:
+    """Return the task's figures, the searches it made, and the seconds that these need at the vendor's limit."""
+    ours = child.run("scripts.benchmark.tasks:extract", here.env(), **here.span, throttled=True)
+    searches: int = here.sandbox.ask("requests")["calls"][SEARCH]
+    return ours, searches, searches / SEARCHES_PER_MINUTE * 60
+
+
 def _at_the_limit(conversations: int) -> Figure:
     """An hour's closings with the default throttle, at a simulator that refuses what passes the limit."""
     with installation(conversations, searches_per_minute=SEARCHES_PER_MINUTE) as here:
-        ours = child.run("scripts.benchmark.tasks:extract", here.env(), **here.span, throttled=True)
-        searches = here.sandbox.ask("requests")["calls"][SEARCH]
-    limit = searches / SEARCHES_PER_MINUTE * 60
+        ours, searches, limit = _extract_throttled(here)
     return Figure(
         "extraction",
         f"an hour of {ours['found']:,} closings, time against the vendor's limit of searches",

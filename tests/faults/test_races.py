@@ -2,9 +2,8 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -15,6 +14,7 @@ from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.planning import plan_windows
 from plugins.pipeline.sending import SENDING_LEASE
 from plugins.runtime.organisations import DEFAULT
+from scripts.stack.waiting import wait_until
 from tests.support import release_process as work
 from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
@@ -22,6 +22,7 @@ from tests.support.release_process import POINTS, DiskFull, Hit, context, is_sto
 
 HOUR = timedelta(hours=1)
 PROCESSES = 8
+until = partial(wait_until, seconds=60, every=0.01)
 TRANSACTIONS_OF_OTHERS = (
     "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
     " AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"
@@ -55,17 +56,15 @@ def time_passes(pipeline):
 
     def pass_by(duration: timedelta = LEASE + SENDING_LEASE) -> None:
         if pipeline.engine.dialect.name == "postgresql":  # it takes a moment to notice that a client has died
-            until(lambda: not pipeline.query(TRANSACTIONS_OF_OTHERS))
+            wait_until(
+                lambda: not pipeline.query(TRANSACTIONS_OF_OTHERS),
+                "the transactions of the dead to end",
+                60,
+                every=0.01,
+            )
         Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).releasing.recover(by=by_run("later"))
 
     return pass_by
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def check_the_promise(pipeline, sandbox, conversations, most_unknown: int) -> None:
@@ -149,8 +148,8 @@ class TestAKilledWorker:
         hanging = Fault(kind, "/v1/requests")
         sandbox.state.faults.active = [hanging]
         with started(work.release, environment, window, hour) as process:
-            until(lambda: hanging.hits)
-            until(lambda: len(pipeline.sent()) == taken)
+            until(lambda: hanging.hits, "a request to arrive")
+            until(lambda: len(pipeline.sent()) == taken, "the others to be sent")
             process.kill()
             process.join(60)
         sandbox.state.faults.replace([])
@@ -174,7 +173,7 @@ class TestAFrozenWorker:
             # It reads no further: a thread that is stopped in a transaction would hold SQLite's lock.
             alone = {**window, "limit": 1}
             with started(work.release, environment, alone, hour, Hit(point, signal.SIGSTOP)) as process:
-                until(lambda: is_stopped(process))
+                until(lambda: is_stopped(process), "the process to stop")
                 time_passes()
                 pipeline.release_due(run_of(hour))
                 meanwhile = pipeline.states()[conversation]
@@ -210,11 +209,13 @@ class TestAFrozenWorker:
         hit = Hit("after sending is committed", signal.SIGSTOP)
         alone = {**window, "limit": 1}  # as above
         with started(work.release_under_a_short_lease, environment, alone, hour, hit) as process:
-            until(lambda: is_stopped(process))
+            until(lambda: is_stopped(process), "the process to stop")
             (row,) = pipeline.query("SELECT state FROM interaction")
             assert row.state == "sending"
             stopped_at = datetime.now(UTC)
-            until(lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE)
+            wait_until(
+                lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE, "its lease to end", 60, every=0.01
+            )
             assert pipeline.ledger.releasing.recover(by=by_run("others")).unknown == 1
             pipeline.release_due(run_of(hour))
             assert pipeline.sent() == []

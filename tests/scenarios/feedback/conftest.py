@@ -1,12 +1,12 @@
 """The feedback about interactions that were released."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from plugins.pipeline.feedback import Feedback
 from plugins.stella_connect.hook import StellaConnectHook
+from scripts.stack.waiting import wait_until
 from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 
@@ -73,9 +73,4 @@ def warnings(caplog):
 
 
 def eventually(feedback, count, **options):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if found := feedback(**options)[count]:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"no {count}")
+    return wait_until(lambda: feedback(**options)[count], f"the feedback to count {count}", 20, every=0.05)
