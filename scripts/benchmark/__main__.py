@@ -43,7 +43,7 @@ LONG_ROWS = {
     "ledger": ledger.measure,
     "hour": stream.measure_hour,
 }
-"""Seven to twenty minutes each: measured only when named."""
+"""Seven to 75 minutes each: measured only when named."""
 
 
 def main() -> int:
