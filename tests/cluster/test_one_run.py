@@ -18,7 +18,7 @@ FIRST_POSTS_PASS_THEN_WAIT = {
 
 QUIET = DEAD_TASKS_SOON | SELDOM_PARSED
 
-pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 
 def test_a_worker_dies_while_it_sends_and_nothing_is_lost_doubled_or_early(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_worker_dies_while_it_sends_and_nothing_is_lost_doubled_or_early(tmp_p
         run_id = here.unpause(first_due_in=30)
         here.cluster.kill(here.wait_for_release())
         here.sandbox.state.faults.replace([])
-        assert here.api.wait_for_run(DAG_ID, run_id) == "success"
+        assert here.api.wait_for_run(DAG_ID, run_id, 600) == "success"
         assert here.tries(run_id)[RELEASE] > 1, "the dead worker's release was tried again"
         assert here.clean_up() == "success"
         assert_nothing_lost_or_doubled(here, killed_workers=1)
