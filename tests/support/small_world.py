@@ -84,8 +84,9 @@ class SmallWorld:
         self.visited.add(key)
         choices = list(self._choices(outside))
         snapshot = self._snapshot(len(self.path))
-        for name, act in choices:
-            snapshot.backup(self.connection)
+        for number, (name, act) in enumerate(choices):
+            if number:  # before the first one the ledger is still as it was
+                snapshot.backup(self.connection)
             self._now = outside.now
             self.path.append(name)
             self.steps += 1
