@@ -121,7 +121,7 @@ def _starting(given: Callable[[str], ColumnElement[Any]]) -> Transition:
             sent_request=given("body"),
         )
     )
-    return Transition(State.CLAIMED, change, also=[interaction.c.lease_until])
+    return Transition(State.CLAIMED, change, also=[interaction.c.token, interaction.c.lease_until])
 
 
 def _settling(before: State, outcome: State) -> Transition:

@@ -162,12 +162,19 @@ class ReleasingStore(Store):
 
         None: the claim was lost (lease over, or taken back), send nothing.
         """
-        return self.start_all([SendingStep(claimed, request, detail)], lease).get(claimed.id)
+        started = self.start_all([SendingStep(claimed, request, detail)], lease)
+        return started[0][1] if started else None
 
-    def start_all(self, steps: Sequence[SendingStep], lease: timedelta) -> dict[int, datetime]:
-        """Do the same for several together; returns the instants by row id, without the lost claims."""
+    def start_all(self, steps: Sequence[SendingStep], lease: timedelta) -> list[tuple[SendingStep, datetime]]:
+        """Do the same for several together; returns what was started, each with its instant.
+
+        A caller that stood still past its lease may hold an interaction by a lost claim and by a new one. Only the
+        step of the new one is returned: a row says by its token who started it.
+        """
         with self._stepper.begin() as connection:
-            return {row.id: row.lease_until for row in self._start(connection, steps, lease)}
+            until = {(row.id, row.token): row.lease_until for row in self._start(connection, steps, lease)}
+        keyed = [(step, (step.claimed.id, step.claimed.token)) for step in steps]
+        return [(step, until.pop(key)) for step, key in keyed if key in until]
 
     def start_capped(
         self,

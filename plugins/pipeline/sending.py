@@ -192,12 +192,12 @@ class Sender:
     def _commit(self, steps: Sequence[SendingStep]) -> list[tuple[SendingStep, datetime]]:
         """Commit `sending`; returns what was started, each with the end of its lease."""
         try:
-            leases = self.ledger.releasing.start_all(steps, SENDING_LEASE) if steps else {}
+            started = self.ledger.releasing.start_all(steps, SENDING_LEASE) if steps else []
         except OperationalError:
             self._give_up_start([step.claimed for step in steps])
             return []
-        self.counts.add("lost", len(steps) - len(leases))
-        return [(step, leases[step.claimed.id]) for step in steps if step.claimed.id in leases]
+        self.counts.add("lost", len(steps) - len(started))
+        return started
 
     def _commit_capped(self, step: SendingStep) -> list[tuple[SendingStep, datetime]]:
         """Commit `sending` if the cap allows it; over the cap it becomes a request without a survey, or no step."""

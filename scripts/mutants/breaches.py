@@ -36,7 +36,7 @@ NO_SENDING = (
     (
         SENDING,
         "self.ledger.releasing.start_all(steps, SENDING_LEASE)",
-        "{step.claimed.id: datetime.now(UTC) + SENDING_LEASE for step in steps}",
+        "[(step, datetime.now(UTC) + SENDING_LEASE) for step in steps]",
     ),
 )
 SENDING_IS_PLANNED = ((RELEASE_STEPS, "(State.SENDING, State.UNKNOWN))", "(State.SENDING, State.PLANNED))"),)
@@ -57,6 +57,18 @@ _ONE_BY_ONE = (
         "starts to send after the lease has ended",
         LEDGER + "test_nothing_is_sent_after_the_lease",
         ((RELEASE_STEPS, '.where(interaction.c.lease_until > bindparam("at"))', ""),),
+    ),
+    Breach(
+        "of two claims of one interaction both are sent",
+        LEDGER + "test_of_two_claims_of_one_interaction_only_the_later_one_is_started",
+        (
+            (RELEASING, "(row.id, row.token): row.lease_until", "row.id: row.lease_until"),
+            (
+                RELEASING,
+                "until.pop(key)) for step, key in keyed if key in until]",
+                "until[key[0]]) for step, key in keyed if key[0] in until]",
+            ),
+        ),
     ),
     Breach(
         "any process may move a claimed interaction on",

@@ -34,6 +34,17 @@ def test_a_seed_fixes_the_whole_history(processes: Pool) -> None:
 
 
 @pytest.mark.parametrize(
+    "seed",
+    [
+        # A release stood still past its lease, claimed an interaction again, and sent it by both claims.
+        1795910952,
+    ],
+)
+def test_a_history_that_once_broke_the_promise_keeps_it(seed: int) -> None:
+    assert play(range(seed, seed + 1))["POSTs"] > 0
+
+
+@pytest.mark.parametrize(
     "requests",
     [
         pytest.param(2_000, id="2,000"),

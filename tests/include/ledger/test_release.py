@@ -8,6 +8,7 @@ from include.interactions.interaction import ClaimedInteraction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger, Recovered
+from include.ledger.releasing import SendingStep
 from tests.support.ledger import LEASE, NOON, REQUEST, Clock, by_run, closing
 
 HOUR = timedelta(hours=1)
@@ -182,6 +183,17 @@ def test_the_holder_of_an_old_claim_cannot_touch_the_new_one(
     assert ledger.releasing.start_sending(new, LEASE, REQUEST)
     assert not ledger.releasing.settle(claimed, State.SENT, 201)
     assert ledger.releasing.settle(new, State.SENT, 201)
+
+
+def test_of_two_claims_of_one_interaction_only_the_later_one_is_started(
+    ledger: Ledger, clock: Clock, claimed: ClaimedInteraction
+) -> None:
+    """A release that stood still for longer than its lease may hold both."""
+    clock.forward(minutes=5)
+    ledger.releasing.recover(by_run("next run"))
+    (new,) = claim(ledger)
+    steps = [SendingStep(one, REQUEST) for one in (claimed, new, new)]
+    assert ledger.releasing.start_all(steps, LEASE) == [(steps[1], clock() + LEASE)]
 
 
 def test_what_was_not_taken_goes_out_again_later(ledger: Ledger, clock: Clock, claimed: ClaimedInteraction) -> None:
