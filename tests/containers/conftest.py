@@ -1,6 +1,7 @@
 """A copy of the repository. `tests/containers/e2e` has started the engine and built the images."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.containers.world import World, started_world
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository that containers can read."""
     assert "DOCKER_HOST" in os.environ, "make e2e starts an engine; DOCKER_HOST names it"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped test leaves no containers behind
     base = tmp_path_factory.mktemp("repository")
     for folder in (base, *base.parents[:3]):
         folder.chmod(0o755)  # pytest's folders are closed to the user that Airflow runs as
