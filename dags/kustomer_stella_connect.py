@@ -31,7 +31,7 @@ DOC = """
 3. **plan_release_windows** groups the interactions that fall due before the next run.
 4. **release_window**: *wait_until_due* waits, then *release_interactions* checks each conversation again and sends
    its interaction.
-5. **report** sums up, and fails the run if a task failed.
+5. **report** writes the counts, and fails the run if a task failed.
 
 The ledger decides what may be sent, not Airflow. Cleared tasks, backfills and overlapping runs send nothing twice.
 To read past hours use **Backfill**, or trigger with *Closed from* and *Closed before*.

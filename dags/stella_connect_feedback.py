@@ -21,8 +21,8 @@ this takes one call. The ledger then holds for each interaction: delivery status
 every question with its answer. Once a day the task reads the last three days again, for late answers and disputes.
 
 An interaction with an **unknown** outcome becomes *sent* when Stella Connect shows it. If it does not within 6
-hours, the setting `on_absent` decides: `ask` leaves it to a person (DAG `interaction_ledger_admin`), `resend`
-plans it again once.
+hours, the setting `on_absent` decides: `ask` asks a person under *Required Actions*
+(DAG `stella_connect_unknown_outcomes`), `resend` plans it again once.
 
 **write_answers_to_kustomer** writes new and changed answers to Kustomer, if the setting `write_back` says so:
 attributes of the conversation, a custom object, a note. It writes for at most 14.5 minutes; the next run continues.
@@ -33,11 +33,9 @@ reopening, each once for each answer. Without the setting it does nothing.
 **retain_personal_data** erases names and addresses of settled interactions after `personal_data_retention_days`, in
 the first run of each day (UTC).
 
-**raise_alarms** reads only the ledger, so it also works while Stella Connect is silent or the pipeline stands
-still. It looks for overdue interactions, unknown outcomes past their grace, interactions that Stella Connect does
-not show or shows twice, and more than 5 % refusals. Each alarm is an ERROR line that begins with ALARM and says
-what to do, a metric, and a message if the connection `stella_connect_alarms` names a webhook. An alarm does not
-fail the run.
+**raise_alarms** reads only the ledger, so it also works while Stella Connect is silent or the pipeline does not
+run. Each alarm is an ERROR line that begins with ALARM and says what to do, and a metric. It is also a message if
+the connection `stella_connect_alarms` names a webhook. An alarm does not fail the run.
 
 Releases never wait for this DAG.
 """

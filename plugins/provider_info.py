@@ -1,7 +1,7 @@
-"""Tells Airflow about the two connection types (entry point `apache_airflow_provider` in pyproject.toml).
+"""Tells Airflow about the connection types (entry point `apache_airflow_provider` in pyproject.toml).
 
-The form in the UI is drawn from this alone, without importing a hook. As environment variables the same
-connections look like this; in a URI a connection type is written with a hyphen, and values are percent-encoded::
+Airflow draws the form in the UI from this alone, without importing a hook. As environment variables the same
+connections look like this; in a URI a connection type has a hyphen, and values are percent-encoded::
 
     AIRFLOW_CONN_KUSTOMER_DEFAULT='{"conn_type": "kustomer", "host": "https://acme.api.kustomerapp.com",
         "password": "<key>", "extra": {"web_url": "https://acme.kustomerapp.com"}}'
@@ -78,7 +78,7 @@ _ALARM_WEBHOOK = {
         "relabeling": {"host": "Webhook address", "password": "Secret rest of the address"},
         "placeholders": {
             "host": "https://hooks.slack.com/services",
-            "password": "T000/B000/XXXX, or empty if the address above is whole",
+            "password": "T000/B000/XXXX, or empty if the address above is complete",
         },
     },
 }

@@ -21,9 +21,9 @@ def is_closing(
 ) -> bool:
     """Tell whether the record is a conversation closed in [closed_from, closed_to).
 
-    The code checks what the search asked for, because the search's index lags and a reopened conversation keeps
-    its old `lastDone` (fact sheet kustomer.md, section 7). `ended` does not mean closed. A closing with only a
-    date is in every window of its day.
+    The code checks what the search asked for: the search's index lags, and a reopened conversation keeps its old
+    `lastDone` (fact sheet kustomer.md, section 7). `ended` does not mean closed. A closing with only a date is in
+    every window of its day.
 
     Args:
         record: as the search returned it.
@@ -62,8 +62,8 @@ def _is_gone(record: Conversation | Malformed) -> bool:
 def people_at_closing(conversation: Conversation) -> list[str]:
     """Return the ids of the users assigned at the closing; later assignments do not count.
 
-    `lastDone` holds a snapshot of the assignees. If it is empty, the present assignees count: absent, null and []
-    all occur for "no value" (fact sheet kustomer.md, section 4), so an empty snapshot proves nothing.
+    `lastDone` holds a snapshot of the assignees. If it is empty, the present assignees count. An empty snapshot
+    proves nothing, because absent, null and [] all occur for "no value" (fact sheet kustomer.md, section 4).
     """
     return conversation.assigned_at_close or conversation.assigned_now or []
 

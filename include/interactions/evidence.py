@@ -1,7 +1,7 @@
-"""Whether negative evidence is about interactions, or about the source that gives it.
+"""Decide whether negative evidence is about interactions, or about the source that gives it.
 
-If the same evidence would end everything that is due, it is read as a fault of the source: a wrong host, another
-organisation's key, an empty list, a channel that is not enabled. Then nothing ends.
+If the same evidence would end everything that is due, it counts as a fault of the source, and nothing ends. Such
+faults are a wrong host, another organisation's key, an empty list, or a channel that is not enabled.
 """
 
 from collections.abc import Collection

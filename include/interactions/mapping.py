@@ -1,4 +1,4 @@
-"""What an interaction is filed under at Stella Connect: channel, brand, language, country, custom properties."""
+"""The mapping of an interaction at Stella Connect: channel, brand, language, country, custom properties."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -27,7 +27,7 @@ def obeyed_attributes(configured: str | None) -> tuple[str, ...]:
 def read_opt_out(custom: Mapping[str, Any], configured: str | None) -> OptOut:
     """Read what the custom attributes of a conversation say; one "yes" is enough.
 
-    A value that is neither yes nor no counts as yes, because somebody wrote it on purpose. A masked value says
+    A value that is neither yes nor no counts as yes, because a person wrote it on purpose. A masked value says
     nothing: the key may not read it.
 
     >>> [read_opt_out({"quiet": value}, "quiet") for value in (True, "Yes", [1], "no", "****", "never!")]

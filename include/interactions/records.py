@@ -254,9 +254,9 @@ MERGED_MARKS = frozenset(
 def _merged_away(record: Mapping[str, Any]) -> bool:
     """Tell whether this conversation was merged into another.
 
-    No public source shows how a merged source looks (fact sheet, section 7: the survivor has
-    `mergedTarget: true`, the source's mark is unknown), so every plausible name counts, as an attribute or
-    a relationship. Checked against a real organisation this tuple can shrink.
+    No public source shows how a merged conversation looks (fact sheet, section 7: the survivor has
+    `mergedTarget: true`). Therefore every plausible name counts, as an attribute or a relationship. After a check
+    of a real organisation this tuple can shrink.
     """
     for part in ("attributes", "relationships"):
         values = record.get(part)

@@ -1,6 +1,6 @@
-"""The setting `recovery`: which answers call for somebody to act, and what is done about them.
+"""The setting `recovery`: which answers lead to which actions.
 
-Pure decisions; `plugins/pipeline/recovering.py` carries them out, once per answer and action.
+Pure decisions; `plugins/pipeline/recovering.py` takes the actions, once per answer and action.
 """
 
 from collections.abc import Iterable
@@ -82,7 +82,7 @@ class Reopening(_Part):
     @model_validator(mode="after")
     def _has_one_place(self) -> "Reopening":
         if (self.team is None) == (self.queue is None):
-            msg = "either a team or a queue is needed, so that somebody finds the conversation"
+            msg = "either a team or a queue is needed, so that people find the conversation"
             raise ValueError(msg)
         return self
 

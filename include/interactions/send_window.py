@@ -1,4 +1,4 @@
-"""The setting `send_window`: the hours in which surveys may go out, and when one that waits goes out instead."""
+"""The setting `send_window`: the hours in which surveys may be sent, and when one that waits is sent instead."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -95,10 +95,10 @@ def next_send_time(
         hours: of the window.
         zone: in which they are meant for this customer.
         due_at: the due time so far. It only moves forward.
-        now: nothing goes out before; an overdue interaction goes out now if the window is open.
+        now: nothing is sent before; an overdue interaction is sent now if the window is open.
         fraction: the closing's stable place in [0, 1).
-        spread: over so much time after an opening the waiting interactions are spread; over at most half of the
-            time that is open, so that the last ones are still sent before the window closes.
+        spread: time after an opening over which waiting interactions are spread. At most half of the open time is
+            used, so that the last ones are still sent before the window closes.
 
     Returns:
         The due time; None if nothing opens within `MAX_DAYS_AHEAD` days.

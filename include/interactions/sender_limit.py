@@ -1,4 +1,4 @@
-"""How many requests a release has under way at once: as many as help, and fewer where Stella Connect suffers."""
+"""How many requests a release has under way at once: as many as help, and fewer if Stella Connect is overloaded."""
 
 from dataclasses import dataclass
 

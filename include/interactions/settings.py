@@ -152,8 +152,8 @@ class Settings(BaseModel):
     survey_address: Literal["profile", "conversation"] = Field(
         "profile",
         title="Survey address",
-        description="Where the survey goes: to the customer's first verified address, else the first (profile); or "
-        "to the address that wrote, if it belongs to the customer (conversation).",
+        description="Which address gets the survey: the customer's first verified one, else the first (profile); "
+        "or the one that wrote (conversation). An address that wrote counts only if it belongs to the customer.",
     )
     rules: Annotated[Rules, WithJsonSchema({"type": "array"})] = Field(
         default=(),

@@ -10,7 +10,7 @@ HOUR = timedelta(hours=1)
 OLDEST = timedelta(days=730)
 """Kustomer's search covers records updated in the past two years (fact sheet, section 2.3)."""
 
-Origin = Literal["schedule", "backfill", "by hand"]
+Origin = Literal["schedule", "backfill", "manual"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +79,9 @@ def span_of(
 ) -> Span:
     """Return the span of a run.
 
-    A scheduled run also reads the hours that no run has covered, and the overlap, but never hours before the
-    installation's first interval: a new installation sends nothing for the past. A backfill or a manual run reads
-    only its own interval.
+    A scheduled run also reads the hours that no run has covered, and the overlap. It never reads hours before the
+    installation's first interval, so a new installation sends nothing for the past. A backfill or a manual run
+    reads only its own interval.
     """
     start, end = interval
     closed_from = start

@@ -149,8 +149,8 @@ class SurveyPlanner:
     def next_due(self, facts: ClosingFacts, due_at: datetime, *, time_zone: str | None, now: datetime) -> datetime:
         """Return the due time inside the send window; it only moves forward.
 
-        If nothing opens before the expiry, `on_expired` decides at the opening; if nothing opens at all, the due
-        time stays as it is and `on_expired` decides after the expiry.
+        If the window does not open before the expiry, `on_expired` decides at the opening. If it never opens, the
+        due time stays as it is, and `on_expired` decides after the expiry.
         """
         if self._hours is None or self._settings.send_window is None:
             return due_at
@@ -184,7 +184,7 @@ class SurveyPlanner:
         return later if later > now else None
 
     def is_open(self, at: datetime, time_zone: str | None) -> bool:
-        """Tell whether a survey may go out at that instant."""
+        """Tell whether a survey may be sent at that instant."""
         return self._hours is None or self._hours.is_open(at, zone_of(self._hours, time_zone))
 
 

@@ -62,7 +62,7 @@ class AdminStore(PlanningAgainStore):
             row = _lock_closing(connection, conversation_id, closed_at, State.PLANNED)
             if is_open and not any_time and not is_open(row.time_zone):
                 raise ActionRefusedError(
-                    "The send window is closed now, so a release would put the interaction off. Say that it may be "
+                    "The send window is closed now, so a release would move the due time. Say that it may be "
                     "sent outside the window, or leave it planned."
                 )
             token = {"token": secrets.token_hex(16), "lease_until": now + timedelta(minutes=1)}

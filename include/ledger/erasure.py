@@ -36,8 +36,8 @@ class ErasingStore(ByHandStore):
         events are erased too.
 
         Returns:
-            How many interactions were `erased` and how many of them `cancelled`, how many `answers` lost their
-            words, and under how many `customer_ids` and `addresses` the person was found.
+            Counts: interactions `erased` and of them `cancelled`, `answers` that lost their words, and the
+            `customer_ids` and `addresses` under which the person was found.
         """
         with self._by_hand(dry_run) as connection:
             now = self._now()

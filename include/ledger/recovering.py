@@ -1,8 +1,8 @@
-"""What is to be done about unhappy customers' answers, and what was: one step for each answer and action.
+"""The actions after unhappy customers' answers, planned and taken: one step for each answer and action.
 
-A step is claimed before it is taken: `acting` is committed first, so a process that dies leaves a trace, and the
-next one looks what it did. A closing after a reopening of ours is marked in `interaction.recovers_uuid`: its survey
-is a recovery.
+A step is claimed before it is taken: `acting` is committed first. A process that dies therefore leaves a trace, and
+the next one looks what it did. A closing after a reopening by the pipeline is marked in
+`interaction.recovers_uuid`: its survey is a recovery.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""The table of what is done about unhappy customers' answers."""
+"""The table of the actions after unhappy customers' answers."""
 
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, Integer, Table, Text, literal_column
 

@@ -1,4 +1,4 @@
-"""What is to be written of customers' answers to Kustomer, and what was.
+"""The customers' answers that wait to be written to Kustomer or were written.
 
 A row of `answer_write` is one answer at one target. It is planned when the answer is new or has changed; only the
 writer that begins it may write. Customers whose data were erased have no rows.

@@ -1,4 +1,4 @@
-"""`python -m include.sandbox`: both stand-ins alone, until Ctrl-C."""
+"""`python -m include.sandbox`: both simulators alone, until Ctrl-C."""
 
 import argparse
 import gc

@@ -1,7 +1,7 @@
 """An invented organisation from a seed: four in five conversations are plain, the fifth is one of `SITUATIONS`.
 
-The generator writes down what should become of a conversation while it makes it. Nothing here judges a record by
-reading it. The same arguments give the same organisation, to the last id.
+While the generator makes a conversation it notes what should become of it. Nothing here judges a record by reading
+it. The same arguments give the same organisation, to the last id.
 """
 
 from datetime import UTC, datetime, timedelta

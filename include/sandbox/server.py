@@ -1,4 +1,4 @@
-"""Running both stand-ins: one event loop in one thread of this process, on sockets that are already bound."""
+"""Run both simulators: one event loop in one thread of this process, on sockets that are already bound."""
 
 import asyncio
 import errno
@@ -23,7 +23,7 @@ class PortTaken(OSError):  # noqa: N818 - says what happened
 
 
 class Sandbox:
-    """Both stand-ins, running. `state` is what they know and have received; a test may change it."""
+    """Both simulators, running. `state` is what they know and have received; a test may change it."""
 
     def __init__(self, organisation: Organisation, options: Options) -> None:
         self.state = State(organisation, options)
@@ -64,7 +64,7 @@ class Sandbox:
 
 @contextmanager
 def start(organisation: Organisation, **options: Any) -> Iterator[Sandbox]:
-    """Run both stand-ins while the block lasts; `options` are the fields of `Options`.
+    """Run both simulators while the block lasts; `options` are the fields of `Options`.
 
     The sockets listen before this returns, so the first call may be made at once.
     """

@@ -1,4 +1,4 @@
-"""Readings turned round: other answers that the vendors' documents allow.
+"""Readings contradicted: other answers that the vendors' documents allow.
 
 Each switch is one answer to a question of `docs/vendors.md` that this project does not expect.
 """

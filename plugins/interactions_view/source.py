@@ -1,8 +1,8 @@
 """Where the API server finds the ledger, the settings and Kustomer's address.
 
-An API server is a "server" to Airflow's SDK (`airflow.api_fastapi.main` says so in its environment), so
-connections and Variables are looked for where the UI stores them, after the environment and secrets backends, as
-for a task. Nothing else is asked of Airflow, and its own database never.
+An API server is a "server" to Airflow's SDK (`airflow.api_fastapi.main` says so in its environment). Airflow
+therefore looks for connections and Variables in the environment, then in secrets backends, then where the UI stores
+them, as for a task. The page reads nothing else from Airflow, and never its database.
 """
 
 import json

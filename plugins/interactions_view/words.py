@@ -93,7 +93,7 @@ def _planned(line: Line, now: datetime, settings: Settings) -> Answer:
     if line.do_not_send is None:
         return Answer(
             "Waits: Kustomer masks whether the customer opted out.",
-            "Put a key with “Read Sensitive” into the connection. Past its expiry it counts without a survey.",
+            "Put a key with “Read Sensitive” into the connection. Past its expiry it gets no survey.",
         )
     if line.attempts:
         return Answer("It waits for the next release: Stella Connect did not take an earlier request.")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_PAGES = 100  # section 2.3: a hard limit, though `links.next` points beyond it
 
 NEW_KEY = (
-    "Kustomer cannot change the roles of a key: create a new key with all of them under Settings > Security > "
+    "Kustomer cannot change the roles of a key. Create a new key with all of them under Settings > Security > "
     "API Keys and put it into the connection's password."
 )
 

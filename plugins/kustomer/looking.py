@@ -1,4 +1,4 @@
-"""Calls to Kustomer that only *Check both vendors* makes: raw answers, and nothing tried again for long."""
+"""Calls to Kustomer that only *Check both vendors* makes: raw answers, with few retries."""
 
 from __future__ import annotations
 

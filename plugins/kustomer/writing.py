@@ -37,8 +37,11 @@ NOTES_PAGE_SIZE = 100
 class WritingCalls(KustomerApi):
     """One method per call.
 
-    All raise VendorApiError: `NotFound` if the record (or a custom object's class) does not exist, `Refused` for a
-    value that Kustomer will never take, `OutcomeUnknown` if it may have taken the write.
+    All raise VendorApiError:
+
+    - `NotFound`: the record, or a custom object's class, does not exist
+    - `Refused`: Kustomer will never take this value
+    - `OutcomeUnknown`: Kustomer may have taken the write
     """
 
     def update_conversation(self, conversation_id: str, changes: Mapping[str, Any]) -> None:
@@ -60,7 +63,7 @@ class WritingCalls(KustomerApi):
         return self._write(UPDATE_CONVERSATIONS, None, body)
 
     def is_bulk_complete(self, bulk_id: str) -> bool:
-        """Tell whether Kustomer has worked off a bulk job."""
+        """Tell whether Kustomer has completed a bulk job."""
         job = next(iter(rows_of(self._get(BULK, _path(BULK, id=bulk_id)))), {})
         return "complete" in (attributes_of(job).get("status"), job.get("status"))
 

@@ -1,7 +1,7 @@
 """The actions of `interaction_ledger_admin`: everything there is to say about each, in one entry.
 
 The trigger form, its checks, the page's form, the DAG's documentation and the README's table follow from the
-entries. An action needs no other place but its function, and the ledger's method behind that.
+entries. Besides its entry an action needs only its function and the ledger's method.
 """
 
 import logging
@@ -207,7 +207,7 @@ def _accept_organisation(order: Order) -> Mapping[str, Any]:
         )
 
 
-_DOUBTED = "unknown, because it may have left before the ledger was restored"
+_DOUBTED = "unknown, because it may have been sent before the ledger was restored"
 
 APPLY_RETENTION = Action(
     name="apply_retention",
@@ -243,8 +243,8 @@ _ALL = (
         name="release_now",
         title="Release a planned interaction now",
         explanation="The interaction falls due now, and its expiry counts from now. The next hourly run checks and "
-        "sends it; to send it at once, trigger the pipeline's DAG. While the send window is closed, say that it "
-        "may be sent outside the window.",
+        "sends it; to send it at once, trigger the pipeline's DAG. If the send window is closed, fill in *Outside "
+        "the send window*.",
         needs=("conversation_id", "reason"),
         allows=("closed_at", "outside_window"),
         outcomes={"due_now": "due now"},

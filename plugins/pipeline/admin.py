@@ -189,8 +189,8 @@ _DOCUMENTATION = """
 ### Actions on interactions
 
 **Trigger** this DAG, choose an action, fill in the fields that it needs and leave the others empty. **Dry run** is
-on unless you switch it off: the action is tried and undone, and the log and the XCom of *carry_out* say what would
-change. A request that does not fit what the ledger holds fails with a message and changes nothing.
+on by default: it tries the action and undoes it. The log and the XCom of *carry_out* show what would change. A
+request that does not fit what the ledger holds fails with a message and changes nothing.
 
 {actions}
 
@@ -198,7 +198,7 @@ change. A request that does not fit what the ledger holds fails with a message a
 
 - Each action adds an event to the history, with the Airflow user who triggered the run (if Airflow knows), the run
   and the reason. The event of a later erasure has the same state before and after, and the reason `erased`.
-- If several closings of a conversation could be meant, the message says so; fill in *closed at*.
+- If a conversation has several matching closings, the message asks for *closed at*.
 - Airflow keeps and shows the Params of a run. Erase by **customer id** if you can. Otherwise delete the run
   afterwards. The tasks print no address.
 - No action changes Kustomer, Stella Connect, Airflow's own records or backups.

@@ -207,8 +207,8 @@ def _answers_not_written(
             "answers_not_written",
             f"{left.failed} answers could not be written to Kustomer in the last day, and {left.waiting} have "
             f"waited for more than a day. The log of write_answers_to_kustomer in the DAG "
-            f"{organisation.feedback_dag_id} says what is missing. Then run the action write_answers_again of "
-            f"{organisation.admin_dag_id}.",
+            f"{organisation.feedback_dag_id} says what is missing. Then run the action “Write answers to Kustomer "
+            f"again” of {organisation.admin_dag_id}.",
         )
     ]
 

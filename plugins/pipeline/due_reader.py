@@ -15,11 +15,11 @@ from plugins.vendor_api.errors import VendorApiError
 BATCH = 100
 """Interactions claimed together: as many as Kustomer returns in one call."""
 LEASE = timedelta(minutes=15)
-"""How long a claim holds without a sign of life. It covers the second look at a batch, also if some conversations
-cannot be read and Kustomer is silent about each, and the time until a sender is free."""
+"""How long a claim holds without renewal. It covers the second look at a batch and the time until a sender is free,
+also if Kustomer is silent about some conversations."""
 MAX_FAILED_LOOKS = 2
-"""So many batches in a row that Kustomer does not answer for are an outage. Against a vendor that hangs each takes
-minutes; going on, the leases of what is held would run out, and the release would claim it again without end."""
+"""If Kustomer does not answer for so many batches in a row, it is an outage. Each batch takes minutes then. Without
+this limit the leases of held rows would end, and the release would claim them again without end."""
 
 
 @dataclass(frozen=True, slots=True)

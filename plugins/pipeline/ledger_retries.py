@@ -23,8 +23,8 @@ def retry_ledger(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
 def ledger_attempts() -> Retrying:
     """Return the attempts at a step that may be done twice.
 
-    A step that was committed although its answer got lost finds the row moved on and returns False; a claim holds
-    its rows until the lease is over.
+    If a step was committed but its answer got lost, the next attempt finds the row changed and returns False. A
+    claim holds its rows until the lease is over.
 
     Raises:
         OperationalError: the database stayed away.

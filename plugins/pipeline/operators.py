@@ -37,9 +37,12 @@ from plugins.stella_connect.hook import StellaConnectHook
 class ExtractClosedConversationsOperator(BaseOperator):
     """Finds the closings of the run's span and records each as planned or as skipped with its reason.
 
-    Returns counts (never personal data): `found` closings, of them `planned` and `skipped` by reason; `known`
-    were in the ledger before; `deferred` could not be read and are read again by later runs; `short` rows were
-    counted by the search and not returned; `not_closings` were returned by the search without being one.
+    Returns counts, never personal data:
+
+    - `found` closings, of them `planned` and `skipped` by reason; `known` were in the ledger before
+    - `deferred` could not be read; later runs read them again
+    - `short` rows were counted by the search and not returned
+    - `not_closings` were returned by the search without being one
     """
 
     def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:

@@ -46,8 +46,8 @@ def plan_again(
     """Plan ended interactions again if extraction, asked today, would plan them.
 
     Returns:
-        Counts: `planned` and `unknown`, `left` (judged as skipped, or changed meanwhile) and `unread`; `by_reason`
-        maps each former reason to how many may be planned, `left_by_reason` each new reason to how many may not.
+        Counts: `planned`, `unknown`, `left` (judged as skipped, or changed meanwhile) and `unread`. `by_reason`
+        counts the planned ones by former reason, `left_by_reason` the others by new reason.
 
     Raises:
         ActionRefusedError: no interaction fits the filters.

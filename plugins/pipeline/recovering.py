@@ -1,7 +1,7 @@
 """Act on unhappy customers' answers: note, tag, message, reopening. Off unless the setting `recovery` says what.
 
-Each action is taken once for each answer. `acting` is committed before it, so a process that dies leaves a trace:
-the next one looks what was done, and if that cannot be known, a person decides.
+Each action is taken once for each answer. `acting` is committed first, so a process that dies leaves a trace. The
+next one looks what was done; if it cannot know, a person decides.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Alarms about what is done for unhappy customers."""
+"""Alarms about the actions after unhappy customers' answers."""
 
 from datetime import datetime, timedelta
 

@@ -93,8 +93,8 @@ class Release:
         Raises:
             KeyFault: a key is refused; nothing further was tried.
             RefusedAlike: Stella Connect refuses one interaction after the other.
-            ReleaseInterrupted: Kustomer could not be asked (and `on_recheck_failure` is "hold"), an answer would
-                have ended everything that is due, or Stella Connect took nothing for `MAX_PAUSES` pauses.
+            ReleaseInterrupted: Kustomer did not answer (and `on_recheck_failure` is "hold"); an answer would have
+                ended everything that is due; or Stella Connect took nothing for `MAX_PAUSES` pauses.
         """
         try:
             try:
@@ -181,7 +181,7 @@ class Release:
         self._pauses_in_a_row = 1 if decided > self._decided_before else self._pauses_in_a_row + 1
         self._decided_before = decided
         if self._pauses_in_a_row > MAX_PAUSES:
-            msg = f"Release given up for now, {self._counts['sent']} sent: {stop}"
+            msg = f"Release stopped for now, {self._counts['sent']} sent: {stop}"
             raise ReleaseInterrupted(msg)
         asked = stop.retry_after if isinstance(stop, RateLimited) else None
         seconds = min(asked if asked is not None else 2.0**self._pauses_in_a_row, MAX_PAUSE_SECONDS)

@@ -132,7 +132,7 @@ class SecondLook:
                 )
                 return found
         except VendorApiError as failure:
-            log.warning("second look failed for %d interactions: %s", len(batch), failure)
+            log.warning("The second look failed for %d interactions: %s", len(batch), failure)
             found.failure = failure
             for claimed in batch:
                 self._go_on_without(claimed, found)

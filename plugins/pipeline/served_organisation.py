@@ -43,7 +43,7 @@ def refuse_other_organisation(ledger: Ledger, kustomer: KustomerHook) -> None:
             f"The key of connection {kustomer.conn_id!r} belongs to another Kustomer organisation (id {found}) "
             f"than this ledger serves (id {known.value} since {known.changed_at:%Y-%m-%d %H:%M} UTC). Nothing was "
             f"read. Put the right key into the connection's password. If the organisation has really changed, run "
-            f"the action accept_organisation of interaction_ledger_admin."
+            f"the action “Accept another Kustomer organisation” of interaction_ledger_admin."
         )
     ledger.set_fact(CHECKED_KEY, _fingerprint(kustomer))
 

@@ -29,14 +29,14 @@ MAX_INTERACTIONS = 100
 
 
 class AskAboutUnknownOutcomesOperator(HITLOperator):
-    """Asks a person what became of the requests that Stella Connect does not show, and settles them so.
+    """Asks a person what became of the requests that Stella Connect does not show, and settles them accordingly.
 
     The task waits for the answer without a worker. It is skipped if nothing needs an answer, or if no answer comes
     in time. The question holds no data of customers. Airflow 3.3.2 fails the task if the answer comes within a
-    second of the question, before the scheduler has noticed that the asking process ended; the next run asks again.
+    second of the question, before the scheduler has seen the asking process end. The next run asks again.
 
-    Returns counts: `asked`, one of the states of `CHOICES`, and `left`: no longer unknown since that attempt, or
-    not to be settled this way (shown in Data Return, or erased).
+    Returns counts: `asked`, one of the states of `CHOICES`, and `left`. Those left are no longer unknown since that
+    attempt, or cannot be settled this way (shown in Data Return, or erased).
     """
 
     def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:

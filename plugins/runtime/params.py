@@ -24,8 +24,8 @@ def interval_params() -> dict[str, Param]:
             type=["null", "boolean"],
             title="Judge again",
             description=(
-                "Backfills and manual runs: plan skipped closings of the interval again if extraction would plan "
-                "them today, for example after a key or setting was corrected."
+                "For backfills and manual runs, after a key or setting was corrected: plan skipped closings of the "
+                "interval again if extraction would plan them today."
             ),
             section=INTERVAL,
         ),

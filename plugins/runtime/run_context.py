@@ -103,7 +103,7 @@ def origin_of(context: Context) -> Origin:
     """Tell whether the schedule, a backfill or a person started the run."""
     kind = str(getattr(context["dag_run"].run_type, "value", context["dag_run"].run_type))
     origins: Mapping[str, Origin] = {"scheduled": "schedule", "backfill": "backfill"}
-    return origins.get(kind, "by hand")
+    return origins.get(kind, "manual")
 
 
 def find_interval(context: Context) -> tuple[datetime, datetime]:

@@ -2,7 +2,7 @@
 
 It gets {"text": …}, as the webhooks of Slack and Mattermost expect. Its address is a secret: no message shows it.
 
-- type `alarm_webhook` or `http`: host = address, password = the secret rest of the path, if it is kept apart;
+- type `alarm_webhook` or `http`: host = address, password = the secret rest of the path, if you keep it apart;
 - as a URI the webhook's own address: `https://hooks.example.com/services/<token>`.
 """
 
@@ -74,7 +74,7 @@ class AlarmWebhookHook(BaseHook):
             self.send("Test message of the Kustomer to Stella Connect pipeline: alarms arrive here.")
         except (ConfigurationError, WebhookFailedError) as failure:
             return False, str(failure)
-        return True, "The webhook took a test message. Look whether it has arrived."
+        return True, "The webhook took a test message. Check that it has arrived."
 
     def _settings(self) -> HttpSettings:
         connection = find_connection(self.conn_id)

@@ -187,7 +187,7 @@ class StellaConnectHook(VendorApiHook):
         if call in (REQUESTS, RECOVERIES):
             return f"Put a valid API key into the password of {where}."
         return (
-            f'Check the password (API key) and "api_secret" of {where}, which belong together (test and '
+            f'Check the password (API key) and "api_secret" of {where}; they belong together (test and '
             'production have a pair each), this machine\'s clock, and whether the token needs a "jwt_prefix".'
         )
 

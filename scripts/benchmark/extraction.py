@@ -38,8 +38,8 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         loop,
         f"Ours: {searches} searches in {ours['seconds']:.1f} s ({ours['cpu_seconds']:.1f} of CPU), joined, judged "
         f"and committed to the ledger. Loop: {loop['searches']} searches in {loop['seconds']:.1f} s "
-        f"({loop['cpu_seconds']:.1f} of CPU), raw rows kept in memory. Nobody waits for a network here: both "
-        f"read the same JSON from a simulator on the same cores, and ours then judges and writes.",
+        f"({loop['cpu_seconds']:.1f} of CPU), raw rows kept in memory. Loopback has no waiting time: both read "
+        f"the same JSON from a simulator on the same cores, and ours then judges and writes.",
     )
     far_ours, far_loop, _ = _both(conversations // 5, NETWORK_SECONDS)
     yield _speed(

@@ -191,7 +191,7 @@ class TestStellaConnect:
         conversations = planned(30)
         broken(Fault("429", "/v1/requests"))
 
-        with pytest.raises(ReleaseInterrupted, match="given up for now, 0 sent"):
+        with pytest.raises(ReleaseInterrupted, match="stopped for now, 0 sent"):
             pipeline.release_due(run_of(hour))
 
         assert pipeline.states() == dict.fromkeys(conversations, "planned")

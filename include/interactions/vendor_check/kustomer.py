@@ -84,11 +84,13 @@ def judge_key(key: KeySeen) -> list[Finding]:
 
 def _judge_organisation(key: KeySeen) -> Finding:
     if key.organisation_id is None:
-        meaning = "A key of another organisation could not be noticed."
+        meaning = "The pipeline would not notice a key of another organisation."
         return _finding("Organisation", Light.YELLOW, "Kustomer did not say", meaning)
     if key.served_id not in (None, key.organisation_id):
         found = f"{key.organisation_id}; the ledger serves {key.served_id}"
-        return _finding("Organisation", Light.RED, found, "Every run is refused. Put the right key in.")
+        return _finding(
+            "Organisation", Light.RED, found, "Every run is refused. Put the right key into the connection."
+        )
     return _finding("Organisation", Light.GREEN, key.organisation_id, "Nothing to do.")
 
 

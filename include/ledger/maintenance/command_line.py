@@ -113,7 +113,7 @@ def _instant(text: str) -> datetime:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m include.ledger", description="Look after a ledger.")
+    parser = argparse.ArgumentParser(prog="python -m include.ledger", description="Maintain a ledger.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, what: str) -> argparse.ArgumentParser:

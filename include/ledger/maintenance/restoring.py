@@ -2,8 +2,8 @@
 
 The copy holds interactions as planned that were sent since, and it lacks closings found since, which a run would
 plan again. Therefore everything that was due by the time of the loss becomes `unknown`, by legal transitions and
-with its events, until Data Return shows it or a complete reading does not. This happens to rows of the copy at
-once, and to later rows when they are recorded.
+with its events. It stays so until Data Return shows it or a complete reading does not. Rows of the copy change at
+once, later rows when they are recorded.
 """
 
 import secrets

@@ -1,7 +1,7 @@
 """The timeline of a PostgreSQL server: a counter that only grows, by one each time a standby is promoted.
 
 A standby that had not received the last commits does not know what has just been sent. The ledger remembers the
-timeline on which it was used last; on a later one it is refused until a person has said what may be missing.
+timeline of its last use. On a later timeline every run is refused until a person has said what may be missing.
 """
 
 from datetime import UTC, datetime
@@ -76,6 +76,6 @@ def watch(engine: Engine, timeline: str) -> None:
 
 CHANGED = (
     "The server of the ledger has been promoted since the last use (a failover, or a recovery to a point in time). "
-    "The last commits may be missing in it, and what they say was sent would be sent again. Run `python -m "
+    "Its last commits may be missing. The pipeline would send again what they recorded as sent. Run `python -m "
     'include.ledger restored` first (docs/operations.md, "Failover").'
 )

@@ -1,7 +1,7 @@
 """What can be written at Kustomer: conversations, notes, custom objects (fact sheet, sections 8 and 8.1).
 
-The documents are silent on much of it. A merged conversation takes writes as any other here, and nobody sees them;
-notes with the same `externalId` exist beside each other.
+The documents are silent on much of it. Here a merged conversation takes writes as any other, and people do not see
+them; notes with the same `externalId` exist beside each other.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Stella Connect's Data Return: what became of each accepted request, by a number that only grows.
 
-Chosen where the fact sheet (section 4) says unknown: a record gets its number when it becomes visible, and a
-new one when the customer answers or the answer changes; the old number is gone then.
+The fact sheet (section 4) leaves open when a record gets its number. Here it gets one when it becomes visible, and
+a new one when the customer answers or the answer changes; the old number is gone then.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Calls of a check: each fault is an answer, too, and after a minute none begins."""
+"""Calls of a check. Each fault is an answer, too. After `MAX_SECONDS` no call begins."""
 
 import time
 from collections.abc import Callable

@@ -85,7 +85,7 @@ def refuse_failed_readings(ledger: Ledger, *, task: Literal["release"] | None = 
     raise ConfigurationError(
         f"The check of both vendors at {last['checked_at']} found readings of their documents that do not hold in "
         f"this organisation. Interactions would be lost, so nothing was read or sent. {faults} Then check again "
-        f"with the action check_vendors of interaction_ledger_admin, or with make check."
+        f"with the action “Check both vendors” of interaction_ledger_admin, or with make check."
     )
 
 

@@ -58,7 +58,7 @@ class TestSpan:
     def test_hours_that_failed_or_were_paused_are_covered_by_the_next_run(self):
         assert span(watermark=Watermark(TEN - 50 * HOUR, TEN - 20 * HOUR)).closed_from == TEN - 21 * HOUR
 
-    @pytest.mark.parametrize("origin", ["backfill", "by hand"])
+    @pytest.mark.parametrize("origin", ["backfill", "manual"])
     def test_an_explicit_interval_does_not_grow(self, origin):
         assert span(origin=origin, watermark=Watermark(TEN - 50 * HOUR, TEN - 20 * HOUR)).closed_from == TEN
 
@@ -74,7 +74,7 @@ class TestReleaseBefore:
 
         assert release_before(TEN, "schedule", ticks, handover_seconds=0) == TEN + 62 * HOUR
 
-    @pytest.mark.parametrize("origin", ["backfill", "by hand"])
+    @pytest.mark.parametrize("origin", ["backfill", "manual"])
     def test_a_manual_run_waits_for_an_hour_at_most(self, origin):
         ticks = (TEN + 62 * HOUR, TEN + 63 * HOUR)
 
