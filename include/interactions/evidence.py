@@ -82,7 +82,7 @@ def doubt_profiles(due: Collection[str], approved: Collection[str], served: Coll
     if not due:
         return None
     if not approved:
-        return "lists no active employee at all"
+        return "lists no active employee"
     if any(agent in approved for agent in due):
         return None
     if len(served) >= MIN_SERVED_AGENTS and not any(agent in approved for agent in served):

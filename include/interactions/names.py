@@ -67,7 +67,7 @@ class Mention:
     texts: tuple[str, ...] = ()
     """The names or ids that are compared with it."""
     shown: bool = False
-    """The value itself goes out, so that its name is needed."""
+    """The value itself is sent, so its name is needed."""
 
 
 def kinds_needed(mentions: Iterable[Mention]) -> dict[Kind, str]:

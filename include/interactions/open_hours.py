@@ -19,7 +19,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class OpenHours:
-    """When mail may go out.
+    """When surveys may be sent.
 
     Attributes:
         week: for Monday to Sunday, pairs of minutes since midnight; an end above 1,440 lies on the next day.

@@ -46,7 +46,7 @@ class SendWindow(BaseModel):
     def _either_hours_or_schedule(self) -> "SendWindow":
         given = self.model_fields_set - {"schedule", "spread_minutes"}
         if self.schedule is not None and given:
-            msg = "'schedule' brings hours, time zone and holidays along; only 'spread_minutes' may stand beside it"
+            msg = "'schedule' sets hours, time zone and holidays; with it only 'spread_minutes' is allowed"
             raise ValueError(msg)
         if self.schedule is None:
             if self.opens is None or self.closes is None:

@@ -144,7 +144,7 @@ class KustomerPeople:
     def _not_credible(self, person: str, source: str) -> BrokenAnswer:
         return BrokenAnswer(
             f"{self.kustomer.conn_id}: GET /v1/{person}s/{{id}} answers 404 for a {person} that the {source} "
-            f"returned. Nothing follows from it; check the connection's host."
+            f"returned. It proves nothing; check the connection's host."
         )
 
     def _note_fault(self, role: str, person_id: str, error: VendorApiError) -> None:

@@ -254,7 +254,7 @@ class VendorApiHook(BaseHook):
                 raise self._error(KeyFault, call, said, self._key_advice(call, status), **known)
             case 404 | 410 if call.method == "GET" and "html" in response.headers.get("Content-Type", ""):
                 # A gateway or a wrong host, not the vendor's API: it says nothing of the record.
-                advice = "Nothing follows from it; check the connection's host."
+                advice = "It proves nothing; check the connection's host."
                 raise self._error(BrokenAnswer, call, f"answered {status} with a web page", advice, **known)
             case 404 | 410:
                 raise self._error(NotFound, call, said, **known)

@@ -149,7 +149,7 @@ def test_hours_that_never_open_move_nothing():
         ({**OFFICE, "hours": 3}, "Extra inputs"),
         (
             {"schedule": "Support", "from": "09:00", "to": "10:00"},
-            "'schedule' brings hours, time zone and holidays along",
+            "'schedule' sets hours, time zone and holidays",
         ),
     ],
 )

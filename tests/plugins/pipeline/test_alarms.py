@@ -264,7 +264,7 @@ def test_no_alarm_names_a_person(at: Any, told: list[str], monkeypatch: pytest.M
     at(day).extraction.defer([DeferredReading(NOW - 2 * day, NOW - day, "customer7@example.com: 500")])
     at().releasing.settle(posted(at(), 4), State.REJECTED, 400, "customer4@example.com is unknown")
     at().set_fact(masking.FACT, "40")
-    at().set_fact(RELEASE_FAULT, "Stella Connect lists no active employee at all.")
+    at().set_fact(RELEASE_FAULT, "Stella Connect lists no active employee.")
 
     assert set(raise_alarms(run(), DEFAULT)["alarms"]) == set(NAMES) - {"shown_twice", *BY_RECOVERY}
     assert not [text for text in told if "@" in text or "customer" in text.lower()]
