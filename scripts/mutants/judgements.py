@@ -39,7 +39,7 @@ JUDGEMENTS = (
     Breach(
         "an empty list of employees is believed",
         WRONG_ANSWERS + "TestProfiles::test_an_empty_list_ends_nothing",
-        ((EVIDENCE, 'return "lists no active employee at all"', "return None"),),
+        ((EVIDENCE, 'return "lists no active employee"', "return None"),),
     ),
     Breach(
         "every refusal counts as one of its interaction",
