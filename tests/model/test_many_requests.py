@@ -45,16 +45,18 @@ def test_a_history_that_once_broke_the_promise_keeps_it(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "requests",
+    ("requests", "seed"),
     [
-        pytest.param(2_000, id="2,000"),
-        pytest.param(1_000_000, id="1,000,000", marks=[pytest.mark.soak, pytest.mark.timeout(6 * 3600)]),
+        # Always the same histories: what turns this red is the change, not chance.
+        pytest.param(2_000, 1, id="2,000"),
+        pytest.param(1_000_000, None, id="1,000,000", marks=[pytest.mark.soak, pytest.mark.timeout(6 * 3600)]),
     ],
 )
 def test_no_request_is_doubled_early_or_lost(
-    requests: int, processes: Pool, capsys: pytest.CaptureFixture[str]
+    requests: int, seed: int | None, processes: Pool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed, began = int(os.environ.get("SOAK_SEED") or time.time()), time.monotonic()
+    seed = seed or int(os.environ.get("SOAK_SEED") or time.time())
+    began = time.monotonic()
     figures: Counter[str] = Counter()
     with capsys.disabled():
         sys.stdout.write(f"\nhistories from seed {seed}\n")

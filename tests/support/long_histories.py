@@ -35,7 +35,7 @@ def play(seeds: range) -> Counter[str]:
             try:
                 LongHistory(seed, empty_ledger(), clock, figures).play()
             except Exception as broken:
-                msg = f"seed {seed} breaks the promise; repeat it with SOAK_SEED={seed}: {broken!r}"
+                msg = f"seed {seed} breaks the promise; SOAK_SEED={seed} make soak repeats it: {broken!r}"
                 raise BrokenHistoryError(msg) from broken
     return figures
 
