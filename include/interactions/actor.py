@@ -15,8 +15,7 @@ class Actor:
     def __post_init__(self) -> None:
         """Refuse an actor without a name."""
         if self.run_id is None and self.person is None:
-            msg = "an actor is a run or a person"
-            raise ValueError(msg)
+            raise ValueError("an actor is a run or a person")
 
     def __str__(self) -> str:
         """Return it as a history shows it: `scheduled__…`, or `ada (manual__…)`."""

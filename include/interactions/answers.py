@@ -42,11 +42,6 @@ class Answer:
     comment: str | None = field(repr=False)
     """The customer's own words."""
 
-    @property
-    def given(self) -> bool:
-        """Tell whether the customer answered the question."""
-        return self.value is not None or bool(self.options) or self.comment is not None
-
 
 def read_answers(given: object) -> tuple[Answer, ...]:
     """Return the answers in the member `answers` of a record, in its order."""

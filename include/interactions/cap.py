@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from include.interactions.addresses import same_address
+from include.interactions.setting_types import SettingPart
 
 KEY_BYTES = 32
 _KEY_LETTERS = 32
 """Of the hash's 64: 128 bits, so that no two customers of any organisation share one by chance."""
 
 
-class Cap(BaseModel):
+class Cap(SettingPart):
     """At most `surveys` for one address within `days`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     surveys: Annotated[int, Field(strict=True, ge=1, le=1000)]
     days: Annotated[int, Field(strict=True, ge=1, le=3650)]
@@ -69,11 +68,6 @@ def check_cap(cap: Cap, asked_at: Iterable[datetime], *, later_waits: bool, now:
 
 
 def customer_key(secret: bytes, address: str) -> str:
-    """Return the keyed hash by which a customer is recognised once the address is erased.
-
-    Args:
-        secret: the ledger's own key.
-        address: the customer's, as Kustomer spells it.
-    """
+    """Return the keyed hash by which a customer is recognised once the address is erased."""
     normalised = same_address(address).encode()
     return hmac.new(secret, normalised, hashlib.sha256).hexdigest()[:_KEY_LETTERS]

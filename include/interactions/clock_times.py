@@ -5,7 +5,9 @@ from functools import lru_cache
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from include.interactions.setting_types import SettingPart
 
 MINUTES_OF_DAY = 24 * 60
 
@@ -21,8 +23,7 @@ def zone_named(name: str) -> ZoneInfo | None:
 
 def _check_zone(name: str) -> str:
     if zone_named(name) is None:
-        msg = f"{name!r} is no time zone; a time zone is a name such as 'Europe/Paris'"
-        raise ValueError(msg)
+        raise ValueError(f"{name!r} is no time zone; a time zone is a name such as 'Europe/Paris'")
     return name.strip()
 
 
@@ -32,8 +33,7 @@ def _read_minute(value: Any) -> int:
     try:
         read = time.fromisoformat(value if isinstance(value, str) and len(value) == len("09:30") else "")
     except ValueError:
-        msg = "must be a time such as '09:30'"
-        raise ValueError(msg) from None
+        raise ValueError("must be a time such as '09:30'") from None
     return read.hour * 60 + read.minute
 
 
@@ -42,10 +42,8 @@ MinuteOfDay = Annotated[int, BeforeValidator(_read_minute)]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 
 
-class Hours(BaseModel):
+class Hours(SettingPart):
     """Hours of the day in a time zone; from a later to an earlier hour they go over midnight."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     opens: MinuteOfDay = Field(alias="from")
     closes: MinuteOfDay = Field(alias="to")
@@ -66,5 +64,4 @@ class Hours(BaseModel):
 def check_hours(opens: int, closes: int) -> None:
     """Raise ValueError for hours without a minute."""
     if opens in (closes, MINUTES_OF_DAY):
-        msg = "'from' must be before 'to', or after it for hours that go over midnight"
-        raise ValueError(msg)
+        raise ValueError("'from' must be before 'to', or after it for hours that go over midnight")

@@ -30,8 +30,7 @@ def check_source(source: str) -> str:
     """Return the source; raise ValueError with the list of sources if it is none."""
     if source not in NAMED_SOURCES and not is_custom(source):
         known = ", ".join(NAMED_SOURCES)
-        msg = f"{source!r} is no source; the sources are {known}, custom.<name>, customer.custom.<name>"
-        raise ValueError(msg)
+        raise ValueError(f"{source!r} is no source; the sources are {known}, custom.<name>, customer.custom.<name>")
     return source
 
 

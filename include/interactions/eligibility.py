@@ -92,8 +92,7 @@ def judge(
 ) -> Interaction:
     """Return the interaction of a closing: planned, or skipped with its reason. Needs `record.closed_at`."""
     if record.closed_at is None:
-        msg = f"conversation {record.id} is not a closing"
-        raise ValueError(msg)
+        raise ValueError(f"conversation {record.id} is not a closing")
     known: dict[str, Any] = {
         "conversation_id": record.id,
         "closed_at": record.closed_at,

@@ -58,15 +58,14 @@ def requests_at_once(senders: int, refusals: Refusals, *, taken: bool, key_in_do
     return senders if taken else min(senders, MAX_PROBES)
 
 
-def doubt_absence(asked: int, gone: int, others_found: int) -> str | None:
-    """Return why conversations that Kustomer does not find may still exist; None if the answer can be believed.
+def doubt_absence(asked: int, others_found: int) -> str | None:
+    """Return why conversations of which Kustomer finds none may still exist; None if the answer can be believed.
 
     Args:
         asked: conversations of due interactions that were asked for together.
-        gone: how many of them Kustomer does not know.
-        others_found: how many of the conversations recorded lately it still knows, asked if all were gone.
+        others_found: how many of the conversations recorded lately it still knows.
     """
-    if not asked or gone < asked or others_found:
+    if not asked or others_found:
         return None
     return f"finds none of {asked} conversations that are due, nor any other that was recorded lately"
 

@@ -28,14 +28,8 @@ def gather_facts(
 ) -> ClosingFacts:
     """Gather the facts of an eligible closing.
 
-    Args:
-        conversation: needs `closed_at`.
-        customer: the conversation's customer.
-        agent: for whom the interaction counts.
-        closer: the user who closed it; None if Kustomer no longer knows them.
-        address: to which the survey would go.
-        channel_of: the setting: the channel of the first or last message, else the first that is listed.
-        custom: the custom attributes to keep, as sources.
+    `closer` closed it; None if Kustomer no longer knows them. The survey would go to `address`. Of the custom
+    attributes only those in `custom` are kept.
     """
     values = _values_now(conversation, channel_of, custom)
     values["language"] = languages_of([*conversation.details.languages, *customer.details.languages])
@@ -45,8 +39,7 @@ def gather_facts(
             values[source] = _unmasked(customer.details.custom.get(source.removeprefix(CUSTOMER_CUSTOM)))
     closed_at = conversation.closed_at
     if closed_at is None:
-        msg = f"conversation {conversation.id} is not a closing"
-        raise ValueError(msg)
+        raise ValueError(f"conversation {conversation.id} is not a closing")
     return ClosingFacts(
         conversation.id,
         closed_at,

@@ -61,8 +61,7 @@ class Interaction:
         if (self.skip.keeps_customer and self.customer_email is None) or (
             self.skip.keeps_agent and self.agent_id is None
         ):
-            msg = f"the reason {self.skip} keeps a customer or an agent that this interaction lacks"
-            raise ValueError(msg)
+            raise ValueError(f"the reason {self.skip} keeps a customer or an agent that this interaction lacks")
 
 
 @dataclass(frozen=True, slots=True)

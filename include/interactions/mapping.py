@@ -3,14 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -26,7 +22,8 @@ from include.interactions.closing_facts import (
     stella_language,
 )
 from include.interactions.names import Mention, Names
-from include.interactions.text import trimmed
+from include.interactions.setting_types import SettingPart, Word
+from include.interactions.utc import EPOCH
 
 FieldName = Literal["channel", "brand", "language", "country"]
 FIELDS: tuple[FieldName, ...] = get_args(FieldName)
@@ -34,21 +31,15 @@ RESERVED_PROPERTY = "closed_at"
 """Our own custom property, by which an answer finds its closing."""
 MAX_PROPERTIES = 50
 
-Text = Annotated[
-    str,
-    BeforeValidator(lambda value: trimmed(value) if isinstance(value, str) else value),
-    StringConstraints(min_length=1, max_length=200),
-]
+Text = Annotated[Word, StringConstraints(min_length=1, max_length=200)]
 
 _COUNTRY = re.compile("[A-Z]{2}")
 _MASKED = re.compile(r"[*•●]{2,}|\A[*•●…]+\Z")
 """How a masked value looks (fact sheet kustomer.md, section 1): a run of marks, or nothing else."""
 
 
-class Lookup(BaseModel):
+class Lookup(SettingPart):
     """A field that follows a value of the closing: `{"from": "brand", "map": {...}, "default": ...}`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: Source = Field(alias="from")
     map: dict[Text, Text] | None = Field(None, min_length=1)
@@ -84,8 +75,7 @@ def _check_spelling(name: FieldName, filed: str | Lookup) -> str | Lookup:
     for text in texts:
         if text is not None and spelling_of(name, text) is None:
             form = "a language such as 'fr' or 'fr-CA'" if name == "language" else "two letters such as 'FR'"
-            msg = f"{text!r} must be {form}"
-            raise ValueError(msg)
+            raise ValueError(f"{text!r} must be {form}")
     if isinstance(filed, str):
         return spelling_of(name, filed) or filed
     return filed
@@ -93,8 +83,7 @@ def _check_spelling(name: FieldName, filed: str | Lookup) -> str | Lookup:
 
 def _channel_is_always_sent(filed: str | Lookup) -> str | Lookup:
     if isinstance(filed, Lookup) and filed.may_be_left_out:
-        msg = "default must be a text: Stella Connect refuses a request without a channel"
-        raise ValueError(msg)
+        raise ValueError("default must be a text: Stella Connect refuses a request without a channel")
     return filed
 
 
@@ -106,8 +95,7 @@ Country = Annotated[Filed, AfterValidator(lambda filed: _check_spelling("country
 
 def _check_properties(properties: dict[str, str]) -> dict[str, str]:
     if RESERVED_PROPERTY in properties:
-        msg = f"{RESERVED_PROPERTY!r} is the pipeline's own property; choose another name"
-        raise ValueError(msg)
+        raise ValueError(f"{RESERVED_PROPERTY!r} is the pipeline's own property; choose another name")
     return properties
 
 
@@ -135,16 +123,10 @@ class Unmapped:
     """For people; never the value of a custom attribute."""
 
 
-_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
-
-
 class Filer:
     """Files closings: the settings' mapping, with Kustomer's names already looked up.
 
-    Args:
-        fields: by name, a text, a lookup, or None for what is not sent.
-        properties: custom properties, by name the source.
-        names: what this run has read of Kustomer's names.
+    A field is a text for all, a lookup, or None if it is not sent; of a custom property the source is given.
     """
 
     def __init__(
@@ -161,7 +143,7 @@ class Filer:
             if isinstance(filed, Lookup) and filed.map is not None
         }
         follows_closing = self._properties or any(isinstance(filed, Lookup) for filed in self._fields.values())
-        self._same_for_all = None if follows_closing else self._file(ClosingFacts("", _ANY_TIME))
+        self._same_for_all = None if follows_closing else self._file(ClosingFacts("", EPOCH))
 
     def file(self, facts: ClosingFacts) -> Filing | Unmapped:
         """Return what the closing is filed under, or the first field for which the settings have no entry."""
@@ -230,10 +212,7 @@ def mentions_of(
 ) -> Iterator[Mention]:
     """Yield where a mapping mentions sources.
 
-    Args:
-        place: empty for the settings' own mapping, "rule 'fraud', then." for that of a rule.
-        fields: the mapping.
-        properties: the custom properties.
+    `place` is empty for the settings' own mapping, "rule 'fraud', then." for that of a rule.
     """
     for name, filed in fields.items():
         if isinstance(filed, Lookup) and filed.map is None:

@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from include.interactions.closing_facts import comparable
 from include.interactions.mapping import Text
 from include.interactions.rules import AnyOf
+from include.interactions.setting_types import SettingPart
 from include.interactions.write_back import Template
 
 MAX_ENTRIES = 50
@@ -41,11 +42,7 @@ class StepState(StrEnum):
     """Nothing to act on: the conversation or the customer's data are gone, or the setting has no such action."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class When(_Part):
+class When(SettingPart):
     """Conditions that must all hold."""
 
     stars_at_most: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
@@ -60,19 +57,20 @@ class When(_Part):
     @model_validator(mode="after")
     def _asks_for_a_score(self) -> "When":
         if self.stars_at_most is None and self.nps_at_most is None and self.resolved is None:
-            msg = "one of stars_at_most, nps_at_most, resolved is needed: the others say nothing about the score"
-            raise ValueError(msg)
+            raise ValueError(
+                "one of stars_at_most, nps_at_most, resolved is needed: the others say nothing about the score"
+            )
         return self
 
 
-class RecoveryNote(_Part):
+class RecoveryNote(SettingPart):
     """A note beside the conversation."""
 
     text: Template
     mention_team: Text | None = None
 
 
-class Reopening(_Part):
+class Reopening(SettingPart):
     """Reopen the conversation and hand it to people."""
 
     team: Text | None = None
@@ -82,12 +80,11 @@ class Reopening(_Part):
     @model_validator(mode="after")
     def _has_one_place(self) -> "Reopening":
         if (self.team is None) == (self.queue is None):
-            msg = "either a team or a queue is needed, so that people find the conversation"
-            raise ValueError(msg)
+            raise ValueError("either a team or a queue is needed, so that people find the conversation")
         return self
 
 
-class Then(_Part):
+class Then(SettingPart):
     """What is done; an action that is not named is off."""
 
     note: RecoveryNote | None = None
@@ -104,12 +101,11 @@ class Then(_Part):
     @model_validator(mode="after")
     def _does_something(self) -> "Then":
         if not self.actions:
-            msg = f"at least one of {', '.join(RecoveryAction)} is needed"
-            raise ValueError(msg)
+            raise ValueError(f"at least one of {', '.join(RecoveryAction)} is needed")
         return self
 
 
-class Recovery(_Part):
+class Recovery(SettingPart):
     """One entry: the first whose conditions hold decides about an answer."""
 
     name: Text
@@ -121,8 +117,7 @@ def _differ_in_name(entries: tuple[Recovery, ...]) -> tuple[Recovery, ...]:
     names = [entry.name for entry in entries]
     for name in names:
         if names.count(name) > 1:
-            msg = f"two entries have the name {name!r}"
-            raise ValueError(msg)
+            raise ValueError(f"two entries have the name {name!r}")
     return entries
 
 

@@ -35,8 +35,7 @@ def release_windows(due_times: Sequence[datetime], now: datetime, window_seconds
     `window_seconds` late. If there were more windows than Airflow can map, they are made wider.
     """
     if any(later < earlier for earlier, later in pairwise(due_times)):
-        msg = "due times must be sorted"
-        raise ValueError(msg)
+        raise ValueError("due times must be sorted")
     overdue = [due for due in due_times if due <= now]
     if overdue:
         yield ReleaseWindow(overdue[0], overdue[-1], len(overdue))

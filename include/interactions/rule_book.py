@@ -44,12 +44,7 @@ class _Page:
 class RuleBook:
     """Rules and mapping of a run, with Kustomer's names looked up once.
 
-    Args:
-        rules: in order.
-        fields: the settings' mapping: channel, brand, language, country.
-        properties: the settings' custom properties.
-        seconds_until_send: the settings' delay.
-        names: what this run has read of Kustomer's names.
+    The mapping (`fields`, `properties`) and the delay are the settings' own, for what a rule leaves open.
     """
 
     def __init__(

@@ -12,10 +12,9 @@ from include.interactions.clock_times import Hours
 from include.interactions.closing_facts import CUSTOM, CUSTOMER_CUSTOM, NAMED_SOURCES, is_custom, texts_of
 from include.interactions.mapping import FIELDS, Brand, Channel, Country, Language, Properties, Text, mentions_of
 from include.interactions.names import Mention
+from include.interactions.setting_types import MAX_DURATION_SECONDS, SettingPart
 
 MAX_RULES = 200
-MAX_DELAY_SECONDS = 3_153_600_000
-"""100 years: a longer delay may exceed the latest date that Python knows."""
 
 Survey = Literal["send", "count", "skip"]
 """`send`: a survey. `count`: counted in Stella Connect without one (`do_not_send`). `skip`: nothing is sent."""
@@ -24,8 +23,7 @@ Survey = Literal["send", "count", "skip"]
 def _list_of_texts(value: Any) -> tuple[str, ...]:
     texts = texts_of(value)
     if not texts or (isinstance(value, list) and len(texts) < len(value)):
-        msg = "must be a text or a list of texts, none of them empty"
-        raise ValueError(msg)
+        raise ValueError("must be a text or a list of texts, none of them empty")
     return texts
 
 
@@ -66,18 +64,16 @@ class Block(BaseModel):
         if isinstance(value, Mapping):
             for key in value:
                 if key not in CONDITIONS and not is_custom(str(key)):
-                    msg = (
+                    raise ValueError(
                         f"{key!r} is no condition; the conditions are {', '.join(CONDITIONS)}, "
                         f"{CUSTOM}<name>, {CUSTOMER_CUSTOM}<name>"
                     )
-                    raise ValueError(msg)
         return value
 
     @model_validator(mode="after")
     def _not_means_something(self) -> "Block":
         if self.turned_round is not None and self.turned_round.is_empty:
-            msg = "'not' without a condition never holds, so the rule could never apply"
-            raise ValueError(msg)
+            raise ValueError("'not' without a condition never holds, so the rule could never apply")
         return self
 
     @property
@@ -100,25 +96,21 @@ _OTHER_CONDITIONS = ("customer_domain", "agent", "closed_by", "direction", "mess
 CONDITIONS: tuple[str, ...] = (*NAMED_SOURCES, *_OTHER_CONDITIONS, "not")
 
 
-class Then(BaseModel):
+class Then(SettingPart):
     """What becomes of the closings of a rule. The settings fill in the rest."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     survey: Survey = "send"
-    seconds_until_send: Annotated[int, Field(strict=True, ge=0, le=MAX_DELAY_SECONDS)] | None = None
+    seconds_until_send: Annotated[int, Field(strict=True, ge=0, le=MAX_DURATION_SECONDS)] | None = None
     sample_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     channel: Channel | None = None
     brand: Brand | None = None
     language: Language | None = None
     country: Country | None = None
-    custom_properties: Properties = {}
+    custom_properties: Properties = Field(default={})
 
 
-class Rule(BaseModel):
+class Rule(SettingPart):
     """One rule: the first whose conditions hold decides."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
     when: Block = Block()
@@ -129,13 +121,13 @@ def _can_all_apply(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     names: set[str] = set()
     for place, rule in enumerate(rules):
         if rule.name in names:
-            msg = f"rule {rule.name!r}: another rule has this name"
-            raise ValueError(msg)
+            raise ValueError(f"rule {rule.name!r}: another rule has this name")
         names.add(rule.name)
         if rule.when.is_empty and place + 1 < len(rules):
             behind = rules[place + 1].name
-            msg = f"rule {behind!r} could never apply: rule {rule.name!r} before it has no conditions in 'when'"
-            raise ValueError(msg)
+            raise ValueError(
+                f"rule {behind!r} could never apply: rule {rule.name!r} before it has no conditions in 'when'"
+            )
     return rules
 
 

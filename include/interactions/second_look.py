@@ -9,6 +9,7 @@ from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Malformed
 from include.interactions.settings import Settings
 from include.interactions.states import REPLACING, State
+from include.interactions.utc import MILLISECOND
 
 
 class Veto(NamedTuple):
@@ -28,13 +29,9 @@ def second_look(
     settings: Settings,
     read_state: Callable[[str, datetime], State | None] = lambda _conversation_id, _closed_at: None,
 ) -> Verdict:
-    """Decide whether an interaction may be sent, from its conversation as Kustomer shows it now.
+    """Decide whether an interaction may be sent, from its conversation as Kustomer shows it now (None: it is gone).
 
-    Args:
-        interaction: as planned.
-        conversation: as read again; None when Kustomer no longer has it.
-        settings: of this run; `on_reopen` decides about reopened conversations.
-        read_state: the state of another closing of the conversation in the ledger; None: it is not recorded.
+    `read_state` gives the state of another closing of the conversation in the ledger; None: it is not recorded.
     """
     if conversation is None:
         return Veto(Reason.DELETED, "no longer in Kustomer")
@@ -64,4 +61,4 @@ def second_look(
 
 def _same_closing(now: datetime | None, planned: datetime) -> bool:
     # The ledger keeps milliseconds. If the vendor gives more digits one day, that must not cancel a survey.
-    return now is not None and timedelta(0) <= now - planned < timedelta(milliseconds=1)
+    return now is not None and timedelta(0) <= now - planned < MILLISECOND

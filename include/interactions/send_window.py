@@ -6,10 +6,11 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from include.interactions.clock_times import MINUTES_OF_DAY, MinuteOfDay, Zone, check_hours, zone_named
 from include.interactions.open_hours import OpenHours
+from include.interactions.setting_types import SettingPart
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -26,10 +27,8 @@ def _zone_or_customer(name: str) -> str:
 _ZONE: TypeAdapter[str] = TypeAdapter(Zone)
 
 
-class SendWindow(BaseModel):
+class SendWindow(SettingPart):
     """Hours of our own, or the name of a schedule in Kustomer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     schedule: Annotated[str, Field(min_length=1)] | None = None
     """Name or id of a schedule in Kustomer: its hours, time zone and holidays."""
@@ -46,16 +45,15 @@ class SendWindow(BaseModel):
     def _either_hours_or_schedule(self) -> "SendWindow":
         given = self.model_fields_set - {"schedule", "spread_minutes"}
         if self.schedule is not None and given:
-            msg = "'schedule' sets hours, time zone and holidays; with it only 'spread_minutes' is allowed"
-            raise ValueError(msg)
+            raise ValueError(
+                "'schedule' sets hours, time zone and holidays; with it only 'spread_minutes' is allowed"
+            )
         if self.schedule is None:
             if self.opens is None or self.closes is None:
-                msg = "'from' and 'to' are needed, or a 'schedule'"
-                raise ValueError(msg)
+                raise ValueError("'from' and 'to' are needed, or a 'schedule'")
             check_hours(self.opens, self.closes)
         if "default_time_zone" in given and self.time_zone != "customer":
-            msg = '\'default_time_zone\' is for "time_zone": "customer" only'
-            raise ValueError(msg)
+            raise ValueError('\'default_time_zone\' is for "time_zone": "customer" only')
         return self
 
     @property
@@ -132,24 +130,20 @@ def read_schedule(attributes: Mapping[str, Any], holidays: Iterable[Mapping[str,
     name = attributes.get("timezone")
     zone = zone_named(name) if isinstance(name, str) else None
     if zone is None:
-        msg = f"its time zone {name!r} is not known"
-        raise ScheduleError(msg)
+        raise ScheduleError(f"its time zone {name!r} is not known")
     try:
         week = _KUSTOMERS_HOURS.validate_python(attributes.get("hours"))
     except ValidationError:
-        msg = "its hours cannot be read"
-        raise ScheduleError(msg) from None
+        raise ScheduleError("its hours cannot be read") from None
     days = tuple(tuple(week.get(str(number)) or ()) for number in _KUSTOMERS_WEEK)
     if not any(days):
-        msg = "it is never open"
-        raise ScheduleError(msg)
+        raise ScheduleError("it is never open")
     return OpenHours(days, zone, read_holidays(holidays))
 
 
 def _in_order(hours: tuple[int, int]) -> tuple[int, int]:
     if hours[0] >= hours[1]:
-        msg = "an end must be after its start"
-        raise ValueError(msg)
+        raise ValueError("an end must be after its start")
     return hours
 
 
@@ -173,8 +167,7 @@ def read_holidays(records: Iterable[Mapping[str, Any]]) -> frozenset[date]:
             start = _DATE.validate_python(str(attributes.get("startDate"))[:10])
             end = _DATE.validate_python(str(attributes.get("endDate") or attributes.get("startDate"))[:10])
         except ValidationError:
-            msg = f"its holiday {attributes.get('name')!r:.60} has no readable dates"
-            raise ScheduleError(msg) from None
+            raise ScheduleError(f"its holiday {attributes.get('name')!r:.60} has no readable dates") from None
         length = min((end - start).days, MAX_DAYS_OF_A_HOLIDAY)
         days |= {start + timedelta(days=number) for number in range(length + 1)}
     return frozenset(days)

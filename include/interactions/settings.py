@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import ErrorDetails
 
 from include.interactions.cap import Cap
@@ -15,7 +15,7 @@ from include.interactions.mapping import Brand, Channel, Country, Language, Prop
 from include.interactions.recovery import Recoveries
 from include.interactions.rules import Rules, place_in_rules
 from include.interactions.send_window import SendWindow
-from include.interactions.text import trimmed
+from include.interactions.setting_types import MAX_DURATION_SECONDS, SettingPart, Word
 from include.interactions.write_back import WriteBack
 
 VARIABLE = "kustomer_stella_connect"
@@ -25,11 +25,6 @@ MAX_SENDERS = 64
 """Requests under way at once, unless the setting says otherwise."""
 
 WholeNumber = Annotated[int, Field(strict=True)]
-Word = Annotated[str, BeforeValidator(lambda value: trimmed(value) if isinstance(value, str) else value)]
-"""Text without spaces or invisible characters at its ends, as a copied name often has."""
-
-MAX_DURATION_SECONDS = 3_153_600_000
-"""A hundred years: more cannot be added to every time."""
 MAX_DURATION_DAYS = 36_500
 DEFAULT_CHANNEL = "email"
 MIN_SECONDS_TO_SEND = 60
@@ -47,10 +42,8 @@ class SettingsError(ValueError):
     """A setting that cannot be used; the message names every wrong key and what is allowed."""
 
 
-class Settings(BaseModel):
+class Settings(SettingPart):
     """How an organisation wants its interactions released. Times are in seconds."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seconds_until_send: WholeNumber = Field(
         86400,
@@ -234,12 +227,11 @@ class Settings(BaseModel):
         """Refuse an expiry that ends before a release window can be sent: no customer would get a survey."""
         needed = self.release_window_seconds + MIN_SECONDS_TO_SEND
         if self.on_expired != "send" and self.expire_after_seconds < needed:
-            msg = (
+            raise ValueError(
                 f"'expire_after_seconds' = {self.expire_after_seconds} is too short for 'release_window_seconds' = "
                 f"{self.release_window_seconds}: interactions would expire before they are sent. Allowed: at least "
                 f"{needed}"
             )
-            raise ValueError(msg)
         return self
 
 
@@ -256,21 +248,20 @@ def load_settings(variable: object, params: Mapping[str, object], name: str = VA
     """
     unknown = [key for key in params if key not in (*Settings.model_fields, *OTHER_PARAMS)]
     if unknown:
-        msg = f"Params of the run: {_explain_unknown(unknown, (*Settings.model_fields, *OTHER_PARAMS))}"
-        raise SettingsError(msg)
+        raise SettingsError(
+            f"Params of the run: {_explain_unknown(unknown, (*Settings.model_fields, *OTHER_PARAMS))}"
+        )
     if variable is None:
         variable = {}
     if not isinstance(variable, Mapping):
-        msg = f"Variable {name!r} must be a JSON object of settings, not {type(variable).__name__}."
-        raise SettingsError(msg)
+        raise SettingsError(f"Variable {name!r} must be a JSON object of settings, not {type(variable).__name__}.")
     chosen = {key: params[key] for key in Settings.model_fields if params.get(key) is not None}
     try:
         return Settings.model_validate({**variable, **chosen})
     except ValidationError as error:
         given = {**variable, **chosen}
         faults = "; ".join(_explain(fault, given) for fault in error.errors())
-        msg = f"Settings (Variable {name!r} or Params of the run): {faults}"
-        raise SettingsError(msg) from None
+        raise SettingsError(f"Settings (Variable {name!r} or Params of the run): {faults}") from None
 
 
 def read_rules(given: object) -> Rules:

@@ -47,8 +47,7 @@ def interval_of(
     """
     start, end = asked
     if (start is None) != (end is None):
-        msg = "'start' and 'end': fill in both or neither."
-        raise SettingsError(msg)
+        raise SettingsError("'start' and 'end': fill in both or neither.")
     if start is not None and end is not None:
         _check(start, end, run_after)
         return start, end

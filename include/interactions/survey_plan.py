@@ -50,8 +50,7 @@ class SurveyPlanner:
     """The settings of a run, ready to judge closings by.
 
     Args:
-        settings: of the run.
-        names: Kustomer's names, as far as `kinds_needed_by(settings)` asks for them.
+        names: Kustomer's, as far as `kinds_needed_by(settings)` asks for them.
         hours: the open hours of the send window; None: there is no window.
 
     Raises:
@@ -62,11 +61,11 @@ class SurveyPlanner:
         names = names or Names()
         mentions = list(mentions_of_settings(settings))
         if unknown := unknown_names(mentions, names):
-            msg = f"Settings: {'; '.join(unknown)}. Names and ids are compared without regard to case."
-            raise SettingsError(msg)
+            raise SettingsError(
+                f"Settings: {'; '.join(unknown)}. Names and ids are compared without regard to case."
+            )
         self.names = names
         self.custom = custom_sources(mentions)
-        self.asks_for_customer = any(mention.source.startswith("customer.") for mention in mentions)
         self._settings = settings
         self._hours = hours
         self._book = RuleBook(

@@ -5,14 +5,16 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from include.interactions.links import link_to
+from include.interactions.setting_types import SettingPart
+from include.interactions.utc import utc_text
 
 MAX_ATTRIBUTE = 1024
 """Characters that Kustomer takes of a text attribute (fact sheet kustomer.md, section 8)."""
@@ -76,8 +78,7 @@ class WriteState(StrEnum):
 
 def _check_source(source: str) -> str:
     if source not in SOURCES:
-        msg = f"{source!r} is no part of an answer; known are {', '.join(SOURCES)}"
-        raise ValueError(msg)
+        raise ValueError(f"{source!r} is no part of an answer; known are {', '.join(SOURCES)}")
     return source
 
 
@@ -86,11 +87,9 @@ def _check_attributes(attributes: dict[str, str]) -> dict[str, str]:
         kind = SOURCES[_check_source(source)]
         match = _NAME.fullmatch(name)
         if match is None:
-            msg = f"{name!r} must end in the type of Kustomer's attribute: {', '.join(_SUFFIXES)}"
-            raise ValueError(msg)
+            raise ValueError(f"{name!r} must end in the type of Kustomer's attribute: {', '.join(_SUFFIXES)}")
         if kind not in _SUFFIXES[match[1]]:
-            msg = f"{name!r} cannot hold {source!r}, which is no {match[1]}"
-            raise ValueError(msg)
+            raise ValueError(f"{name!r} cannot hold {source!r}, which is no {match[1]}")
     return attributes
 
 
@@ -98,14 +97,12 @@ def _check_template(text: str) -> str:
     try:
         parts = list(Formatter().parse(text))
     except ValueError as error:
-        msg = f"the text is no template ({error}); write {{{{ and }}}} for braces"
-        raise ValueError(msg) from None
+        raise ValueError(f"the text is no template ({error}); write {{{{ and }}}} for braces") from None
     for _, name, form, conversion in parts:
         if name is not None:
             _check_source(name)
             if form or conversion:
-                msg = f"{{{name}}} takes no format"
-                raise ValueError(msg)
+                raise ValueError(f"{{{name}}} takes no format")
     return text
 
 
@@ -117,11 +114,7 @@ Template = Annotated[str, StringConstraints(min_length=1, max_length=5000), Afte
 """Text with parts of the answer in braces: "{stars} stars"."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Kobject(_Part):
+class Kobject(SettingPart):
     """A custom object for each answer; the class must exist in Kustomer."""
 
     klass: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", max_length=100)]
@@ -129,13 +122,13 @@ class Kobject(_Part):
     attributes: Attributes
 
 
-class Note(_Part):
+class Note(SettingPart):
     """A note for each answer, beside its conversation."""
 
     text: Template
 
 
-class WriteBack(_Part):
+class WriteBack(SettingPart):
     """What is written to Kustomer; a target that is not named is off."""
 
     conversation_attributes: Attributes | None = None
@@ -147,8 +140,7 @@ class WriteBack(_Part):
     @model_validator(mode="after")
     def _has_a_target(self) -> "WriteBack":
         if not self.targets:
-            msg = f"at least one of {', '.join(Target)} is needed"
-            raise ValueError(msg)
+            raise ValueError(f"at least one of {', '.join(Target)} is needed")
         return self
 
     @property
@@ -187,8 +179,7 @@ def content_of(answer: Answer, write_back: WriteBack, target: Target) -> dict[st
     if target is Target.NOTE and write_back.note is not None:
         end = f"\n{note_marker(answer.uuid)}"
         return {"body": cut_units(fill_template(write_back.note.text, answer), MAX_NOTE - len(end)) + end}
-    msg = f"the target {target} is off"
-    raise ValueError(msg)
+    raise ValueError(f"the target {target} is off")
 
 
 def note_marker(uuid: str) -> str:
@@ -230,5 +221,5 @@ def _text(value: Value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
+        return utc_text(value)
     return str(value)

@@ -10,7 +10,7 @@ from include.ledger.extraction import Recorded
 from include.ledger.facts import Fact
 from include.ledger.feedback import Cursor, Learnt, Shown, UnknownOutcome
 from include.ledger.ledger import Ledger, utc_now
-from include.ledger.maintenance.use import LedgerRefusedError
+from include.ledger.maintenance.refusal import LedgerRefusedError
 from include.ledger.queries import Backlog, Event
 from include.ledger.recovering import RecoveryStep
 from include.ledger.releasing import Recovered

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select, tuple_
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select, tuple_
 from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.states import State
+from include.interactions.utc import utc_text
 from include.ledger.batches import batches
 from include.ledger.by_hand import ActionRefusedError, move, spellings
 from include.ledger.maintenance import restoring
@@ -48,14 +49,8 @@ class AdminStore(PlanningAgainStore):
         Its expiry counts from this instant too. The person claims it and gives it back at once: two legal steps
         with their two events, since there is no event without a step.
 
-        Args:
-            conversation_id: of the interaction.
-            closed_at: which closing, if several are planned.
-            by: who acts.
-            why: in the person's words.
-            is_open: whether the send window is open for a customer in that time zone; None: there is no window.
-            any_time: the person wants it sent even if the window is closed.
-            dry_run: undo it at the end.
+        `is_open` says whether the send window is open for a customer in that time zone; None: there is no window.
+        With `any_time` the person wants it sent even if the window is closed.
         """
         now = self._now()
         with self._by_hand(dry_run) as connection:
@@ -94,16 +89,10 @@ class AdminStore(PlanningAgainStore):
     def settle_batch(
         self, seen: Collection[tuple[int, str]], outcome: State, by: Actor, why: str
     ) -> dict[str, int]:
-        """Settle the interactions that are still unknown since the attempt that the person saw.
+        """Settle, as `settle` does, the interactions that are still unknown since the attempt that the person saw.
 
-        Args:
-            seen: id and token of each. Another token means that a later attempt has begun since.
-            outcome: sent, planned or cancelled, as in `settle`.
-            by: who acts.
-            why: in the person's words.
-
-        Returns:
-            How many were settled, and how many were `left`: settled meanwhile, or not to be settled this way.
+        `seen` holds id and token of each; another token means that a later attempt has begun since. Returns how
+        many were settled, and how many were `left`: settled meanwhile, or not to be settled this way.
         """
         settled = 0
         with self._engine.begin() as connection:
@@ -212,12 +201,12 @@ def _check_not_taken(connection: Connection, row: Any, outcome: State) -> None:
     if number:
         raise ActionRefusedError(
             f"Stella Connect shows the interaction of conversation {row.conversation_id}, closed "
-            f"{_iso(row.closed_at)}: it was taken. Settle it as sent."
+            f"{utc_text(row.closed_at)}: it was taken. Settle it as sent."
         )
     if outcome is State.PLANNED and (row.customer_email is None or row.agent_email is None):
         raise ActionRefusedError(
-            f"The addresses of conversation {row.conversation_id}, closed {_iso(row.closed_at)}, have been erased: "
-            f"it cannot be sent again. Settle it as sent or cancelled."
+            f"The addresses of conversation {row.conversation_id}, closed {utc_text(row.closed_at)}, have been "
+            f"erased: it cannot be sent again. Settle it as sent or cancelled."
         )
 
 
@@ -240,10 +229,10 @@ def _lock_closing(connection: Connection, conversation_id: str, closed_at: datet
     ).all()
     if not rows:
         raise ActionRefusedError(f"The ledger knows no conversation {conversation_id!r:.80}.")
-    standing = "; ".join(f"closed {_iso(row.closed_at)}: {row.state}" for row in rows)
+    standing = "; ".join(f"closed {utc_text(row.closed_at)}: {row.state}" for row in rows)
     fitting = [row for row in rows if row.state == state and closed_at in (None, row.closed_at)]
     if not fitting:
-        closing = "" if closed_at is None else f" closed {_iso(closed_at)}"
+        closing = "" if closed_at is None else f" closed {utc_text(closed_at)}"
         raise ActionRefusedError(
             f"Conversation {conversation_id} has no {state} interaction{closing} ({standing})."
         )
@@ -253,7 +242,3 @@ def _lock_closing(connection: Connection, conversation_id: str, closed_at: datet
             f"by the time of its closing."
         )
     return fitting[0]
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

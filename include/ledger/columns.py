@@ -3,15 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 from include.interactions.answers import Answer, answers_from, answers_text
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
+from include.interactions.utc import EPOCH, MILLISECOND
 
 
 class Instant(TypeDecorator[datetime]):

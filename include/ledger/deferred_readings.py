@@ -39,14 +39,6 @@ class DeferredSummary:
     """Since when the oldest of them could not be read."""
 
 
-def summarise(connection: Connection) -> DeferredSummary:
-    """Count what is deferred."""
-    table = deferred_reading.c
-    closings = func.count().filter(table.conversation_id != SPAN)
-    row = connection.execute(select(func.count(), closings, func.min(table.first_seen))).one()
-    return DeferredSummary(closings=row[1], spans=row[0] - row[1], oldest=row[2])
-
-
 class DeferredReadingStore(Store):
     """Keeps deferred readings."""
 
@@ -91,8 +83,11 @@ class DeferredReadingStore(Store):
 
     def summarise_deferred(self) -> DeferredSummary:
         """Count what is deferred, and say since when."""
+        table = deferred_reading.c
+        closings = func.count().filter(table.conversation_id != SPAN)
         with self._reader.begin() as connection:
-            return summarise(connection)
+            row = connection.execute(select(func.count(), closings, func.min(table.first_seen))).one()
+        return DeferredSummary(closings=row[1], spans=row[0] - row[1], oldest=row[2])
 
     def _list_due(self, kind: Any, tried_before: datetime, limit: int) -> list[DeferredReading]:
         table = deferred_reading.c

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from include.ledger import facts, queries
+from include.ledger import facts
 from include.ledger.admin import AdminStore
-from include.ledger.engine import read_only, reading
+from include.ledger.engine import read_only
 from include.ledger.extraction import ExtractionStore
 from include.ledger.facts import Fact
 from include.ledger.feedback import FeedbackStore
 from include.ledger.maintenance import timeline, use
 from include.ledger.migrate import is_older, migrate
-from include.ledger.queries import Backlog, Counts, Event
+from include.ledger.queries import QueryStore
 from include.ledger.recovering import RecoveryStore
 from include.ledger.releasing import ReleasingStore
 from include.ledger.writing import WritingStore
@@ -26,7 +26,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger:
+class Ledger(QueryStore):
     """The durable table of interactions, their state and every transition.
 
     The stores change it, each for one part of the pipeline: `extraction`, `releasing`, `feedback`, `writing`,
@@ -35,9 +35,7 @@ class Ledger:
     """
 
     def __init__(self, engine: Engine, now: Callable[[], datetime] = utc_now) -> None:
-        self._engine = engine
-        self._reader = reading(engine)
-        self._now = now
+        super().__init__(engine, now)
         self._watched = False
         self.extraction = ExtractionStore(engine, now)
         self.releasing = ReleasingStore(engine, now)
@@ -100,28 +98,3 @@ class Ledger:
         """
         with self._reader.begin() as connection, read_only(connection):
             yield connection
-
-    def counts(self) -> Counts:
-        """Count interactions by (state, reason); reads every row."""
-        with self._reader.begin() as connection:
-            return queries.counts(connection)
-
-    def backlog(self, grace: timedelta = timedelta(0)) -> Backlog:
-        """Count what waits, is overdue by more than the grace, is held or unknown; cheap at any size."""
-        with self._reader.begin() as connection:
-            return queries.backlog(connection, self._now(), grace)
-
-    def unread_opt_outs(self) -> int:
-        """Count planned interactions whose opt-out Kustomer showed masked."""
-        with self._reader.begin() as connection:
-            return queries.unread_opt_outs(connection)
-
-    def unmapped(self, closed_since: datetime) -> int:
-        """Count closings since then that were skipped because the settings' mapping had no entry for them."""
-        with self._reader.begin() as connection:
-            return queries.unmapped(connection, closed_since)
-
-    def history(self, conversation_id: str) -> list[Event]:
-        """List every event of the conversation's closings, in order."""
-        with self._reader.begin() as connection:
-            return queries.history(connection, conversation_id)

@@ -1,16 +1,18 @@
-"""Read-only queries on the ledger."""
+"""What tasks and people ask of the ledger beside its reports."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from include.interactions.actor import Actor
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
+from include.interactions.survey_plan import UNMAPPED
 from include.ledger.schema import interaction, interaction_event, state_is, watermark
+from include.ledger.store import Store
 
 Counts = dict[tuple[State, Reason | None], int]
 
@@ -60,45 +62,53 @@ def read_watermark(connection: Connection) -> Watermark | None:
 
 def count_refused_and_sent(connection: Connection, since: datetime) -> tuple[int, int]:
     """Count the interactions that Stella Connect refused, and those that it took, since then."""
-    refused = select(func.count()).where(state_is(State.REJECTED), interaction.c.updated_at >= since)
-    sent = select(func.count()).where(interaction.c.sent_at >= since)
-    return connection.execute(refused).scalar_one(), connection.execute(sent).scalar_one()
+    refused = _count(connection, state_is(State.REJECTED), interaction.c.updated_at >= since)
+    return refused, _count(connection, interaction.c.sent_at >= since)
 
 
-def counts(connection: Connection) -> Counts:
-    """Interactions by state and reason.
+class QueryStore(Store):
+    """Counts and histories."""
 
-    Reads the whole table: for people and small ledgers. `backlog` is cheap at any size.
-    """
-    columns = (interaction.c.state, interaction.c.reason)
-    rows = connection.execute(select(*columns, func.count()).group_by(*columns))
-    return {(State(state), Reason(reason) if reason else None): number for state, reason, number in rows}
+    def counts(self) -> Counts:
+        """Count interactions by (state, reason).
+
+        Reads the whole table: for people and small ledgers. `backlog` is cheap at any size.
+        """
+        columns = (interaction.c.state, interaction.c.reason)
+        with self._reader.begin() as connection:
+            rows = connection.execute(select(*columns, func.count()).group_by(*columns)).all()
+        return {(State(state), Reason(reason) if reason else None): number for state, reason, number in rows}
+
+    def backlog(self, grace: timedelta = timedelta(0)) -> Backlog:
+        """Count what waits, is overdue by more than the grace, is held or unknown; cheap at any size."""
+        is_planned, is_held = state_is(State.PLANNED), state_is(State.CLAIMED, State.SENDING)
+        with self._reader.begin() as connection:
+            planned, oldest = connection.execute(
+                select(func.count(), func.min(interaction.c.due_at)).where(is_planned)
+            ).one()
+            overdue = _count(connection, is_planned, interaction.c.due_at < self._now() - grace)
+            held, unknown = _count(connection, is_held), _count(connection, state_is(State.UNKNOWN))
+        return Backlog(planned=planned, overdue=overdue, oldest_due=oldest, held=held, unknown=unknown)
+
+    def unread_opt_outs(self) -> int:
+        """Count planned interactions whose opt-out Kustomer showed masked."""
+        with self._reader.begin() as connection:
+            return _count(connection, state_is(State.PLANNED), interaction.c.do_not_send.is_(None))
+
+    def unmapped(self, closed_since: datetime) -> int:
+        """Count closings since then that were skipped because the settings' mapping had no entry for them."""
+        is_unmapped = interaction.c.reason.in_(UNMAPPED.values())
+        with self._reader.begin() as connection:
+            return _count(connection, is_unmapped, interaction.c.closed_at >= closed_since)
+
+    def history(self, conversation_id: str) -> list[Event]:
+        """List every event of the conversation's closings, in order."""
+        with self._reader.begin() as connection:
+            return history(connection, conversation_id)
 
 
-def backlog(connection: Connection, now: datetime, grace: timedelta) -> Backlog:
-    """Count what waits, is held or is unknown, from the two partial indexes alone."""
-    planned, oldest = connection.execute(
-        select(func.count(), func.min(interaction.c.due_at)).where(state_is(State.PLANNED))
-    ).one()
-    overdue = connection.execute(
-        select(func.count()).where(state_is(State.PLANNED), interaction.c.due_at < now - grace)
-    ).scalar_one()
-    held = connection.execute(select(func.count()).where(state_is(State.CLAIMED, State.SENDING))).scalar_one()
-    unknown = connection.execute(select(func.count()).where(state_is(State.UNKNOWN))).scalar_one()
-    return Backlog(planned=planned, overdue=overdue, oldest_due=oldest, held=held, unknown=unknown)
-
-
-def unread_opt_outs(connection: Connection) -> int:
-    """Count planned interactions whose opt-out could not be read."""
-    unread = state_is(State.PLANNED) & interaction.c.do_not_send.is_(None)
-    return connection.execute(select(func.count()).where(unread)).scalar_one()
-
-
-def unmapped(connection: Connection, closed_since: datetime) -> int:
-    """Count closings that the settings' mapping had no entry for."""
-    reasons = [Reason.UNMAPPED_CHANNEL, Reason.UNMAPPED_BRAND, Reason.UNMAPPED_LANGUAGE, Reason.UNMAPPED_COUNTRY]
-    skipped = interaction.c.reason.in_(reasons) & (interaction.c.closed_at >= closed_since)
-    return connection.execute(select(func.count()).where(skipped)).scalar_one()
+def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).where(*conditions)).scalar_one()
 
 
 def actor_of(row: Any) -> Actor | None:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from include.interactions.recovery import AnswerToJudge, PlannedSteps, RecoveryAction, StepState, Thresholds
 from include.interactions.states import State
 from include.interactions.survey_response import CLOCK_SLACK
+from include.interactions.utc import MILLISECOND
 from include.interactions.write_back import Answer
 from include.ledger.batches import batches
 from include.ledger.by_hand import ByHandStore
@@ -241,7 +242,7 @@ def mark_recoveries(connection: Connection, conversation_ids: Collection[str]) -
 
 def _with_slack(instant: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the instant, later by what the two clocks may differ."""
-    return type_coerce(type_coerce(instant, BigInteger) + CLOCK_SLACK // timedelta(milliseconds=1), Instant)
+    return type_coerce(type_coerce(instant, BigInteger) + CLOCK_SLACK // MILLISECOND, Instant)
 
 
 def _count_reopened(since: datetime) -> Any:

@@ -7,7 +7,7 @@ request to the same public API, with the visitor's own login, so Airflow's right
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from include.ledger.reports import agents
+from include.ledger.reports.people import list_agents
 from plugins.interactions_view.access import VisitorDep
 from plugins.interactions_view.queries import ActionQuery
 from plugins.interactions_view.rendering import page
@@ -23,7 +23,7 @@ def show(request: Request, visitor: VisitorDep, asked: ActionQuery) -> HTMLRespo
     agent = None
     if asked.agent:
         with source(visitor.organisation).read() as connection:
-            agent = next((agent for agent in agents.known(connection) if agent.id == asked.agent), None)
+            agent = next((agent for agent in list_agents(connection) if agent.id == asked.agent), None)
     given = asked.model_dump(exclude={"action", "agent"}, exclude_none=True, mode="json")
     if agent and visitor.sees_personal_data and agent.email:
         given["agent_email"] = agent.email

@@ -15,10 +15,12 @@ from include.interactions.feedback_request import at_expiry, channel_for, feedba
 from include.interactions.interaction import Interaction
 from include.interactions.links import link_to
 from include.interactions.states import State
+from include.interactions.utc import utc_text
 from include.ledger.queries import Event
-from include.ledger.reports import agents, listing
+from include.ledger.reports import listing
 from include.ledger.reports import story as stories
 from include.ledger.reports.listing import Filter, Line
+from include.ledger.reports.people import list_agents
 from include.ledger.reports.writes import recoveries_of, writes_of
 from plugins.interactions_view.access import Visitor, VisitorDep
 from plugins.interactions_view.people import seen_by
@@ -73,7 +75,7 @@ def show(request: Request, visitor: VisitorDep, asked: ListQuery) -> HTMLRespons
             size=int(asked.size),
         )
         channels, rules = listing.channels(connection), listing.rules(connection)
-        known = agents.known(connection)
+        known = list_agents(connection)
     return page(
         request,
         "list.html",
@@ -123,7 +125,7 @@ def show_interaction(request: Request, visitor: VisitorDep, interaction_id: int)
         view="list",
         visitor=visitor,
         line=line,
-        closed_at=line.closed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        closed_at=utc_text(line.closed_at),
         late=line.sent_at - line.due_at if line.sent_at else None,
         story=story,
         answer=answer(line, now, found.settings),
@@ -272,7 +274,7 @@ def _cell(value: object) -> object:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_text(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

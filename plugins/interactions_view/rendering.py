@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
+from include.interactions.utc import utc_text
 from plugins.interactions_view import words
 from plugins.interactions_view.people import seen_by
 from plugins.runtime.organisations import Organisation, organisations
@@ -87,7 +88,7 @@ def instant(moment: datetime | str | None, shape: str = "full") -> Markup:
     moment = (datetime.fromisoformat(moment) if isinstance(moment, str) else moment).astimezone(UTC)
     shown = {"full": "%-d %b %Y, %H:%M:%S", "short": "%-d %b, %H:%M", "day": "%-d %b %Y", "clock": "%H:%M"}[shape]
     return Markup('<time datetime="{}" data-shape="{}" title="{} UTC">{}</time>').format(
-        moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        utc_text(moment),
         shape,
         moment.strftime("%Y-%m-%d %H:%M:%S"),
         moment.strftime(shown),

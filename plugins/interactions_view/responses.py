@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from include.interactions.links import link_to
-from include.ledger.reports import agents, scores
 from include.ledger.reports import responses as reports
-from include.ledger.reports.people import FORGOTTEN, Agent
+from include.ledger.reports import scores
+from include.ledger.reports.people import FORGOTTEN, Agent, list_agents
 from include.ledger.reports.scores import Group, Reach, Scores
 from plugins.interactions_view.access import VisitorDep
 from plugins.interactions_view.queries import ResponsesQuery, midnight
@@ -50,7 +50,7 @@ def show(request: Request, visitor: VisitorDep, asked: ResponsesQuery) -> HTMLRe
             by_group = scores.scores_by(connection, asked.by, since, until, asked.agent)
         reach = scores.reach_by(connection, asked.by, since, until, asked.agent)
         areas = scores.areas(connection, since, until, asked.agent)
-        known = agents.known(connection)
+        known = list_agents(connection)
     web_url = found.web_url
     tickets = {
         card.uuid: link_to(web_url, card.customer.id, card.conversation_id)

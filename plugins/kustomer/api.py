@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from plugins.kustomer.by_id import Record
 from plugins.kustomer.calls import SEARCH
@@ -127,6 +128,14 @@ class KustomerApi(VendorApiHook):
             )
         needs = " or ".join(call.roles) or "a valid key"
         return f"The key of connection {self.conn_id!r} needs {needs}, or may not be used from here. {NEW_KEY}"
+
+
+def path_of(call: Call, **gaps: str | Sequence[str]) -> str:
+    """Return the path of a call with its gaps filled; several ids are joined by commas."""
+    parts = {name: [value] if isinstance(value, str) else value for name, value in gaps.items()}
+    return call.path.format(
+        **{name: ",".join(quote(text, safe="") for text in texts) for name, texts in parts.items()}
+    )
 
 
 def id_of(record: Record) -> str | None:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
-from urllib.parse import quote
 
-from plugins.kustomer.api import NEW_KEY, attributes_of, id_of, rows_of
+from plugins.kustomer.api import NEW_KEY, attributes_of, id_of, path_of, rows_of
 from plugins.kustomer.by_id import Record, RecordsById, read_by_id
 from plugins.kustomer.calls import (
     CONVERSATIONS,
@@ -22,7 +21,6 @@ from plugins.kustomer.calls import (
     SCHEDULE,
     SCHEDULES,
     SEARCH,
-    TAGS,
     TOKEN,
     USERS,
     USERS_BY_ID,
@@ -84,15 +82,8 @@ class KustomerHook(WritingCalls):
         """Yield the pages of the search for closings in [`closed_from`, `closed_to`), at most `MAX_PAGES`.
 
         Context `customer` gives the customers of these conversations, and possibly others: whether all criteria
-        must hold for the same conversation is unknown (section 5).
-
-        Args:
-            context: what to find.
-            closed_from: the first instant of the last closing.
-            closed_to: the first instant after it.
-            any_status: also find conversations that are no longer done.
-            include_deleted: also find deleted conversations.
-            attempts: attempts per page.
+        must hold for the same conversation is unknown (section 5). `any_status` also finds conversations that are
+        no longer done.
 
         Raises:
             BrokenAnswer: no `data`, no total, or repeated next-page links.
@@ -143,7 +134,7 @@ class KustomerHook(WritingCalls):
     def read_customer(self, customer_id: str, *, attempts: int = READ_ATTEMPTS) -> Record | None:
         """Return one customer; None if the id does not exist."""
         try:
-            answer = self._get(CUSTOMER, CUSTOMER.path.format(id=quote(customer_id, safe="")), attempts=attempts)
+            answer = self._get(CUSTOMER, path_of(CUSTOMER, id=customer_id), attempts=attempts)
         except NotFound:
             return None
         record = next(iter(rows_of(answer)), {})
@@ -163,10 +154,6 @@ class KustomerHook(WritingCalls):
                 users.update({str(row.get("id")): row for row in rows_of(answer)})
         return list(users.values())
 
-    def list_tags(self) -> dict[str, str]:
-        """Return tag names by id (conversations hold ids, section 4.1)."""
-        return self._names_by_id(TAGS)
-
     def list_names(self, kind: str) -> dict[str, str]:
         """Return names by id of all brands, queues, teams, sub-statuses or tags (section 8.1)."""
         return self._names_by_id(LISTS[kind])
@@ -177,8 +164,7 @@ class KustomerHook(WritingCalls):
 
     def read_schedule(self, schedule_id: str) -> Schedule:
         """Return a business schedule with its holidays; "default" is the default schedule (section 8.1)."""
-        path = SCHEDULE.path.format(id=quote(schedule_id, safe=""))
-        answer = self._get(SCHEDULE, path, params={"include": "holidays"})
+        answer = self._get(SCHEDULE, path_of(SCHEDULE, id=schedule_id), params={"include": "holidays"})
         included = answer.get("included")
         holidays = [row for row in included if isinstance(row, dict)] if isinstance(included, list) else []
         return Schedule(
@@ -205,7 +191,7 @@ class KustomerHook(WritingCalls):
 
     def list_calls_without_role(self, calls: Sequence[Call]) -> list[Call]:
         """Return those of the calls for which the key lacks a role; none if Kustomer does not list its roles."""
-        roles = _roles_in(self._get(TOKEN))
+        roles = roles_in(self._get(TOKEN))
         return [] if roles is None else calls_without_role(roles, calls)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -215,7 +201,7 @@ class KustomerHook(WritingCalls):
             answer = self._get(TOKEN, attempts=1)
         except (ConfigurationError, VendorApiError) as error:
             return False, self._for_the_form(error)
-        roles = _roles_in(answer)
+        roles = roles_in(answer)
         if roles is None:
             return True, "Kustomer accepts the key, but did not list its roles: they could not be checked."
         if lacking := calls_without_role(roles):
@@ -234,9 +220,8 @@ class KustomerHook(WritingCalls):
 
     def _read_by_id(self, call: Call, ids: Sequence[str]) -> RecordsById:
         def read_list(some: Sequence[str], attempts: int) -> dict[str, Record]:
-            path = call.path.format(ids=",".join(quote(id_, safe="") for id_ in some))
             wanted = set(some)
-            rows = rows_of(self._get(call, path, attempts=attempts))
+            rows = rows_of(self._get(call, path_of(call, ids=some), attempts=attempts))
             found = {id_: row for row in rows if (id_ := id_of(row)) in wanted and id_ is not None}
             if len(wanted) == 1 and not found:
                 raise self._error(BrokenAnswer, call, "answered without the requested record")
@@ -245,7 +230,7 @@ class KustomerHook(WritingCalls):
         return read_by_id(read_list, ids)
 
 
-def _roles_in(token: Record) -> list[Any] | None:
+def roles_in(token: Record) -> list[Any] | None:
     """Return the roles in an answer about the key; None if it does not list them."""
     roles = attributes_of(next(iter(rows_of(token)), {})).get("roles")
     return roles if isinstance(roles, list) else None

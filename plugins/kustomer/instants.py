@@ -1,10 +1,9 @@
 """Kustomer's times: whole milliseconds, UTC."""
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+from include.interactions.utc import EPOCH, MILLISECOND, utc_text
 
 
 def to_milliseconds(moment: datetime) -> int:
@@ -17,14 +16,14 @@ def to_milliseconds(moment: datetime) -> int:
     """
     if moment.tzinfo is None:
         raise ValueError("a window needs times with a time zone")
-    return math.ceil((moment - _EPOCH) / _MILLISECOND)
+    return math.ceil((moment - EPOCH) / MILLISECOND)
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
     """Return the instant that many milliseconds after 1970."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    return EPOCH + milliseconds * MILLISECOND
 
 
 def as_text(moment: datetime) -> str:
     """Return milliseconds and Z, the one form that is documented (fact sheet, section 2.2)."""
-    return from_milliseconds(to_milliseconds(moment)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_text(from_milliseconds(to_milliseconds(moment)))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
-from plugins.kustomer.api import id_of, rows_of
+from plugins.kustomer.api import id_of, path_of, rows_of
 from plugins.kustomer.by_id import Record
 from plugins.kustomer.calls import CONVERSATIONS, FOR_NAMES, NEEDED, TOKEN, USERS, calls_without_role
-from plugins.kustomer.hook import PAGE_SIZE, KustomerHook
+from plugins.kustomer.hook import PAGE_SIZE, KustomerHook, roles_in
 from plugins.vendor_api.errors import BrokenAnswer, VendorApiError
 
 LOOK_ATTEMPTS = 2
@@ -27,18 +26,16 @@ class KustomerLook(KustomerHook):
 
         None if Kustomer does not list the roles of the key.
         """
-        data = self._get(TOKEN)["data"]
-        attributes = data.get("attributes") if isinstance(data, dict) else None
-        roles = attributes.get("roles") if isinstance(attributes, dict) else None
-        if not isinstance(roles, list):
+        roles = roles_in(self._get(TOKEN))
+        if roles is None:
             return None
         needed, further = (calls_without_role(roles, calls) for calls in (NEEDED, FOR_NAMES))
         return tuple(call.roles[0] for call in needed), tuple(call.roles[0] for call in further)
 
     def list_conversations_once(self, ids: Sequence[str]) -> dict[str, Record]:
         """Return what one call for these ids gives, whatever it leaves out."""
-        path = CONVERSATIONS.path.format(ids=",".join(quote(id_, safe="") for id_ in ids))
-        return {known: row for row in rows_of(self._get(CONVERSATIONS, path)) if (known := id_of(row))}
+        answer = self._get(CONVERSATIONS, path_of(CONVERSATIONS, ids=ids))
+        return {known: row for row in rows_of(answer) if (known := id_of(row))}
 
     def status_of(self, conversation_id: str) -> tuple[int | None, Record]:
         """Return the HTTP status of a read by id, and the record; status None without an answer."""

@@ -11,10 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain, islice, pairwise
 from typing import Generic, Literal, TypeVar
 
+from include.interactions.utc import MILLISECOND
 from plugins.kustomer.api import MAX_PAGES, id_of
 from plugins.kustomer.by_id import Record
 from plugins.kustomer.hook import PAGE_SIZE, KustomerHook, SearchPage
@@ -42,8 +43,6 @@ MAX_FAILED_SEARCHES = 64
 """Enough to separate two broken milliseconds of a day; other failed parts stay unread."""
 MAX_SECONDS_APART = 120.0
 """The same limit in time, if Kustomer does not answer: due interactions must not wait for extraction."""
-
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,6 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
     At 100 searches a minute (section 6) parallel searches would only wait for each other.
 
     Args:
-        kustomer: where to search.
         read_conversation: what to keep of a raw conversation. It must not raise, and sees a record again if a
             window is read again.
         read_customer: the same for customers.
@@ -171,7 +169,7 @@ class ClosingsSearch(Generic[ConversationT, CustomerT]):
         """Raise `error` if a search of an empty window fails too."""
         start = from_milliseconds(0)
         try:
-            pages = list(islice(self._pages(start, start + _MILLISECOND, ATTEMPTS_APART), 3))
+            pages = list(islice(self._pages(start, start + MILLISECOND, ATTEMPTS_APART), 3))
         except VendorApiError:
             raise error from None
         if any(page.total for page in pages):

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
-
-from plugins.kustomer.api import KustomerApi, attributes_of, id_of, rows_of
+from plugins.kustomer.api import KustomerApi, attributes_of, id_of, path_of, rows_of
 from plugins.kustomer.by_id import Record
 from plugins.kustomer.calls import (
     ADD_TAGS,
@@ -27,10 +24,8 @@ from plugins.kustomer.calls import (
 )
 from plugins.vendor_api.errors import NeverSent, NotFound, RateLimited
 from plugins.vendor_api.hook import READ_ATTEMPTS, Call
-from plugins.vendor_api.waiting import before_next_read, pause
 
 MAX_UPDATES_PER_CALL = 100
-MAX_NOTE_CHARACTERS = 10_240
 NOTES_PAGE_SIZE = 100
 
 
@@ -49,7 +44,7 @@ class WritingCalls(KustomerApi):
 
         `tags` would replace the whole list: use `add_tags`.
         """
-        self._write(UPDATE_CONVERSATION, _path(UPDATE_CONVERSATION, id=conversation_id), dict(changes))
+        self._write(UPDATE_CONVERSATION, path_of(UPDATE_CONVERSATION, id=conversation_id), dict(changes))
 
     def update_conversations(self, changes: Mapping[str, Mapping[str, Any]]) -> str | None:
         """Set attributes of up to 100 conversations, by id, in one call.
@@ -64,16 +59,16 @@ class WritingCalls(KustomerApi):
 
     def is_bulk_complete(self, bulk_id: str) -> bool:
         """Tell whether Kustomer has completed a bulk job."""
-        job = next(iter(rows_of(self._get(BULK, _path(BULK, id=bulk_id)))), {})
+        job = next(iter(rows_of(self._get(BULK, path_of(BULK, id=bulk_id)))), {})
         return "complete" in (attributes_of(job).get("status"), job.get("status"))
 
     def add_tags(self, conversation_id: str, names: Sequence[str]) -> None:
         """Add tags by name to those that the conversation has; Kustomer creates a tag that it does not know."""
-        self._write(ADD_TAGS, _path(ADD_TAGS, id=conversation_id), list(names))
+        self._write(ADD_TAGS, path_of(ADD_TAGS, id=conversation_id), list(names))
 
     def list_notes(self, conversation_id: str) -> list[Record]:
         """Return the notes of a conversation, raw."""
-        path = _path(NOTES, id=conversation_id)
+        path = path_of(NOTES, id=conversation_id)
         return [row for answer in self._pages(NOTES, {}, NOTES_PAGE_SIZE, path=path) for row in rows_of(answer)]
 
     def create_note(
@@ -84,38 +79,33 @@ class WritingCalls(KustomerApi):
         external_id: str | None = None,
         mentions: Sequence[Mapping[str, str]] = (),
     ) -> str | None:
-        """Add a note of at most `MAX_NOTE_CHARACTERS`; returns its id, None if the answer does not tell it.
+        """Add a note of at most 10,240 characters; returns its id, None if the answer does not tell it.
 
-        Kustomer takes a second note with the same `external_id`: read `list_notes` first.
-
-        Args:
-            conversation_id: the conversation.
-            body: the text.
-            external_id: our own id of the note.
-            mentions: users and teams to mention, as `{"user": id}` or `{"team": id}`.
+        Kustomer takes a second note with the same `external_id`, our own: read `list_notes` first. `mentions` are
+        users and teams, as `{"user": id}` or `{"team": id}`.
         """
         note: dict[str, Any] = {"body": body}
         if external_id:
             note["externalId"] = external_id
         if mentions:
             note["userMentions"] = [dict(mention) for mention in mentions]
-        return self._write(CREATE_NOTE, _path(CREATE_NOTE, id=conversation_id), note)
+        return self._write(CREATE_NOTE, path_of(CREATE_NOTE, id=conversation_id), note)
 
     def find_kobject(self, klass: str, external_id: str) -> Record | None:
         """Return the custom object with that `externalId`; None if there is none, or no such class."""
         try:
-            answer = self._get(FIND_KOBJECT, _path(FIND_KOBJECT, name=klass, external_id=external_id))
+            answer = self._get(FIND_KOBJECT, path_of(FIND_KOBJECT, name=klass, external_id=external_id))
         except NotFound:
             return None
         return next(iter(rows_of(answer)), None)
 
     def create_kobject(self, klass: str, attributes: Mapping[str, Any]) -> str | None:
         """Create a custom object from `title`, `externalId`, `customer`, `custom` …; return its id, if given."""
-        return self._write(CREATE_KOBJECT, _path(CREATE_KOBJECT, name=klass), dict(attributes))
+        return self._write(CREATE_KOBJECT, path_of(CREATE_KOBJECT, name=klass), dict(attributes))
 
     def update_kobject(self, klass: str, kobject_id: str, attributes: Mapping[str, Any]) -> None:
         """Set attributes of a custom object."""
-        self._write(UPDATE_KOBJECT, _path(UPDATE_KOBJECT, name=klass, id=kobject_id), dict(attributes))
+        self._write(UPDATE_KOBJECT, path_of(UPDATE_KOBJECT, name=klass, id=kobject_id), dict(attributes))
 
     def _write(self, call: Call, path: str | None, body: object) -> str | None:
         """Make a throttled call that changes something; return the id in its answer, if there is one."""
@@ -130,16 +120,4 @@ class WritingCalls(KustomerApi):
             data = answer.get("data") if isinstance(answer, dict) else None
             return id_of(data) if isinstance(data, dict) else None
 
-        retrying = Retrying(
-            stop=stop_after_attempt(READ_ATTEMPTS),
-            wait=before_next_read,
-            retry=retry_if_exception_type((NeverSent, RateLimited)),
-            sleep=pause,
-            before_sleep=self._log_retry,
-            reraise=True,
-        )
-        return retrying(attempt)
-
-
-def _path(call: Call, **gaps: str) -> str:
-    return call.path.format(**{name: quote(value, safe="") for name, value in gaps.items()})
+        return self._retrying(READ_ATTEMPTS, NeverSent, RateLimited)(attempt)

@@ -35,8 +35,7 @@ class Field:
     def value_of(self, text: str) -> Any:
         """Return the field's value. Raises ValueError if the text is not allowed."""
         if self.choices and text not in self.choices:
-            msg = f"is not one of {', '.join(self.choices)}"
-            raise ValueError(msg)
+            raise ValueError(f"is not one of {', '.join(self.choices)}")
         return self.read(text)
 
 
@@ -44,22 +43,19 @@ def _time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        msg = "is not a time; allowed: ISO 8601, such as 2026-01-05T10:00:00Z"
-        raise ValueError(msg) from None
+        raise ValueError("is not a time; allowed: ISO 8601, such as 2026-01-05T10:00:00Z") from None
     return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)
 
 
 def _address(text: str) -> str:
     if "@" not in text:
-        msg = "is not an e-mail address"
-        raise ValueError(msg)
+        raise ValueError("is not an e-mail address")
     return text
 
 
 def _words_without_address(text: str) -> str:
     if "@" in text:
-        msg = "holds an e-mail address; write nothing about a person"
-        raise ValueError(msg)
+        raise ValueError("holds an e-mail address; write nothing about a person")
     return text
 
 
@@ -67,15 +63,13 @@ def _rules(text: str) -> list[Any]:
     try:
         rules = json.loads(text)
     except ValueError:
-        msg = "is not JSON"
-        raise ValueError(msg) from None
+        raise ValueError("is not JSON") from None
     return rules if isinstance(rules, list) else [rules]
 
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MAX_DAYS_BACK:
-        msg = f"is not a whole number from 1 to {MAX_DAYS_BACK}"
-        raise ValueError(msg)
+        raise ValueError(f"is not a whole number from 1 to {MAX_DAYS_BACK}")
     return int(text)
 
 

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from include.interactions.actor import Actor
@@ -38,7 +37,6 @@ class Order:
 
     ledger: Ledger
     organisation: Organisation
-    context: Context
     by: Actor
     dry_run: bool
     values: Mapping[str, Any]
@@ -92,8 +90,7 @@ def _show_history(order: Order) -> Mapping[str, Any]:
         for event in order.ledger.history(conversation_id)
     ]
     if not events:
-        msg = f"The ledger knows no conversation {conversation_id!r:.80}."
-        raise AirflowFailException(msg)
+        raise AirflowFailException(f"The ledger knows no conversation {conversation_id!r:.80}.")
     for event in events:
         log.info(canonical_line("event", {key: value for key, value in event.items() if value is not None}))
     return {"events": events}

@@ -79,9 +79,7 @@ def carry_out(context: Context, organisation: Organisation) -> dict[str, Any]:
         AirflowFailException: the form is wrong, or does not fit what the ledger holds. Nothing has changed.
     """
     action, dry_run, values = _read_form(context)
-    return _perform(
-        action, Order(open_ledger(organisation), organisation, context, _person(context), dry_run, values)
-    )
+    return _perform(action, Order(open_ledger(organisation), organisation, _person(context), dry_run, values))
 
 
 def retain(context: Context, organisation: Organisation) -> dict[str, Any]:
@@ -96,7 +94,7 @@ def retain(context: Context, organisation: Organisation) -> dict[str, Any]:
     last = ledger.get_fact(RETAINED_ON)
     if last is not None and last.value == today and origin_of(context) == "schedule":
         raise AirflowSkipException("The retention has been applied today.")
-    order = Order(ledger, organisation, context, _person(context), dry_run=False, values={})
+    order = Order(ledger, organisation, _person(context), dry_run=False, values={})
     result = _perform(APPLY_RETENTION, order)
     ledger.set_fact(RETAINED_ON, today)
     return result
@@ -122,8 +120,7 @@ def _perform(action: Action, order: Order) -> dict[str, Any]:
     try:
         result = action.carry_out(order)
     except ActionRefusedError as refusal:
-        msg = f"{refusal} Nothing has changed."
-        raise AirflowFailException(msg) from None
+        raise AirflowFailException(f"{refusal} Nothing has changed.") from None
     if not action.changes_something:
         counts = {key: len(found) for key, found in result.items() if not isinstance(found, str)}
         log.info(canonical_line("admin", {"action": action.name, **counts}))
@@ -140,8 +137,7 @@ def _read_form(context: Context) -> tuple[Action, bool, dict[str, Any]]:
     params: Mapping[str, Any] = context["params"]
     name = str(params.get("action"))
     if name not in ACTIONS:
-        msg = f"'action' = {name!r:.80} is not an action; allowed: {', '.join(ACTIONS)}."
-        raise AirflowFailException(msg)
+        raise AirflowFailException(f"'action' = {name!r:.80} is not an action; allowed: {', '.join(ACTIONS)}.")
     action, dry_run = ACTIONS[name], params.get("dry_run", True)
     given = {name: text for name in FIELDS if (text := str(params.get(name) or "").strip())}
     faults = [f"{name!r} is needed" for name in action.needs if name not in given]
@@ -155,8 +151,9 @@ def _read_form(context: Context) -> tuple[Action, bool, dict[str, Any]]:
         except ValueError as fault:
             faults.append(f"{name!r} {fault}")
     if faults:
-        msg = f"The form does not fit the action {action.name!r}: {'; '.join(faults)}. Nothing has changed."
-        raise AirflowFailException(msg)
+        raise AirflowFailException(
+            f"The form does not fit the action {action.name!r}: {'; '.join(faults)}. Nothing has changed."
+        )
     return action, dry_run, values
 
 

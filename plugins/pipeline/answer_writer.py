@@ -142,8 +142,9 @@ class AnswerWriter:
         ids = [job.conversation_id for job in jobs]
         records = self._kustomer.read_conversations(ids)
         if jobs and not records and not self._finds_others(ids):
-            msg = f"Kustomer finds none of {len(ids)} conversations, nor any other that was recorded lately."
-            raise TargetStoppedError(msg)
+            raise TargetStoppedError(
+                f"Kustomer finds none of {len(ids)} conversations, nor any other that was recorded lately."
+            )
         here = []
         for job in jobs:
             record = records.get(job.conversation_id)
@@ -275,8 +276,9 @@ class AnswerWriter:
             raise TargetStoppedError(str(error)) from error
         except NotFound as error:
             if error.call == str(CREATE_KOBJECT):
-                msg = f"{error} The class of the setting write_back.kobject does not exist."
-                raise TargetStoppedError(msg) from error
+                raise TargetStoppedError(
+                    f"{error} The class of the setting write_back.kobject does not exist."
+                ) from error
             log.info("%s Answer %s: the next run looks again.", error, write.answer.uuid)
         except Refused as error:
             self._refused.append((write, f"Kustomer refused it: {error.status} {error.code or ''}".strip()))

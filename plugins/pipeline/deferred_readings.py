@@ -7,8 +7,9 @@ from datetime import datetime
 
 from include.interactions.deferred_reading import DeferredReading, is_exhausted
 from include.interactions.span import Span
+from include.interactions.utc import MILLISECOND
 from include.ledger.extraction import ExtractionStore
-from plugins.pipeline.extraction import MILLISECOND, Extraction
+from plugins.pipeline.extraction import Extraction
 from plugins.vendor_api.errors import VendorApiError
 
 log = logging.getLogger(__name__)
@@ -39,17 +40,10 @@ def read_again(extraction: Extraction, store: ExtractionStore, began_at: datetim
 def read_span(
     extraction: Extraction, store: ExtractionStore, span: Span, *, around_broken: bool
 ) -> list[DeferredReading]:
-    """Read a span and defer the parts that are incomplete.
+    """Read a span, defer the parts of it that are incomplete, and return them.
 
-    Args:
-        extraction: reads.
-        store: records deferred readings.
-        span: what to read.
-        around_broken: leave out milliseconds that are known to break the search. They are read alone; finding them
-            again each time would cost about fifty searches.
-
-    Returns:
-        The incomplete parts of this reading.
+    `around_broken` leaves out milliseconds that are known to break the search. They are read alone; finding them
+    again each time would cost about fifty searches.
     """
     closed_from, closed_to = span.closed_from, span.closed_to
     edges = [closed_from]

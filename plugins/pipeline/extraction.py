@@ -16,7 +16,7 @@ from include.interactions.interaction import Interaction
 from include.interactions.reasons import Reason
 from include.interactions.records import Conversation, Customer, Malformed, read_conversation, read_customer
 from include.interactions.settings import Settings
-from include.interactions.survey_plan import SurveyPlanner
+from include.interactions.utc import MILLISECOND
 from include.ledger.extraction import ExtractionStore
 from plugins.kustomer.api import id_of
 from plugins.kustomer.hook import KustomerHook
@@ -28,7 +28,6 @@ from plugins.pipeline.surveying import make_planner
 
 log = logging.getLogger(__name__)
 
-MILLISECOND = timedelta(milliseconds=1)
 GARBAGE_FACTOR = 100
 
 
@@ -67,28 +66,14 @@ class Extraction:
     """Reads, joins, judges and records closings, window by window, and counts them.
 
     What cannot be read yet becomes a deferred reading of the ledger.
-
-    Args:
-        kustomer: where to read.
-        settings: of the run.
-        store: where to record.
-        by: who acts, for the ledger's events.
-        planner: what the settings make of an eligible closing; None: it is made, with the names that it needs.
     """
 
-    def __init__(
-        self,
-        kustomer: KustomerHook,
-        settings: Settings,
-        store: ExtractionStore,
-        by: Actor,
-        planner: SurveyPlanner | None = None,
-    ) -> None:
+    def __init__(self, kustomer: KustomerHook, settings: Settings, store: ExtractionStore, by: Actor) -> None:
         self.kustomer = kustomer
         self.settings = settings
         self.store = store
         self.by = by
-        self.planner = planner or make_planner(kustomer, settings)
+        self.planner = make_planner(kustomer, settings)
         self.people = KustomerPeople(kustomer, self.planner.names.lists.get("tag", {}))
         self.masking = MaskingCheck()
         self._counts: Counter[str] = Counter()
@@ -187,12 +172,7 @@ class Extraction:
     def _judge(
         self, candidates: Sequence[Candidate], found: Collection[Customer | None] = ()
     ) -> tuple[list[Interaction], list[DoubtfulClosing]]:
-        """Judge each record once, after its people were read.
-
-        Args:
-            candidates: the records.
-            found: customers whom the search returned with them.
-        """
+        """Judge each record once, after its people were read; `found` are customers whom the search returned."""
         closings, doubtful = self._select_closings(candidates)
         conversations = [record for record in closings if isinstance(record, Conversation)]
         customers: Mapping[str, Customer | None] = {}

@@ -63,7 +63,7 @@ class KustomerPeople:
             self._read_users_by_id(missing)
         tag_ids = {tag for record in conversations for tag in record.tag_ids}
         if tag_ids and not self.tag_names:
-            self.tag_names = self.kustomer.list_tags()
+            self.tag_names = self.kustomer.list_names("tag")
         return len(tag_ids - self.tag_names.keys())
 
     def read_customers(

@@ -16,12 +16,7 @@ T = TypeVar("T")
 
 
 def retry_ledger(step: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Take a step of the ledger, repeated as `ledger_attempts` says."""
-    return ledger_attempts()(step, *given, **named)
-
-
-def ledger_attempts() -> Retrying:
-    """Return the attempts at a step that may be done twice.
+    """Take a step of the ledger that may be done twice, in up to `MAX_TRIES` attempts.
 
     If a step was committed but its answer got lost, the next attempt finds the row changed and returns False. A
     claim holds its rows until the lease is over.
@@ -29,10 +24,11 @@ def ledger_attempts() -> Retrying:
     Raises:
         OperationalError: the database stayed away.
     """
-    return Retrying(
+    retrying = Retrying(
         retry=retry_if_exception_type(OperationalError),
         stop=stop_after_attempt(MAX_TRIES),
         wait=wait_exponential_jitter(multiplier=0.5, max=15),
         sleep=pause,
         reraise=True,
     )
+    return retrying(step, *given, **named)

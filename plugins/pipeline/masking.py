@@ -58,7 +58,7 @@ def report_masking(ledger: Ledger, organisation: Organisation) -> Iterator[None]
         yield
     except AddressesMaskedError as error:
         ledger.set_fact(FACT, str(error))
-        (alarm,) = masked_addresses(ledger, organisation)
+        alarm = _alarm(str(error), organisation)
         raise_alarm(ledger, alarm, datetime.now(UTC))
         raise AirflowException(alarm.text) from None
 
@@ -70,16 +70,16 @@ def note_readable_addresses(ledger: Ledger) -> None:
         ledger.set_fact(FACT, "")
 
 
-def masked_addresses(ledger: Ledger, organisation: Organisation) -> list[Alarm]:
+def masked_addresses(ledger: Ledger, organisation: Organisation) -> Alarm | None:
     """Return the alarm while it is active."""
     fact = ledger.get_fact(FACT)
-    if fact is None or not fact.value:
-        return []
-    return [
-        Alarm(
-            "masked_addresses",
-            f"Kustomer masks all e-mail addresses ({fact.value} of {fact.value}). Nothing was recorded, so nothing "
-            f"is lost: the next run reads these closings again. Put a key that may read sensitive values (“Read "
-            f"Sensitive”) into the connection {organisation.kustomer_connection}.",
-        )
-    ]
+    return _alarm(fact.value, organisation) if fact and fact.value else None
+
+
+def _alarm(masked: str, organisation: Organisation) -> Alarm:
+    return Alarm(
+        "masked_addresses",
+        f"Kustomer masks all e-mail addresses ({masked} of {masked}). Nothing was recorded, so nothing "
+        f"is lost: the next run reads these closings again. Put a key that may read sensitive values (“Read "
+        f"Sensitive”) into the connection {organisation.kustomer_connection}.",
+    )

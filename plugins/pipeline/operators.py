@@ -34,7 +34,16 @@ from plugins.runtime.run_context import (
 from plugins.stella_connect.hook import StellaConnectHook
 
 
-class ExtractClosedConversationsOperator(BaseOperator):
+class _CountingOperator(BaseOperator):
+    """Works for one organisation, and keeps its counts for OpenLineage."""
+
+    def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.organisation = organisation
+        self.facts: dict[str, Any] = {}
+
+
+class ExtractClosedConversationsOperator(_CountingOperator):
     """Finds the closings of the run's span and records each as planned or as skipped with its reason.
 
     Returns counts, never personal data:
@@ -44,11 +53,6 @@ class ExtractClosedConversationsOperator(BaseOperator):
     - `short` rows were counted by the search and not returned
     - `not_closings` were returned by the search without being one
     """
-
-    def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.organisation = organisation
-        self.facts: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the span, record its closings, move the watermark if the schedule started this run.
@@ -139,7 +143,7 @@ def _is_scheduled(context: Context) -> bool:
     return origin_of(context) == "schedule"
 
 
-class CheckAgentProfilesOperator(BaseOperator):
+class CheckAgentProfilesOperator(_CountingOperator):
     """Marks planned interactions whose agent has no approved profile: a warning while there is time to approve.
 
     The decision is made at the release, with the profiles as they are then. A failed lookup fails the task; it
@@ -147,11 +151,6 @@ class CheckAgentProfilesOperator(BaseOperator):
 
     Returns counts: `agents` with planned interactions, of them `not_approved`, and their `interactions_at_risk`.
     """
-
-    def __init__(self, *, organisation: Organisation, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.organisation = organisation
-        self.facts: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, int]:
         """Compare the agents who have planned interactions with the approved profiles."""
@@ -185,7 +184,7 @@ class CheckAgentProfilesOperator(BaseOperator):
         )
 
 
-class ReleaseInteractionsOperator(BaseOperator):
+class ReleaseInteractionsOperator(_CountingOperator):
     """Sends what the ledger says is due in one release window.
 
     Args:
@@ -196,11 +195,9 @@ class ReleaseInteractionsOperator(BaseOperator):
 
     template_fields = ("window",)
 
-    def __init__(self, *, window: Mapping[str, Any], organisation: Organisation, **kwargs: Any) -> None:
+    def __init__(self, *, window: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = window
-        self.organisation = organisation
-        self.facts: dict[str, Any] = {}
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Release the window.

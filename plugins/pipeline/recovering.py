@@ -33,6 +33,7 @@ from include.ledger import Ledger, RecoveryStep
 from plugins.kustomer.hook import KustomerHook
 from plugins.pipeline.ledger_retries import retry_ledger
 from plugins.pipeline.served_organisation import refuse_other_organisation
+from plugins.pipeline.surveying import read_names
 from plugins.runtime.failures import fail_for_good
 from plugins.runtime.metrics import count
 from plugins.runtime.organisations import Organisation
@@ -40,7 +41,6 @@ from plugins.runtime.run_context import canonical_line, open_ledger, settings_of
 from plugins.runtime.webhook import AlarmWebhookHook, WebhookFailedError
 from plugins.vendor_api.errors import (
     ConfigurationError,
-    KeyFault,
     NeverSent,
     NotFound,
     OutcomeUnknown,
@@ -108,7 +108,7 @@ class Recovering:
         self.faults: dict[RecoveryAction, Exception] = {}
         """Why an action is not tried further in this run."""
         self._entries: Mapping[str, Recovery] = {entry.name: entry for entry in settings.recovery}
-        self._lists: dict[Kind, dict[str, str]] = {}
+        self._lists: dict[Kind, Mapping[str, str]] = {}
         self._counts: Counter[str] = Counter()
 
     def plan(self, now: datetime) -> None:
@@ -263,13 +263,7 @@ class Recovering:
         if _ID.fullmatch(text):
             return text
         if kind not in self._lists:
-            try:
-                self._lists[kind] = self.kustomer.list_names(kind)
-            except (KeyFault, NotFound) as fault:
-                msg = (
-                    f"recovery needs the names of Kustomer's {kind} list, which cannot be read: {fault} Or use ids."
-                )
-                raise SettingsError(msg) from fault
+            self._lists[kind] = read_names(self.kustomer, kind, "recovery")
         wanted = comparable(text)
         found = [
             identity
@@ -277,8 +271,7 @@ class Recovering:
             if wanted in (comparable(identity), comparable(name))
         ]
         if len(found) != 1:
-            msg = f"recovery: Kustomer has {len(found)} {kind}s named {text!r}. Use the id of one."
-            raise SettingsError(msg)
+            raise SettingsError(f"recovery: Kustomer has {len(found)} {kind}s named {text!r}. Use the id of one.")
         return found[0]
 
 
@@ -296,8 +289,9 @@ def _send_message(webhook: AlarmWebhookHook, text: str) -> End | None:
         webhook.send(text, attempts=1)
     except WebhookFailedError as failure:
         if failure.never_sent:
-            msg = f"The webhook of connection {webhook.conn_id!r} could not be reached: {failure}"
-            raise NeverSent(msg) from None
+            raise NeverSent(
+                f"The webhook of connection {webhook.conn_id!r} could not be reached: {failure}"
+            ) from None
         return StepState.FAILED, f"it may have been delivered: {failure}"
     return None
 

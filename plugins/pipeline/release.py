@@ -181,8 +181,7 @@ class Release:
         self._pauses_in_a_row = 1 if decided > self._decided_before else self._pauses_in_a_row + 1
         self._decided_before = decided
         if self._pauses_in_a_row > MAX_PAUSES:
-            msg = f"Release stopped for now, {self._counts['sent']} sent: {stop}"
-            raise ReleaseInterrupted(msg)
+            raise ReleaseInterrupted(f"Release stopped for now, {self._counts['sent']} sent: {stop}")
         asked = stop.retry_after if isinstance(stop, RateLimited) else None
         seconds = min(asked if asked is not None else 2.0**self._pauses_in_a_row, MAX_PAUSE_SECONDS)
         log.warning("pausing for %.0f s: %s", seconds, stop)
@@ -209,24 +208,23 @@ class Release:
     def _raise_if_held(self) -> None:
         if self._reader.doubt:
             held = len(self._reader.held)
-            msg = f"{self._reader.doubt} {held} due interactions stay planned; none was cancelled or skipped."
-            raise SourceDoubted(msg)
+            raise SourceDoubted(
+                f"{self._reader.doubt} {held} due interactions stay planned; none was cancelled or skipped."
+            )
         if masked := self._counts["opt_out_masked"]:
-            msg = (
+            raise ReleaseInterrupted(
                 f"{masked} interactions are held: Kustomer masks their do-not-send attribute, so the customers may "
                 f"have opted out. They stay planned until their expiry. Put a key that may read sensitive values "
                 f'("Read Sensitive") into connection {self.kustomer.conn_id!r}.'
             )
-            raise ReleaseInterrupted(msg)
         if self._reader.held:
             if isinstance(self._reader.failure, KeyFault):
                 raise self._reader.failure
-            msg = (
+            raise ReleaseInterrupted(
                 f"{len(self._reader.held)} interactions are held: Kustomer (connection "
                 f"{self.kustomer.conn_id!r}) could not be asked whether they are still closed. They stay "
                 f"planned. Setting on_recheck_failure decides this. {self._reader.failure or ''}"
             )
-            raise ReleaseInterrupted(msg)
 
     def _note_fault(self, words: str) -> None:
         """Remember what is wrong, for the alarm; or that nothing is."""

@@ -53,17 +53,15 @@ def report_run(context: Context, organisation: Organisation) -> dict[str, Any]:
         set_gauge("interactions.late_seconds", most, organisation)
     context["outlet_events"][interactions_released(organisation)].extra = facts
     _warn_if_late(context, extracted.get("finished_at"), settings_of(context, organisation).handover_seconds)
-    for alarm in refusals(
-        released.get("rejected", 0), released.get("sent", 0) + released.get("unknown", 0), "in this run"
-    ):
+    taken = released.get("sent", 0) + released.get("unknown", 0)
+    if alarm := refusals(released.get("rejected", 0), taken, "in this run"):
         raise_alarm(ledger, alarm, now)
     failed = task.get_ti_count(dag_id=run.dag_id, run_ids=[run.run_id], states=list(FAILED))
     if failed:
-        msg = (
+        raise AirflowFailException(
             f"{failed} task instances of this run failed or never ran. Unsent interactions stay planned, and the "
             f"next run releases them. The next scheduled run reads hours that were not extracted."
         )
-        raise AirflowFailException(msg)
     return facts
 
 

@@ -124,7 +124,7 @@ class SecondLook:
         ids = [claimed.interaction.conversation_id for claimed in batch]
         try:
             records = self._kustomer.read_conversations(ids)
-            if not records and (doubt := doubt_absence(len(ids), len(ids), self._find_others(batch))):
+            if not records and (doubt := doubt_absence(len(ids), self._find_others(batch))):
                 found.held += batch
                 found.doubt = (
                     f"Kustomer {doubt}. Most likely the host or the key of connection {self._kustomer.conn_id!r} "

@@ -90,8 +90,9 @@ def accept_organisation(
     """
     found = kustomer.read_organisation_id()
     if found is None:
-        msg = f"Kustomer did not say to which organisation the key of connection {kustomer.conn_id!r} belongs."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"Kustomer did not say to which organisation the key of connection {kustomer.conn_id!r} belongs."
+        )
     known = ledger.get_fact(SERVED)
     before = known.value if known is not None else None
     if before != found and not dry_run:

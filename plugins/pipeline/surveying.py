@@ -23,21 +23,27 @@ def make_planner(kustomer: KustomerHook, settings: Settings) -> SurveyPlanner:
     """
     hours = _hours(kustomer, settings.send_window) if settings.send_window else None
     if hours and hours.next_open(datetime.now(UTC), hours.zone) is None:
-        msg = f"send_window: it does not open within {MAX_DAYS_AHEAD} days"
-        raise SettingsError(msg)
+        raise SettingsError(f"send_window: it does not open within {MAX_DAYS_AHEAD} days")
     return SurveyPlanner(settings, Names(_read_lists(kustomer, settings)), hours)
 
 
 def _read_lists(kustomer: KustomerHook, settings: Settings) -> dict[Kind, Mapping[str, str]]:
-    lists: dict[Kind, Mapping[str, str]] = {}
-    for kind, place in kinds_needed_by(settings).items():
-        try:
-            lists[kind] = kustomer.list_names(kind)
-        except (KeyFault, NotFound) as error:
-            words = kind.replace("_", "-")
-            msg = f"{place} needs the names of Kustomer's {words} list, which cannot be read: {error} Or use ids."
-            raise SettingsError(msg) from error
-    return lists
+    return {kind: read_names(kustomer, kind, place) for kind, place in kinds_needed_by(settings).items()}
+
+
+def read_names(kustomer: KustomerHook, kind: Kind, place: str) -> Mapping[str, str]:
+    """Return Kustomer's names of that kind by id, which that place of the settings needs.
+
+    Raises:
+        SettingsError: the key may not read them.
+    """
+    try:
+        return kustomer.list_names(kind)
+    except (KeyFault, NotFound) as error:
+        words = kind.replace("_", "-")
+        raise SettingsError(
+            f"{place} needs the names of Kustomer's {words} list, which cannot be read: {error} Or use ids."
+        ) from error
 
 
 def _hours(kustomer: KustomerHook, window: SendWindow) -> OpenHours:
@@ -51,11 +57,11 @@ def _hours(kustomer: KustomerHook, window: SendWindow) -> OpenHours:
             return window.to_open_hours(read_holidays(found.holidays))
         return read_schedule(found.attributes, found.holidays)
     except ScheduleError as error:
-        msg = f"send_window: the schedule {name!r} in Kustomer cannot be used: {error}"
-        raise SettingsError(msg) from error
+        raise SettingsError(f"send_window: the schedule {name!r} in Kustomer cannot be used: {error}") from error
     except (KeyFault, NotFound) as error:
-        msg = f"send_window needs the schedule {name!r} in Kustomer, which cannot be read: {error}"
-        raise SettingsError(msg) from error
+        raise SettingsError(
+            f"send_window needs the schedule {name!r} in Kustomer, which cannot be read: {error}"
+        ) from error
 
 
 def _find(schedules: Mapping[str, str], name: str) -> str:
@@ -65,6 +71,5 @@ def _find(schedules: Mapping[str, str], name: str) -> str:
     if len(found) != 1:
         known = ", ".join(map(repr, schedules.values())) or "none"
         count = "no schedule" if not found else f"{len(found)} schedules"
-        msg = f"send_window: Kustomer has {count} named {name!r}; its schedules: {known}"
-        raise SettingsError(msg)
+        raise SettingsError(f"send_window: Kustomer has {count} named {name!r}; its schedules: {known}")
     return found[0]

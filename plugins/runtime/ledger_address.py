@@ -47,11 +47,10 @@ class LedgerAddress:
             return cls(connection.conn_id, _usable_file(connection))
         if connection.conn_type == "postgres":
             return cls(connection.conn_id, None, tuple((name, getattr(connection, name)) for name in _FIELDS))
-        msg = (
+        raise AddressError(
             f"Connection {connection.conn_id!r} has type {connection.conn_type!r}. The ledger is kept in SQLite or "
             f"PostgreSQL: 'sqlite' | 'postgres'."
         )
-        raise AddressError(msg)
 
     def connector(self, **defaults: Any) -> Callable[[], Any]:
         """Return a function that connects to PostgreSQL as the hook does.
@@ -95,5 +94,4 @@ def _usable_file(connection: Connection) -> Path:
         problem = "this process may not read and write the file"
     else:
         return file
-    msg = f"Connection {connection.conn_id!r}: the ledger {str(file)!r} cannot be opened: {problem}."
-    raise AddressError(msg)
+    raise AddressError(f"Connection {connection.conn_id!r}: the ledger {str(file)!r} cannot be opened: {problem}.")

@@ -29,11 +29,10 @@ def find_ledger(text: str) -> LedgerAddress:
         with looking_like_an_api_server():
             return LedgerAddress.of(BaseHook.get_connection(text))
     except AirflowNotFoundException:
-        msg = (
+        raise AddressError(
             f"Airflow knows no connection {text!r} here. Run the command where Airflow runs (AIRFLOW_CONN_"
             f"{text.upper()}, or a connection stored in the UI), or give the connection's URI."
-        )
-        raise AddressError(msg) from None
+        ) from None
 
 
 @contextmanager

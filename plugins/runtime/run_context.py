@@ -51,8 +51,7 @@ def _load(organisation: Organisation, params: Mapping[str, object]) -> Settings:
     except SettingsError as error:
         raise AirflowFailException(str(error)) from None
     except ValueError as error:
-        msg = f"Variable {name!r} is not JSON: {error}"
-        raise AirflowFailException(msg) from None
+        raise AirflowFailException(f"Variable {name!r} is not JSON: {error}") from None
 
 
 def _check_never_set(organisation: Organisation) -> None:
@@ -91,8 +90,9 @@ def ledger_address(conn_id: str) -> LedgerAddress:
     """
     connection = find_connection(conn_id)
     if connection is None:
-        msg = f"Connection {conn_id!r} does not exist. Create it: type sqlite (host = the file) or type postgres."
-        raise AirflowFailException(msg)
+        raise AirflowFailException(
+            f"Connection {conn_id!r} does not exist. Create it: type sqlite (host = the file) or type postgres."
+        )
     try:
         return LedgerAddress.of(connection)
     except AddressError as error:
@@ -153,6 +153,7 @@ def _instant(name: str, text: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
-        msg = f"{name!r} = {text!r:.80} is not a time; allowed: ISO 8601, such as 2026-01-05T10:00:00Z."
-        raise SettingsError(msg) from None
+        raise SettingsError(
+            f"{name!r} = {text!r:.80} is not a time; allowed: ISO 8601, such as 2026-01-05T10:00:00Z."
+        ) from None
     return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment).astimezone(UTC)

@@ -75,13 +75,12 @@ class StellaConnectHook(VendorApiHook):
         seen: set[object] = {None, ""}
         cursor: dict[str, str] = {}
         for _ in range(MAX_EMPLOYEE_PAGES):
-            answer = self._read(EMPLOYEES, params={**cursor, **ours}, complete=_lacks_employees)
-            page = [row["email"] for row in _listed(answer["employees"]) if isinstance(row.get("email"), str)]
+            answer = self._read(EMPLOYEES, params={**cursor, **ours}, complete=lacks_employees)
+            page = addresses_in(answer)
             if page and set(page) <= set(emails):
                 raise self._error(BrokenAnswer, EMPLOYEES, "gave a page of agents again: the rest may be missing")
             emails += page
-            meta = answer.get("meta")
-            link = meta.get("next_page") if isinstance(meta, dict) else None
+            link = next_page_of(answer)
             following = self._query_of_next(EMPLOYEES, link)
             if following is None or link in seen:  # null, missing, empty or repeated: the end
                 return emails
@@ -145,7 +144,7 @@ class StellaConnectHook(VendorApiHook):
         """Check whether key and secret are accepted; the text is for people."""
         params: dict[str, str | int] = {"status": "active", "number_of_employees": 1}
         try:
-            self._read(EMPLOYEES, params=params, complete=_lacks_employees, attempts=1)
+            self._read(EMPLOYEES, params=params, complete=lacks_employees, attempts=1)
         except (ConfigurationError, VendorApiError) as error:
             return False, self._for_the_form(error)
         return True, (
@@ -197,7 +196,19 @@ def _listed(rows: object) -> list[Record]:
     return [row for row in (rows if isinstance(rows, list) else [rows]) if isinstance(row, dict)]
 
 
-def _lacks_employees(answer: object) -> str | None:
+def addresses_in(answer: Record) -> list[str]:
+    """Return the addresses in a page of employees."""
+    return [address for row in _listed(answer["employees"]) if isinstance(address := row.get("email"), str)]
+
+
+def next_page_of(answer: Record) -> Any:
+    """Return the link to the next page of employees as it was given; None if there is none."""
+    meta = answer.get("meta")
+    return meta.get("next_page") if isinstance(meta, dict) else None
+
+
+def lacks_employees(answer: object) -> str | None:
+    """Say what an answer lacks to be a page of employees."""
     rows = answer.get("employees") if isinstance(answer, dict) else None
     return None if isinstance(rows, list | dict) else "answered without employees"
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from plugins.stella_connect.hook import EMPLOYEES, EMPLOYEES_PER_PAGE, StellaConnectHook, _lacks_employees, _listed
+from plugins.stella_connect.hook import (
+    EMPLOYEES,
+    EMPLOYEES_PER_PAGE,
+    StellaConnectHook,
+    addresses_in,
+    lacks_employees,
+    next_page_of,
+)
 
 LOOK_ATTEMPTS = 2
 """Attempts per call, because a person waits."""
@@ -35,12 +42,10 @@ class StellaConnectLook(StellaConnectHook):
     def _read(self, *arguments: Any, **options: Any) -> Any:
         return super()._read(*arguments, **options | {"attempts": LOOK_ATTEMPTS})
 
-    def list_with_status(self, status: str | None) -> list[str]:
-        """Return the addresses of the first page of employees with a status; None: of all employees."""
-        params: dict[str, str | int] = {"number_of_employees": EMPLOYEES_PER_PAGE}
-        if status:
-            params["status"] = status
-        return self._addresses(self._read(EMPLOYEES, params=params, complete=_lacks_employees))
+    def list_with_status(self, status: str) -> list[str]:
+        """Return the addresses of the first page of employees with a status."""
+        params: dict[str, str | int] = {"number_of_employees": EMPLOYEES_PER_PAGE, "status": status}
+        return addresses_in(self._read(EMPLOYEES, params=params, complete=lacks_employees))
 
     def list_pages_of_one(self, pages: int) -> tuple[list[str], str | None]:
         """Return the addresses of the first pages of active employees, one on each, and the first link's host.
@@ -52,17 +57,11 @@ class StellaConnectLook(StellaConnectHook):
         cursor: dict[str, str] | None = {}
         host = None
         for _ in range(pages):
-            answer = self._read(EMPLOYEES, params={**(cursor or {}), **ours}, complete=_lacks_employees)
-            addresses += self._addresses(answer)
-            meta = answer.get("meta")
-            link = meta.get("next_page") if isinstance(meta, dict) else None
+            answer = self._read(EMPLOYEES, params={**(cursor or {}), **ours}, complete=lacks_employees)
+            addresses += addresses_in(answer)
+            link = next_page_of(answer)
             cursor = self._query_of_next(EMPLOYEES, link)
             if cursor is None:
                 break
             host = host or urlsplit(str(link)).netloc or "no host"
         return addresses, host
-
-    @staticmethod
-    def _addresses(answer: Any) -> list[str]:
-        rows = _listed(answer["employees"])
-        return [address for row in rows if isinstance(address := row.get("email"), str)]

@@ -89,7 +89,7 @@ def http_settings(connection: Connection, base_url: str, key: str) -> HttpSettin
         verify=_verify(connection.conn_id, extra),
         cert=_cert(connection.conn_id, extra),
         proxies={} if loopback else _proxies(connection.conn_id, extra),
-        trust_env=not loopback and _flag(extra.get("trust_env"), default=True),
+        trust_env=not loopback and _is_on(extra.get("trust_env")),
         timeout=_timeout(connection.conn_id, extra),
     )
 
@@ -186,10 +186,8 @@ def _base_url(connection: Connection, default_host: str) -> str:
     return base_url
 
 
-def _flag(value: object, *, default: bool) -> bool:
-    # The URI form of a connection only has text.
-    if value is None or value == "":
-        return default
+def _is_on(value: object) -> bool:
+    # The URI form of a connection only has text; what is not given is on.
     return str(value).strip().lower() not in ("false", "0", "no", "off")
 
 
@@ -197,7 +195,7 @@ def _verify(connection_id: str, extra: Mapping[str, Any]) -> bool | str:
     value = extra.get("verify", extra.get("verify_ssl"))
     if isinstance(value, str) and value.strip().lower() not in ("", "true", "false", "0", "1", "yes", "no"):
         return _file(connection_id, "verify", value)
-    return _flag(value, default=True)
+    return _is_on(value)
 
 
 def _cert(connection_id: str, extra: Mapping[str, Any]) -> str | tuple[str, str] | None:

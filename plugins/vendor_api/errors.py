@@ -30,7 +30,6 @@ class VendorApiError(Exception):
     """A call to a vendor failed.
 
     Attributes:
-        connection_id: the Airflow connection that was used.
         call: method and path template, e.g. ``GET /v1/users``.
         status: HTTP status, or None without an answer.
         code: the vendor's error code, or None.
@@ -45,7 +44,6 @@ class VendorApiError(Exception):
         self,
         message: str,
         *,
-        connection_id: str = "",
         call: str = "",
         status: int | None = None,
         code: str | None = None,
@@ -53,7 +51,6 @@ class VendorApiError(Exception):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
-        self.connection_id = connection_id
         self.call = call
         self.status = status
         self.code = code

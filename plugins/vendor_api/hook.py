@@ -176,15 +176,18 @@ class VendorApiHook(BaseHook):
                 raise self._error(BrokenAnswer, call, lack)
             return answer
 
-        retrying = Retrying(
+        return self._retrying(attempts, NeverSent, OutcomeUnknown, RateLimited, BrokenAnswer)(attempt)
+
+    def _retrying(self, attempts: int, *faults: type[VendorApiError]) -> Retrying:
+        """Return up to so many attempts at a call that may be repeated after these faults."""
+        return Retrying(
             stop=stop_after_attempt(attempts),
             wait=before_next_read,
-            retry=retry_if_exception_type((NeverSent, OutcomeUnknown, RateLimited, BrokenAnswer)),
+            retry=retry_if_exception_type(faults),
             sleep=pause,
             before_sleep=self._log_retry,
             reraise=True,
         )
-        return retrying(attempt)
 
     def _send(
         self,
@@ -273,7 +276,7 @@ class VendorApiHook(BaseHook):
         self, kind: type[VendorApiError], call: Call, what: str, advice: str = "", **known: Any
     ) -> VendorApiError:
         message = f"{self.conn_id}: {call} {what}." + (f" {advice}" if advice else "")
-        return kind(message, connection_id=self.conn_id, call=str(call), **known)
+        return kind(message, call=str(call), **known)
 
     def _for_the_form(self, error: Exception) -> str:
         """Return an error's text without the connection's id: the button Test tries a copy with another id."""

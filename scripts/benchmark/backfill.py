@@ -38,8 +38,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
         before = both.ask("requests")["calls"]
         seconds, failed = _backfill(cluster.api, start, end, hours)
         calls = {call: number - before.get(call, 0) for call, number in both.ask("requests")["calls"].items()}
-        counts = both.ask("received?limit=0")["counts"]
-        difference = {what: len(ids) for what, ids in both.ask("expected")["difference"].items()}
+        counts, difference = both.counts(), both.difference()
     searches = calls["POST /v1/customers/search"]
     limit = searches / SEARCHES_PER_MINUTE * 60
     kustomer = sum(n for call, n in calls.items() if call.startswith("GET /v1/")) + searches

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 
-from include.ledger.columns import EPOCH, MILLISECOND
+from include.interactions.utc import EPOCH, MILLISECOND
 from include.ledger.schema import metadata
 
 DELAY = timedelta(days=1)

@@ -41,10 +41,6 @@ class Installation:
         """Return the environment for a child process that runs the pipeline's tasks."""
         return environment(self.home, 0, self.connections(ledger), settings)
 
-    def accepted(self) -> int:
-        """Return how many requests Stella Connect has accepted."""
-        return int(self.sandbox.ask("received?limit=0")["counts"]["accepted"])
-
     @property
     def span(self) -> dict[str, str]:
         """The closings' span as the children's arguments."""

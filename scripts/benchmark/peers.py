@@ -99,13 +99,13 @@ def _run(cluster: Cluster, here: Installation, dag: str, conf: dict[str, Any]) -
     cluster.api.wait_for_dag(dag, 120)
     cluster.api.set_paused(dag, paused=False)
     time.sleep(SETTLING_SECONDS)
-    before, began, accepted = cpu_seconds(cluster.pids()), time.monotonic(), here.accepted()
+    before, began, accepted = cpu_seconds(cluster.pids()), time.monotonic(), here.sandbox.counts()["accepted"]
     run_id = cluster.api.trigger_run(dag, conf)
     state = cluster.api.wait_for_run(dag, run_id, MAX_RUN_SECONDS)
     if dag == DAG_ID and state != "success":
         raise RuntimeError(f"the run of {dag} ended as {state}")
     return Cost(
-        here.accepted() - accepted,
+        here.sandbox.counts()["accepted"] - accepted,
         len(cluster.api.task_instances(dag, run_id)),
         cpu_seconds(cluster.pids()) - before,
         time.monotonic() - began,

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import requests
 
+from include.interactions.utc import utc_text
 from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
 from scripts.stack.sandbox import RunningSandbox
 
@@ -43,8 +44,8 @@ def _search(
         "queryContext": context,
         "and": [
             {"conversation_status": {"equals": "done"}},
-            {"conversation_last_done_created_at": {"gte": _text(closed_from)}},
-            {"conversation_last_done_created_at": {"lt": _text(closed_to)}},
+            {"conversation_last_done_created_at": {"gte": utc_text(closed_from)}},
+            {"conversation_last_done_created_at": {"lt": utc_text(closed_to)}},
         ],
         "sort": [{f"{context}_updated_at": "asc"}],
     }
@@ -121,7 +122,3 @@ def _kustomer(sandbox: RunningSandbox, path: str) -> dict[str, Any]:
     answer.raise_for_status()
     record: dict[str, Any] = answer.json()["data"]
     return record
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -96,7 +96,7 @@ def _rate(number: int, ledger: Mapping[str, Any] | None, **options: Any) -> tupl
         env = here.env(ledger, seconds_until_send=60, kustomer_requests_per_minute=100_000)
         child.run("scripts.benchmark.tasks:extract", env, **here.span)
         done = child.run("scripts.benchmark.tasks:release_planned", env, **here.span)
-        counts = here.sandbox.ask("received?limit=0")["counts"]
+        counts = here.sandbox.counts()
     assert counts["duplicates"] == done["unknown"] == 0, counts  # noqa: S101  the figure would be worth nothing
     notes = (
         f"{counts['accepted']:,} in {done['seconds']:.1f} s and {done['cpu_seconds']:.1f} CPU-seconds of the task, "
@@ -122,7 +122,7 @@ def _lateness(number: int, **options: Any) -> tuple[list[float], dict[str, Any]]
         child.run("scripts.benchmark.tasks:extract", env, **here.span, seconds_until_send=seconds)
         done = child.run("scripts.benchmark.tasks:release_planned", env, **here.span)
         accepted = here.sandbox.ask("received")["accepted"]
-    return sorted(_late(one) for one in accepted), done
+    return sorted(late_seconds(each, DELAY) for each in accepted), done
 
 
 def _lateness_figure(row: str, vendor: str, late: list[float], done: dict[str, Any]) -> Figure:
@@ -139,6 +139,7 @@ def _lateness_figure(row: str, vendor: str, late: list[float], done: dict[str, A
     )
 
 
-def _late(accepted: dict[str, Any]) -> float:
+def late_seconds(accepted: dict[str, Any], delay: timedelta) -> float:
+    """Return how late a request came, by the simulator's clock."""
     closed_at = datetime.fromisoformat(accepted["request"]["custom_properties"]["closed_at"])
-    return (datetime.fromisoformat(accepted["received_at"]) - closed_at - DELAY).total_seconds()
+    return (datetime.fromisoformat(accepted["received_at"]) - closed_at - delay).total_seconds()

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import psutil
 
 from include.interactions.settings import Settings
 from include.sandbox.model import DO_NOT_SEND
 from scripts.benchmark.figure import Figure
-from scripts.benchmark.release import POST_SECONDS
+from scripts.benchmark.release import POST_SECONDS, late_seconds
 from scripts.benchmark.usage import cpu_seconds, family, mebibytes
 from scripts.stack.cluster import Cluster, Vendors
 from scripts.stack.connections import DAG_ID
@@ -182,8 +181,8 @@ def _stream(
     state = cluster.api.run_state(DAG_ID, run_id)
     return Stream(
         seconds=seconds,
-        released=both.ask("received?limit=0")["counts"]["accepted"],
-        wrong={what: len(ids) for what, ids in both.ask("expected")["difference"].items()},
+        released=both.counts()["accepted"],
+        wrong=both.difference(),
         late=sorted(_lateness(both, timedelta(seconds=delay))),
         instances=len(cluster.api.task_instances(DAG_ID, run_id)),
         state=state,
@@ -214,7 +213,7 @@ def _watch(cluster: Cluster, both: RunningSandbox, run_id: str, until: datetime)
     while cluster.api.run_state(DAG_ID, run_id) not in {"success", "failed"} and datetime.now(UTC) < until:
         memory.append(mebibytes(cluster.pids()))
         load.append(psutil.getloadavg()[0])
-        counts = both.ask("received?limit=0")["counts"]
+        counts = both.counts()
         print(f"  {datetime.now(UTC):%H:%M:%S} load {load[-1]:.1f}, {memory[-1]:,.0f} MiB, {counts}", flush=True)
         time.sleep(SAMPLE_SECONDS)
     return memory, load
@@ -223,16 +222,11 @@ def _watch(cluster: Cluster, both: RunningSandbox, run_id: str, until: datetime)
 def _lateness(both: RunningSandbox, delay: timedelta) -> Iterator[float]:
     start, page = 0, 5_000
     while accepted := both.ask(f"received?start={start}&limit={page}")["accepted"]:
-        yield from (_late(request, delay) for request in accepted)
+        yield from (late_seconds(request, delay) for request in accepted)
         start += page
 
 
-def _late(accepted: dict[str, Any], delay: timedelta) -> float:
-    closed_at = datetime.fromisoformat(accepted["request"]["custom_properties"]["closed_at"])
-    return (datetime.fromisoformat(accepted["received_at"]) - closed_at - delay).total_seconds()
-
-
-def _idle(cluster: Cluster, seconds: float = 60) -> float:
+def _idle(cluster: Cluster) -> float:
     before = cpu_seconds(cluster.pids())
-    time.sleep(seconds)
-    return (cpu_seconds(cluster.pids()) - before) / seconds
+    time.sleep(60)
+    return (cpu_seconds(cluster.pids()) - before) / 60

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, select
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
-from include.ledger.columns import EPOCH
+from include.interactions.utc import EPOCH
 from include.ledger.reports.scores import Group, Scores, scores_by
 from include.ledger.schema import interaction
 from scripts.stack.ports import loopback_session

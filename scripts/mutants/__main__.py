@@ -91,8 +91,7 @@ def _replace(file: Path, text: str, instead: str) -> None:
     before = file.read_text()
     if before.count(text) != 1:
         held = f"it holds {before.count(text)} times {text!r}"
-        msg = f"{file.name} has changed, look at scripts/mutants/breaches.py: {held}"
-        raise SystemExit(msg)
+        raise SystemExit(f"{file.name} has changed, look at scripts/mutants/breaches.py: {held}")
     file.write_text(before.replace(text, instead))
 
 

@@ -34,7 +34,7 @@ JUDGEMENTS = (
     Breach(
         "Kustomer's answer that everything due is gone is believed",
         WRONG_ANSWERS + "TestKustomerFindsNothing::test_ends_nothing_and_everything_goes_out_afterwards",
-        ((EVIDENCE, "gone < asked or others_found", "gone <= asked"),),
+        ((EVIDENCE, "not asked or others_found", "asked"),),
     ),
     Breach(
         "an empty list of employees is believed",

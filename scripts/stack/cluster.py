@@ -88,7 +88,6 @@ class Cluster(processes.Running):
         env_file: as docker compose reads it; what names the vendors is overridden.
         dags: in place of the repository's own, e.g. a copy that can be changed.
         port: of the API server; 0 takes any free one.
-        scale: how many of each part.
         extra: added to the environment of every part of Airflow.
         durable: whether PostgreSQL's commits are on the disk.
     """
@@ -101,14 +100,12 @@ class Cluster(processes.Running):
         env_file: Path | None = None,
         dags: Path | None = None,
         port: int = 0,
-        scale: Mapping[str, int] = SCALE,
         extra: Mapping[str, str] | None = None,
         durable: bool = False,
     ) -> None:
         super().__init__()
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
-        self.scale = scale
         self.port = port or free_port()
         require_free(self.port, "Airflow's API server", "--port 0 takes any free one")
         self.url = f"http://{HOST}:{self.port}"
@@ -151,7 +148,7 @@ class Cluster(processes.Running):
         self.start("redis")
         self._mount()
         self._initialise()
-        for service, number in self.scale.items():
+        for service, number in SCALE.items():
             for _ in range(number):
                 self.start(service)
         self.wait_healthy()

@@ -33,6 +33,15 @@ class RunningSandbox:
             answer.raise_for_status()
             return answer.json()
 
+    def counts(self) -> dict[str, int]:
+        """Return how many requests Stella Connect has accepted, refused and got twice."""
+        counts: dict[str, int] = self.ask("received?limit=0")["counts"]
+        return counts
+
+    def difference(self) -> dict[str, int]:
+        """Return how many requests are missing, unexpected, wrong in content, received twice."""
+        return {what: len(ids) for what, ids in self.ask("expected")["difference"].items()}
+
 
 @contextmanager
 def running_sandbox(

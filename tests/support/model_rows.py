@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from include.ledger.columns import EPOCH, MILLISECOND, milliseconds
+from include.interactions.utc import EPOCH, MILLISECOND
+from include.ledger.columns import milliseconds
 
 Key = tuple[str, datetime]
 """Which closing: conversation id and `closed_at`."""

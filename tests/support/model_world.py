@@ -203,7 +203,7 @@ class Kustomer:
         users = {user["id"]: user for user in self.list_users() if self.world.lie != "finds nothing"}
         return RecordsById(found={one: users[one] for one in ids if one in users})
 
-    def list_tags(self) -> dict[str, str]:
+    def list_names(self, _kind: str) -> dict[str, str]:
         return {}
 
     def read_customer(self, customer_id: str, **_: Any) -> dict[str, Any]:

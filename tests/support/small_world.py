@@ -20,9 +20,9 @@ from include.interactions.cap import Cap, Capped
 from include.interactions.interaction import ClaimedInteraction, Interaction
 from include.interactions.reasons import Reason
 from include.interactions.states import State
+from include.interactions.utc import EPOCH, MILLISECOND
 from include.ledger import Ledger
 from include.ledger.by_hand import ActionRefusedError
-from include.ledger.columns import EPOCH, MILLISECOND
 from include.ledger.planning_again import EndedFilter
 from plugins.pipeline.due_reader import LEASE
 from plugins.pipeline.feedback import GRACE

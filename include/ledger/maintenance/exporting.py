@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, column, select, table, text
 
+from include.interactions.utc import utc_text
 from include.ledger.engine import reading
 
 DAYS = {
@@ -96,7 +97,7 @@ def _write_csv(file: Path, names: list[str], batches: Iterator[list[list[Any]]])
 
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_text(value)
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -17,10 +17,6 @@ _NAME = "server_timeline"
 _READ = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END"
 
 
-class TimelineChangedError(LedgerRefusedError):
-    """The server has been promoted; the message says what to do."""
-
-
 def read(connection: Connection) -> str | None:
     """Return the server's timeline (eight hexadecimal digits); None where no server says it."""
     if connection.dialect.name != "postgresql":
@@ -43,14 +39,14 @@ def enter(connection: Connection, timeline: str | None) -> None:
     """Remember the timeline of a ledger that has none; pass if it is the same.
 
     Raises:
-        TimelineChangedError: it is another one.
+        LedgerRefusedError: it is another one, because the server has been promoted.
     """
     if timeline is None:
         return
     new = postgresql.insert(ledger_fact).values(name=_NAME, value=timeline, changed_at=datetime.now(UTC))
     connection.execute(new.on_conflict_do_nothing())
     if not is_current(connection, timeline):
-        raise TimelineChangedError(CHANGED)
+        raise LedgerRefusedError(CHANGED)
 
 
 def forget(connection: Connection) -> None:
@@ -69,7 +65,7 @@ def watch(engine: Engine, timeline: str) -> None:
         if options.get("ledger_reads_only") or options.get("isolation_level") == "AUTOCOMMIT":
             return
         if connection.exec_driver_sql(_READ).scalar() != timeline:
-            raise TimelineChangedError(CHANGED)
+            raise LedgerRefusedError(CHANGED)
 
     event.listen(engine, "begin", compare)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from include.ledger.inserting import insert_into
 from include.ledger.maintenance import timeline
-from include.ledger.maintenance.refusal import LedgerRefusedError as LedgerRefusedError  # belongs to this, too
+from include.ledger.maintenance.refusal import LedgerRefusedError
 from include.ledger.schema import ledger_use
 
 _NAME = "ledger"

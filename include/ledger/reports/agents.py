@@ -4,15 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import Connection, case, func, or_, select
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
+from include.ledger.reports.distinct import each_value
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
-from include.ledger.reports.people import Agent, every_agent, latest_of
-from include.ledger.reports.people import known as known  # re-exported for readers of agents
+from include.ledger.reports.people import Agent, latest_of, list_agents
 from include.ledger.reports.responses import Card, cards
 from include.ledger.reports.scores import Group, Scores, scores_by
 from include.ledger.schema import interaction, state_is, survey_response
@@ -54,7 +53,7 @@ _NOT_APPROVED = interaction.c.reason == Reason.AGENT_PROFILE_NOT_APPROVED
 
 def report(connection: Connection, since: datetime, until: datetime) -> list[AgentReport]:
     """Return every known agent: first those with waiting interactions, by deadline; then the others, by name."""
-    reports = _reports(connection, known(connection), since, until)
+    reports = _reports(connection, list_agents(connection), since, until)
     urgent = sorted(
         (report for report in reports if report.first_due_at),
         key=lambda report: (report.first_due_at, report.agent.id),
@@ -64,7 +63,7 @@ def report(connection: Connection, since: datetime, until: datetime) -> list[Age
 
 def report_agent(connection: Connection, agent_id: str, since: datetime, until: datetime) -> AgentReport | None:
     """Return the report of one agent; None if the ledger does not know this id."""
-    found = [agent for agent in known(connection) if agent.id == agent_id]
+    found = [agent for agent in list_agents(connection) if agent.id == agent_id]
     reports = _reports(connection, found, since, until, agent_id)
     return reports[0] if reports else None
 
@@ -124,12 +123,9 @@ def _closed(
 ) -> dict[str | None, tuple[int, int, int]]:
     row = interaction.c
     of = row.agent_id.is_not(None) if agent_id is None else row.agent_id == agent_id
-
-    def number(condition: Any) -> Any:
-        return func.count(case((condition, 1)))
-
+    sent, skipped = func.count().filter(state_is(State.SENT)), func.count().filter(_NOT_APPROVED)
     rows = connection.execute(
-        select(row.agent_id, func.count(), number(state_is(State.SENT)), number(_NOT_APPROVED))
+        select(row.agent_id, func.count(), sent, skipped)
         .where(row.closed_at >= since, row.closed_at < until, of)
         .group_by(row.agent_id)
     )
@@ -147,7 +143,7 @@ def _profiles(connection: Connection) -> dict[str | None, Profile]:
     heard = case(
         (_NOT_APPROVED, Profile.NOT_APPROVED), (state_is(State.SENT), Profile.APPROVED), else_=row.agent_profile
     )
-    agents = every_agent()
+    agents = each_value(row.agent_id)
     rows = connection.execute(
         select(row.agent_id, heard)
         .select_from(agents)

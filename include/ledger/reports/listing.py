@@ -26,8 +26,9 @@ from sqlalchemy import (
 from include.interactions.mapping import FIELDS
 from include.interactions.reasons import Reason
 from include.interactions.states import State
+from include.ledger.reports.distinct import list_values
 from include.ledger.reports.paging import COUNTED, Page, cut, paged
-from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, erased_in, known
+from include.ledger.reports.people import Agent, Customer, agent_of, customer_of, erased_in, list_agents
 from include.ledger.reports.searching import found_by
 from include.ledger.schema import interaction, state_is, survey_response
 
@@ -176,20 +177,12 @@ def export(read: Callable[[], AbstractContextManager[Connection]], chosen: Filte
 
 def rules(connection: Connection) -> list[str]:
     """Return the names of the rules that ever decided about a closing, sorted, for the filter."""
-    rule = interaction.c.rule
-    first = select(func.min(rule).label("name")).where(rule.is_not(None)).cte("each_rule", recursive=True)
-    following = select(func.min(rule)).where(rule.is_not(None), rule > first.c.name).scalar_subquery()
-    each = first.union_all(select(following).where(first.c.name.is_not(None)))
-    return list(connection.execute(select(each.c.name).where(each.c.name.is_not(None))).scalars())
+    return list_values(connection, interaction.c.rule, interaction.c.rule.is_not(None))
 
 
 def channels(connection: Connection) -> list[str]:
     """Return the channels that Stella Connect has reported, sorted, for the filter."""
-    channel = survey_response.c.channel
-    first = select(func.min(channel).label("name")).cte("each", recursive=True)
-    following = select(func.min(channel)).where(channel > first.c.name).scalar_subquery()
-    each = first.union_all(select(following).where(first.c.name.is_not(None)))
-    return list(connection.execute(select(each.c.name).where(each.c.name.is_not(None))).scalars())
+    return list_values(connection, survey_response.c.channel)
 
 
 def lines(connection: Connection, ids: Sequence[int]) -> list[Line]:
@@ -277,7 +270,7 @@ def _in_order(
             place = case({state: place for place, state in enumerate(states)}, value=row.state)
             return _sorted(connection, conditions, place)
         case Sort.AGENT:
-            agents = [agent.id for agent in known(connection) if agent.id]
+            agents = [agent.id for agent in list_agents(connection) if agent.id]
             if descending:
                 agents.reverse()
             most = _MANY_FOUND if chosen.text.strip() else _MANY

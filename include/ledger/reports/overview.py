@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, case, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, func, or_, select, type_coerce
 
 from include.interactions.reasons import Reason
 from include.interactions.span import Watermark
 from include.interactions.states import State
+from include.interactions.utc import MILLISECOND
 from include.ledger import queries
-from include.ledger.columns import MILLISECOND
 from include.ledger.schema import interaction, interaction_event, state_is, survey_response
 
 
@@ -164,7 +164,7 @@ def falling_due(
     due_at = interaction.c.due_at
     place = (type_coerce(due_at - due_from, BigInteger)) // (width // MILLISECOND)
     rows = connection.execute(
-        select(place, func.count(), func.count(case((interaction.c.agent_profile == "not_approved", 1))))
+        select(place, func.count(), func.count().filter(interaction.c.agent_profile == "not_approved"))
         .where(state_is(State.PLANNED), due_at >= due_from, due_at < due_until)
         .group_by(place)
     )
@@ -178,7 +178,7 @@ def lateness(connection: Connection, sent_from: datetime, sent_until: datetime) 
     late = type_coerce(sent_at - due_at, BigInteger)
     seconds = late // _SECOND
     rows = connection.execute(
-        select(seconds, func.count(), func.count(case((late < 0, 1))))
+        select(seconds, func.count(), func.count().filter(late < 0))
         .where(sent_at >= sent_from, sent_at < sent_until)
         .group_by(seconds)
         .order_by(seconds)

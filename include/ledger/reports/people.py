@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, ScalarSelect, Select, func, select
+from sqlalchemy import CTE, ColumnElement, Connection, ScalarSelect, Select, select
 
 from include.interactions.reasons import Reason
+from include.ledger.reports.distinct import each_value
 from include.ledger.schema import interaction, interaction_event
 
 
@@ -62,25 +63,17 @@ def agent_of(row: Any) -> Agent:
     return Agent(row.agent_id, row.agent_name, row.agent_email, erased)
 
 
-def known(connection: Connection) -> list[Agent]:
-    """Return every known agent by name, with name and address from the latest closing."""
+def list_agents(connection: Connection) -> list[Agent]:
+    """List every known agent by name, with name and address from the latest closing."""
     agents = [Agent(*row) for row in connection.execute(_KNOWN)]
     return sorted(agents, key=lambda agent: ((agent.name or agent.email or "").casefold(), agent.id))
-
-
-def every_agent() -> CTE:
-    """Return the ids of all agents by stepping along the index: one step per agent."""
-    row = interaction.c
-    first = select(func.min(row.agent_id).label("id")).cte("each", recursive=True)
-    following = select(func.min(row.agent_id)).where(row.agent_id > first.c.id).scalar_subquery()
-    return first.union_all(select(following).where(first.c.id.is_not(None)))
 
 
 def latest_of(agents: CTE, *conditions: ColumnElement[bool], row: Any) -> ScalarSelect[int]:
     """Return the row id of each agent's latest closing that meets the conditions, which refer to `row`."""
     return (
         select(row.c.id)
-        .where(row.c.agent_id == agents.c.id, *conditions)
+        .where(row.c.agent_id == agents.c.value, *conditions)
         .order_by(row.c.closed_at.desc(), row.c.id.desc())
         .limit(1)
         .scalar_subquery()
@@ -88,7 +81,7 @@ def latest_of(agents: CTE, *conditions: ColumnElement[bool], row: Any) -> Scalar
 
 
 def _known() -> Select[Any]:
-    agents = every_agent()
+    agents = each_value(interaction.c.agent_id)
     latest = latest_of(agents, row=interaction.alias("own"))
     row = interaction.c
     return (

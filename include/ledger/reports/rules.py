@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
 from include.interactions.closing_facts import ClosingFacts, facts_from_text
 from include.interactions.states import State
@@ -41,16 +41,16 @@ def report(connection: Connection, since: datetime) -> list[RuleReport]:
         select(
             interaction.c.rule,
             func.count(),
-            func.sum(case((sent & ~quiet, 1), else_=0)),
-            func.sum(case((sent & quiet, 1), else_=0)),
-            func.sum(case((state_is(State.SKIPPED), 1), else_=0)),
-            func.sum(case((state_is(State.PLANNED, State.CLAIMED), 1), else_=0)),
+            func.count().filter(sent & ~quiet),
+            func.count().filter(sent & quiet),
+            func.count().filter(state_is(State.SKIPPED)),
+            func.count().filter(state_is(State.PLANNED, State.CLAIMED)),
         )
         .where(interaction.c.rule.is_not(None), interaction.c.closed_at >= since)
         .group_by(interaction.c.rule)
         .order_by(func.count().desc(), interaction.c.rule)
     )
-    return [RuleReport(row[0], *(int(number) for number in row[1:])) for row in rows]
+    return [RuleReport(*row) for row in rows]
 
 
 def last_simulation(connection: Connection) -> Mapping[str, Any] | None:

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, case, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Connection, func, or_, select, type_coerce
 
 from include.interactions.answers import EXCELLENCE, IMPROVEMENT
-from include.ledger.columns import EPOCH, MILLISECOND
+from include.interactions.utc import EPOCH, MILLISECOND
 from include.ledger.schema import survey_response
 
 COUNTED_AREAS = 1_000
@@ -106,11 +106,11 @@ def scores_by(
             func.count(_given.rating),
             func.coalesce(func.sum(_given.rating), 0),
             func.count(_given.nps),
-            _number(_given.nps >= _PROMOTER),
-            _number(_given.nps <= _DETRACTOR),
+            func.count().filter(_given.nps >= _PROMOTER),
+            func.count().filter(_given.nps <= _DETRACTOR),
             func.count(_given.resolved),
-            _number(_given.resolved.is_(True)),
-            _number(_given.disputed.is_(True)),
+            func.count().filter(_given.resolved.is_(True)),
+            func.count().filter(_given.disputed.is_(True)),
             func.count(_given.request_sent_at),
             func.coalesce(func.sum(waited), 0),
         )
@@ -139,7 +139,7 @@ def reach_by(
         .subquery()
     ).c
     rows = connection.execute(
-        select(latest.member, _number(latest.was_sent), func.count(latest.response_received_at))
+        select(latest.member, func.count().filter(latest.was_sent), func.count(latest.response_received_at))
         .where(*() if agent_id is None else (latest.agent == agent_id,))
         .group_by(latest.member)
     )
@@ -189,7 +189,3 @@ def _key(group: Group, key: Any) -> Any:
 
 def _of(agent_id: str | None) -> tuple[ColumnElement[bool], ...]:
     return () if agent_id is None else (_given.agent_id == agent_id,)
-
-
-def _number(condition: Any) -> Any:
-    return func.count(case((condition, 1)))

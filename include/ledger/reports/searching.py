@@ -5,11 +5,11 @@ import re
 from sqlalchemy import ColumnElement, Connection, and_, func, or_
 
 from include.ledger.columns import storable
-from include.ledger.reports.people import known
+from include.ledger.reports.people import list_agents
 from include.ledger.schema import interaction
 
-SHORTEST = 3
-"""Least number of characters to search names and e-mails for."""
+MIN_CHARACTERS = 3
+"""Names and e-mails are searched for at least so many."""
 _LINK = re.compile(r"^https?://\S*/event/([^/?#\s]+)")
 
 
@@ -24,7 +24,7 @@ def found_by(connection: Connection, text: str, *, whole_addresses: bool = False
         wanted = link[1]
     row = interaction.c
     ways = [row.conversation_id == wanted, row.customer_id == wanted]
-    if len(wanted) >= SHORTEST:
+    if len(wanted) >= MIN_CHARACTERS:
         if whole_addresses:
             ways.append(func.lower(row.customer_email) == func.lower(wanted))
         else:
@@ -32,7 +32,7 @@ def found_by(connection: Connection, text: str, *, whole_addresses: bool = False
         folded = wanted.casefold()
         agents = [
             agent.id
-            for agent in known(connection)
+            for agent in list_agents(connection)
             if folded in (agent.name or "").casefold()
             or (
                 folded == (agent.email or "").casefold()

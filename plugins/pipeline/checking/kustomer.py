@@ -17,6 +17,7 @@ from include.interactions.records import (
     read_customer,
 )
 from include.interactions.settings import Settings
+from include.interactions.utc import MILLISECOND
 from include.interactions.vendor_check import kustomer as judge
 from include.interactions.vendor_check.findings import Finding, Light, Unread
 from include.interactions.vendor_check.kustomer import IdsSeen, KeySeen, Look
@@ -33,7 +34,6 @@ ENOUGH = 50
 """Closings for a sample; with fewer the sample reaches further back."""
 SPANS = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
 MAX_LISTED, MAX_SINGLE = 100, 3
-MILLISECOND = timedelta(milliseconds=1)
 
 
 class KustomerCheck:

@@ -67,11 +67,9 @@ def check_vendors(ledger: Ledger | None, organisation: Organisation, settings: S
 
 
 def refuse_failed_readings(ledger: Ledger, *, task: Literal["release"] | None = None) -> None:
-    """Pass unless the last check found a reading that does not hold and would cost interactions.
+    """Pass unless the last check found a reading that does not hold and would cost interactions in this task.
 
-    Args:
-        ledger: remembers the last check.
-        task: only readings that cost interactions in this task count; None: all.
+    Without a task all such readings count.
 
     Raises:
         ConfigurationError: names the reading, what was found, and how to check again.

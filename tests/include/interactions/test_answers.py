@@ -43,7 +43,6 @@ def test_each_question_keeps_its_text_its_options_and_its_comment():
         Answer("nps", "Would you recommend us?", 9, ("9",), None),
         Answer("fcr", "Why?", None, (), None),
     )
-    assert [answer.given for answer in read] == [True, True, False]
 
 
 def test_a_comment_does_not_show_when_an_answer_is_printed():
@@ -62,7 +61,7 @@ def test_numbers_and_lengths_have_limits():
     "strange", [None, [], "?", 7, [[]], {"q": None}, {"q": [1]}, {"q": {"selected_options": "x"}}]
 )
 def test_no_strange_shape_breaks_the_reading(strange):
-    assert not any(answer.given for answer in read_answers(strange))
+    assert {(read.value, read.options, read.comment) for read in read_answers(strange)} <= {(None, (), None)}
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, "x", [], 2**31, -(2**40), "9" * 400])

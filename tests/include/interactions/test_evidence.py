@@ -12,13 +12,12 @@ from include.interactions.evidence import (
 
 
 @pytest.mark.parametrize(
-    ("asked", "gone", "others_found", "is_doubted"),
-    [(5, 5, 0, True), (1, 1, 0, True), (5, 4, 0, False), (5, 5, 1, False), (0, 0, 0, False)],
+    ("asked", "others_found", "is_doubted"), [(5, 0, True), (1, 0, True), (5, 1, False), (0, 0, False)]
 )
 def test_absence_is_doubted_if_kustomer_finds_nothing_at_all(
-    asked: int, gone: int, others_found: int, is_doubted: bool
+    asked: int, others_found: int, is_doubted: bool
 ) -> None:
-    assert (doubt_absence(asked, gone, others_found) is not None) is is_doubted
+    assert (doubt_absence(asked, others_found) is not None) is is_doubted
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_users_are_those_of_the_list_and_the_deleted_ones(kustomer_server: HTTPS
 def test_tags_are_names_by_id(kustomer_server: HTTPServer, hook: KustomerHook) -> None:
     rows = [record("t1", name="vip"), record("t2", name=None), record("t3"), {"id": "t4", "attributes": None}]
     kustomer_server.expect_request("/v1/tags").respond_with_json({"data": rows, "links": None})
-    assert hook.list_tags() == {"t1": "vip"}
+    assert hook.list_names("tag") == {"t1": "vip"}
 
 
 def test_a_list_without_data_is_an_error(kustomer_server: HTTPServer, hook: KustomerHook) -> None:
@@ -163,7 +163,7 @@ def test_a_list_without_data_is_an_error(kustomer_server: HTTPServer, hook: Kust
     ("ask", "role"),
     [
         (lambda hook: hook.list_users(), "org.permission.user.read or org.user.read"),
-        (lambda hook: hook.list_tags(), "org.permission.tag.read"),
+        (lambda hook: hook.list_names("tag"), "org.permission.tag.read"),
         (lambda hook: hook.read_customer("a"), "org.permission.customer.read"),
         (lambda hook: hook.read_conversations(["a"]), "org.permission.conversation.read"),
     ],
@@ -187,7 +187,7 @@ def test_every_attempt_waits_for_its_turn(
     kustomer_server.expect_oneshot_request("/v1/tags").respond_with_data("", status=500)
     kustomer_server.expect_request("/v1/tags").respond_with_json({"data": []})
     kustomer_server.expect_request("/v1/customers/search").respond_with_json({"data": [], "meta": {"total": 0}})
-    hook.list_tags()
+    hook.list_names("tag")
     assert turns == ["any", "any"]
     list(hook.search("conversation", datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC)))
     assert turns == ["any", "any", "search", "any"]

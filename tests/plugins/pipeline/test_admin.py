@@ -195,7 +195,7 @@ def test_an_action_never_runs_on_an_incomplete_order(ledger: Ledger, name: str) 
         }
         values = {name: value for name, value in (full | {"reason": "x"}).items() if name != missing}
         with pytest.raises(KeyError, match=missing):
-            action.carry_out(Order(ledger, DEFAULT, form(action.name), by_run("ada"), dry_run=False, values=values))
+            action.carry_out(Order(ledger, DEFAULT, by_run("ada"), dry_run=False, values=values))
     assert [event.to_state for event in ledger.history(ONE)] == [State.PLANNED]
 
 

@@ -269,7 +269,7 @@ def test_a_closed_hook_can_be_used_again(stella_server: HTTPServer) -> None:
 
 
 def test_errors_survive_pickling() -> None:
-    fault = VendorApiError("text", connection_id="c", call="GET /x", status=400, code="k", retry_after=1.0)
+    fault = VendorApiError("text", call="GET /x", status=400, code="k", retry_after=1.0)
     copy = pickle.loads(pickle.dumps(fault))
     assert vars(copy) == vars(fault)
     assert str(copy) == "text"

@@ -48,7 +48,7 @@ GOOD = http("200 OK", b'{"data": []}')
 def test_a_read_gets_over_an_accident(connect_kustomer: Any, accident: Behaviour) -> None:
     with serving(accident, answer(GOOD)) as server:
         connect_kustomer(server.url, timeout=[0.5, 0.3])
-        assert KustomerHook().list_tags() == {}
+        assert KustomerHook().list_names("tag") == {}
         assert server.connections == 2
 
 
@@ -67,7 +67,7 @@ def test_a_read_gives_up_after_five_attempts(
     with serving(answer(raw)) as server:
         connect_kustomer(server.url)
         with pytest.raises(expected) as given_up:
-            KustomerHook().list_tags()
+            KustomerHook().list_names("tag")
         assert server.connections == vendor_hook.READ_ATTEMPTS == 5
         assert str(given_up.value).startswith("kustomer_default: GET /v1/tags answered ")
 
@@ -75,7 +75,7 @@ def test_a_read_gives_up_after_five_attempts(
 def test_a_dead_host_is_given_up_too(connect_kustomer: Any) -> None:
     connect_kustomer("https://nonexistent.invalid")
     with pytest.raises(NeverSent, match=r"GET /v1/tags was not sent: no connection to https://nonexistent.invalid"):
-        KustomerHook().list_tags()
+        KustomerHook().list_names("tag")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_cannot_get_better_is_not_tried_again(
 ) -> None:
     kustomer_server.expect_request("/v1/tags").respond_with_json({"errors": []}, status=status)
     with pytest.raises(expected):
-        KustomerHook().list_tags()
+        KustomerHook().list_names("tag")
     assert len(kustomer_server.log) == 1
 
 
@@ -105,7 +105,7 @@ def test_what_cannot_get_better_is_not_tried_again(
 def test_both_documented_error_shapes_read_alike(kustomer_server: HTTPServer, error: dict[str, Any]) -> None:
     kustomer_server.expect_request("/v1/tags").respond_with_json({"errors": [error]}, status=400)
     with pytest.raises(Refused) as refused:
-        KustomerHook().list_tags()
+        KustomerHook().list_names("tag")
     assert str(refused.value) == (
         "kustomer_default: GET /v1/tags answered 400 bad_request (pageSize is wrong for […])."
     )
@@ -119,7 +119,7 @@ def test_every_further_attempt_is_told_in_the_log_without_secrets(
     with serving(answer(http("500 Oops", b"jo@example.com")), answer(GOOD)) as server:
         connect_kustomer(server.url)
         with capture_logs() as ours, caplog.at_level(logging.DEBUG):
-            KustomerHook().list_tags()
+            KustomerHook().list_names("tag")
     assert len(ours) == 1
     told = ours[0]["event"]
     assert told.startswith("kustomer_default: GET /v1/tags answered 500. Waiting ")
@@ -131,13 +131,13 @@ def test_every_further_attempt_is_told_in_the_log_without_secrets(
 def test_a_traceback_shows_no_body(kustomer_server: HTTPServer) -> None:
     kustomer_server.expect_request("/v1/tags").respond_with_data("<html>jo@example.com</html>")
     with pytest.raises(BrokenAnswer) as broken:
-        KustomerHook().list_tags()
+        KustomerHook().list_names("tag")
     assert broken.value.__cause__ is None
 
 
 def test_the_connection_is_looked_up_once(kustomer_server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     kustomer_server.expect_request("/v1/tags").respond_with_json({"data": []})
     hook = KustomerHook()
-    hook.list_tags()
+    hook.list_names("tag")
     monkeypatch.delenv("AIRFLOW_CONN_KUSTOMER_DEFAULT")
-    assert hook.list_tags() == {}
+    assert hook.list_names("tag") == {}

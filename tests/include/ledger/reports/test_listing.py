@@ -12,9 +12,9 @@ from include.interactions.reasons import Reason
 from include.interactions.states import State
 from include.ledger import Ledger
 from include.ledger.reports import listing
-from include.ledger.reports.agents import known
 from include.ledger.reports.listing import Filter, Sort
 from include.ledger.reports.paging import COUNTED
+from include.ledger.reports.people import list_agents
 from include.ledger.schema import interaction
 from tests.include.ledger.reports.conftest import NOW, Filled
 from tests.support.ledger import by_run, closing
@@ -117,7 +117,7 @@ def test_paging_shows_each_interaction_of_the_filter_once_and_in_order(
 ) -> None:
     rows = plainly(filled, chosen)
     with filled.ledger.read() as connection:
-        agents = [agent.id for agent in known(connection)]
+        agents = [agent.id for agent in list_agents(connection)]
         pages = [listing.page(connection, chosen, sort, descending=descending, size=size)]
         pages += (
             listing.page(connection, chosen, sort, descending=descending, number=number, size=size)

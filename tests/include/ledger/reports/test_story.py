@@ -12,7 +12,7 @@ from include.ledger import Ledger, connect
 from include.ledger.reports import agents, listing, overview, responses, scores
 from include.ledger.reports.agents import Profile
 from include.ledger.reports.listing import Filter, Line, Sort
-from include.ledger.reports.people import Agent, Customer
+from include.ledger.reports.people import Agent, Customer, list_agents
 from include.ledger.reports.readiness import Readiness, readiness
 from include.ledger.reports.responses import CardFilter
 from include.ledger.reports.scores import Group
@@ -94,7 +94,7 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
     )  # fmt: skip
     ledger.feedback.record_responses([answer])
     with ledger.read() as connection:
-        (agent,) = agents.known(connection)
+        (agent,) = list_agents(connection)
         assert list(scores.scores_by(connection, Group.AGENT, NOON, NOON + 9 * HOUR)) == [agent.id]
         assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 1
     clock.forward(hours=24 * 31)
@@ -103,7 +103,7 @@ def test_nobody_assigned_is_not_an_agent_who_was_forgotten(ledger: Ledger, clock
     assert one.agent == Agent(None, None, None, erased=True)
     assert two.agent == Agent(None, None, None)
     with ledger.read() as connection:
-        assert agents.known(connection) == []
+        assert list_agents(connection) == []
         ((whose, answers),) = scores.scores_by(connection, Group.AGENT, NOON, clock()).items()
         assert responses.page(connection, CardFilter(agent_id=agent.id)).total == 0
     assert (whose, answers.rating) == (None, 4)
