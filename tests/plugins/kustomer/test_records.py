@@ -237,7 +237,7 @@ def test_each_missing_role_is_reported(kustomer_server: HTTPServer, hook: Kustom
     assert not ok
     assert "lacks 1 of the 5 roles needed: " in told
     assert missing in told
-    assert "create a new key" in told
+    assert "Create a new key" in told
 
 
 def test_a_role_does_not_cover_its_namesakes(kustomer_server: HTTPServer, hook: KustomerHook) -> None:

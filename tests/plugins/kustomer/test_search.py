@@ -177,7 +177,7 @@ def test_a_missing_role_is_named_with_the_way_out(kustomer_server: HTTPServer) -
     with pytest.raises(KeyFault) as lacking:
         list(windows())
     assert "org.permission.search.create" in str(lacking.value)
-    assert "create a new key" in str(lacking.value)
+    assert "Create a new key" in str(lacking.value)
     assert len(kustomer_server.log) == 1
 
 
