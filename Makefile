@@ -23,7 +23,7 @@ install: $(INSTALLED) ## create .venv with the pinned requirements
 
 OTHER_PYTHON := $(if $(PYTHON),$(shell PYTHONS="$(PYTHON)" scripts/install --agrees 2>/dev/null || echo other-python))
 
-$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml scripts/install $(OTHER_PYTHON)
+$(INSTALLED): requirements.txt requirements-dev.txt requirements-openlineage.txt pyproject.toml scripts/install $(OTHER_PYTHON)
 	@scripts/install
 	@touch $@
 
@@ -70,6 +70,7 @@ reference: $(INSTALLED) ## write the reference tables of README and docs from th
 requirements: $(INSTALLED) ## compile requirements*.txt from requirements*.in
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-deps requirements-openlineage.in -o requirements-openlineage.txt
 
 audit: $(INSTALLED) ## look up known vulnerabilities of the pinned packages (UNCHECKED=ok passes if the index does not say)
 	@$(BIN)/python -m scripts.audit $(if $(UNCHECKED),--unchecked-is-ok)

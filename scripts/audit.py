@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-PINNED = ("requirements.txt", "requirements-dev.txt")
+PINNED = ("requirements.txt", "requirements-dev.txt", "requirements-openlineage.txt")
 AUDIT_SECONDS = 600
 VULNERABLE, UNCHECKED = 1, 2
 
