@@ -5,11 +5,13 @@ from scripts.mutants.breach import Breach
 WRITER = "plugins/pipeline/answer_writer.py"
 WRITING_STORE = "include/ledger/writing.py"
 ERASURE = "include/ledger/erasure.py"
+RECOVERING = "plugins/pipeline/recovering.py"
 RECOVERING_STORE = "include/ledger/recovering.py"
 RELEASE_STEPS = "include/ledger/release_steps.py"
 WRITTEN_BACK = "tests/scenarios/test_writing_back.py::"
 WRITES = "tests/include/ledger/test_writing.py::"
 RECOVERIES = "tests/include/ledger/test_recovering.py::"
+RECOVERED = "tests/scenarios/test_recovery.py::"
 
 NO_LOOK = (WRITER, "(note_id := self._find_note(job))", "(note_id := None)")
 
@@ -54,6 +56,26 @@ ANSWERS = (
         "two processes act on the same answer",
         RECOVERIES + "test_only_one_process_takes_a_step",
         ((RECOVERING_STORE, "_is_same(step), _is_free(now), _IS_ERASED", "_is_same(step), _IS_ERASED"),),
+    ),
+    Breach(
+        "what was read before an erasure is acted on",
+        RECOVERIES + "test_nothing_is_done_with_what_was_read_before_the_customer_was_erased",
+        ((RECOVERING_STORE, ", _IS_ERASED if step.erased else ~_IS_ERASED)", ")"),),
+    ),
+    Breach(
+        "an action that waits is taken for an erased customer",
+        RECOVERED + "test_an_action_that_waits_is_not_taken_for_an_erased_customer",
+        ((RECOVERING, "        if step.erased:\n", "        if step.erased is None:\n"),),
+    ),
+    Breach(
+        "a merged conversation gets a note",
+        RECOVERED + "test_of_a_conversation_that_is_gone_only_the_message_tells",
+        ((RECOVERING, " or conversation.merged_away", ""),),
+    ),
+    Breach(
+        "a dead process's action is taken again without looking",
+        "tests/faults/test_recovery_kills.py::test_a_conversation_closed_again_before_the_look_is_not_reopened_twice",
+        ((RECOVERING, "(self._look(step) if step.tries else None)", "None"),),
     ),
     Breach(
         "two recoveries are sent for one answer",

@@ -12,6 +12,7 @@ from plugins.pipeline.alarms import raise_alarms
 from plugins.pipeline.feedback import GRACE, Feedback
 from plugins.runtime.organisations import DEFAULT
 from plugins.stella_connect.hook import StellaConnectHook
+from plugins.vendor_api.errors import VendorApiError
 from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
 from tests.support.unhappy import QUEUE, REOPEN, TEAM, WHEN
@@ -52,6 +53,7 @@ def test_each_action_is_taken_once_for_an_answer(sandbox, surveyed, unhappy, rec
             **REOPEN,
         }
     )
+    change_conversation(sandbox.state, {"id": surveyed, "tags": ["t1"]})
     unhappy.answer(surveyed, comment="Too slow")
 
     first, second = unhappy.act(), unhappy.act()
@@ -62,7 +64,8 @@ def test_each_action_is_taken_once_for_an_answer(sandbox, surveyed, unhappy, rec
     assert sandbox.state.written.notes[surveyed][0].mentions == [{"team": TEAM}]
     conversation = sandbox.state.organisation.conversations[surveyed]
     assert (conversation.status, conversation.attributes) == ("open", {"priority": 5, "assignedTeams": [TEAM]})
-    assert "unhappy" in [sandbox.state.organisation.tags[tag].name for tag in conversation.tags]
+    kept, added = conversation.tags
+    assert (kept, sandbox.state.organisation.tags[added].name) == ("t1", "unhappy")
     ((request, _),) = webhook.log
     assert request.get_json()["text"].startswith(
         "unhappy: a customer answered (stars 1). https://acme.kustomerapp.com"
@@ -119,26 +122,71 @@ def test_an_answer_that_fits_all_conditions_calls_for_action(surveyed, unhappy, 
 
 
 @pytest.mark.parametrize("change", [{"deleted": True}, {"merged_into": "other"}, {"spam": True}])
-def test_a_conversation_that_is_gone_ends_its_steps(sandbox, surveyed, unhappy, recover, change):
-    recover({"note": {"text": "sorry"}, "tag": "unhappy", **REOPEN})
+def test_of_a_conversation_that_is_gone_only_the_message_tells(
+    sandbox, surveyed, unhappy, recover, webhook, change
+):
+    recover({"note": {"text": "sorry"}, "tag": "unhappy", "webhook": "recovery_chat", **REOPEN})
     unhappy.answer(surveyed)
     change_conversation(sandbox.state, {"id": surveyed, **change})
 
-    facts = unhappy.act()
+    unhappy.act()
 
-    assert facts["gone"] == 3
-    assert unhappy.steps() == dict.fromkeys(("note", "tag", "reopen"), "gone")
+    assert unhappy.steps() == {"note": "gone", "tag": "gone", "webhook": "done", "reopen": "gone"}
+    assert len(webhook.log) == 1
 
 
-def test_an_erased_customer_is_left_alone(pipeline, surveyed, unhappy, recover):
-    recover({"note": {"text": "sorry"}})
+def test_with_the_key_of_another_organisation_nothing_is_done(pipeline, surveyed, unhappy, recover):
+    recover({"tag": "unhappy"})
     unhappy.answer(surveyed)
-    customer = pipeline.query("SELECT customer_id FROM interaction")[0].customer_id
-    pipeline.ledger.admin.erase_customer(customer, by_run("by hand"), "asked", dry_run=False)
+    pipeline.ledger.set_fact("kustomer_organisation", "another")
+
+    with pytest.raises(AirflowFailException, match="another Kustomer organisation"):
+        unhappy.act()
+
+    assert unhappy.steps() == {"tag": "pending"}
+
+
+def test_a_long_comment_is_cut_to_the_length_of_a_note(sandbox, surveyed, unhappy, recover):
+    recover({"note": {"text": "{comment}{comment}"}})
+    unhappy.answer(surveyed, comment="😀" * 5_000)
 
     unhappy.act()
 
-    assert unhappy.notes(surveyed) == []
+    assert unhappy.steps() == {"note": "done"}
+    assert unhappy.notes(surveyed) == ["😀" * 5_120]
+
+
+@pytest.fixture
+def erase(pipeline):
+    """A function that erases the customer of the one interaction."""
+
+    def run():
+        customer = pipeline.query("SELECT customer_id FROM interaction")[0].customer_id
+        pipeline.ledger.admin.erase_customer(customer, by_run("by hand"), "asked", dry_run=False)
+
+    return run
+
+
+def test_the_answer_of_an_erased_customer_calls_for_nothing(surveyed, unhappy, recover, erase):
+    recover({"note": {"text": "sorry"}})
+    unhappy.answer(surveyed)
+    erase()
+
+    assert unhappy.act()["planned"] == 0
+
+
+def test_an_action_that_waits_is_not_taken_for_an_erased_customer(sandbox, surveyed, unhappy, recover, erase):
+    recover({"note": {"text": "{comment}"}})
+    unhappy.answer(surveyed, comment="Too slow")
+    sandbox.state.faults.replace([{"match": {"path_prefix": "/v1"}, "kind": "503"}])
+    with pytest.raises(VendorApiError):
+        unhappy.act()
+    sandbox.state.faults.replace([])
+    erase()
+
+    unhappy.act()
+
+    assert (unhappy.steps(), unhappy.notes(surveyed)) == ({"note": "gone"}, [])
 
 
 @pytest.mark.parametrize(

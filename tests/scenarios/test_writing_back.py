@@ -7,15 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 import time_machine
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException
 
 from include.interactions.write_back import Target
 from include.sandbox import KUSTOMER_KEY
 from include.sandbox.options import ROLES, WRITE_ROLES
+from plugins.pipeline import writing_back
 from plugins.pipeline.answer_writer import NOTE_GRACE
 from plugins.pipeline.feedback import record_feedback
 from plugins.runtime.organisations import DEFAULT
 from plugins.vendor_api.errors import VendorApiError
+from plugins.vendor_api.throttle import Throttle
 from tests.support.answers import WRITE_BACK, Answers, write_once
 from tests.support.ledger import by_run
 from tests.support.pipeline import run_of
@@ -49,26 +51,6 @@ def strike(sandbox):
         sandbox.state.faults.replace([{"kind": kind, "times": times, "match": match}] if kind else [])
 
     return strike
-
-
-def write_until_done(answers: Answers, runs: int = 6) -> None:
-    """Run the task as often as its DAG would, an hour apart; a failed try is one too."""
-    for hours in range(runs):
-        with time_machine.travel(datetime.now(UTC) + hours * timedelta(hours=1)):
-            try:
-                write_once()
-            except (VendorApiError, AirflowException):
-                continue
-
-
-def test_without_the_setting_nothing_is_called(pipeline, sandbox, close, settings) -> None:
-    settings()
-    answers = Answers.of(pipeline, sandbox)
-    answers.give(close())
-    before = answers.calls()
-    with pytest.raises(AirflowSkipException):
-        write_once()
-    assert answers.calls() == before
 
 
 def test_an_answer_is_written_to_each_target_once(answers, close) -> None:
@@ -137,15 +119,26 @@ def answered_at(answers: Answers, conversation: str) -> datetime:
 
 def test_many_updates_are_one_bulk_job(answers, close, only) -> None:
     only(ATTRIBUTES)
-    conversations = [close() for _ in range(7)]
+    conversations = [close(tags=["t1"]) for _ in range(7)]
     for conversation in conversations:
         answers.give(conversation, 2)
     before = sum(answers.calls().values())
     assert write_once()[ATTRIBUTES]["written"] == 7
     assert {answers.stars(conversation) for conversation in conversations} == {2}
     assert len(answers.sandbox.state.written.bulks) == 1
+    known = answers.sandbox.state.organisation.conversations
+    assert {known[conversation].tags for conversation in conversations} == {("t1",)}
     # Key, roles, look, job, its end, look.
     assert sum(answers.calls().values()) - before <= 7
+
+
+def test_each_call_of_the_task_keeps_to_its_own_limit(answers, close, settings, monkeypatch) -> None:
+    settings(write_back=WRITE_BACK | {"per_minute": 7}, kustomer_requests_per_minute=100_000)
+    answers.give(close())
+    before, gaps = sum(answers.calls().values()), []
+    monkeypatch.setattr(Throttle, "wait", lambda throttle: gaps.append(throttle._gap))
+    write_once()
+    assert gaps == [60 / 7] * (sum(answers.calls().values()) - before)
 
 
 def test_without_the_role_for_bulk_jobs_each_is_updated_alone(answers, close, only, sandbox) -> None:
@@ -257,64 +250,6 @@ def test_a_broken_answer_costs_only_itself(answers, close, strike, only, target)
     assert answers.states() == {(broken, target): "failed"} | {(one, target): "written" for one in others}
 
 
-FAULTS = (
-    "500_before",
-    "accept_then_500",
-    "accept_then_reset",
-    "reset",
-    "cut_body",
-    "not_json",
-    "broken_json",
-    "no_data",
-    "empty_body",
-    "redirect",
-    "408",
-    "429",
-    "403",
-    "404",
-    "503",
-)
-WRITES = {
-    ATTRIBUTES: [{"method": "PATCH"}, {"method": "PUT"}, {"path_prefix": "/v1/bulk"}],
-    KOBJECT: [{"method": "POST"}, {"path_prefix": "/v1/klasses", "method": "GET"}],
-    NOTE: [{"method": "POST"}, {"path_contains": "/notes", "method": "GET"}],
-}
-
-
-class TestEveryFault:
-    @pytest.mark.parametrize(
-        ("target", "match", "number"),
-        [
-            (target, match, number)
-            for target in WRITES
-            for match in WRITES[target]
-            for number in ((6,) if "bulk" in str(match) or match == {"method": "PUT"} else (1,))
-        ],
-    )
-    @pytest.mark.parametrize("kind", FAULTS)
-    def test_ends_with_one_write_or_with_a_person(
-        self, answers, close, strike, only, kind, target, match, number
-    ) -> None:
-        only(target)
-        conversations = [close() for _ in range(number)]
-        for conversation in conversations:
-            answers.give(conversation, 3)
-        strike(kind, times=2, **match)
-
-        write_until_done(answers)
-
-        states = answers.states()
-        assert set(states.values()) <= {"written", "failed"}
-        for conversation in conversations:
-            done = states[conversation, target] == "written"
-            notes, updates = answers.notes(conversation), answers.sandbox.state.written.updates.get(conversation, 0)
-            assert len(notes) == (target == NOTE and done)
-            assert updates == (target == ATTRIBUTES)
-        assert sorted(answers.objects()) == sorted((f"uuid-{one}", 3) for one in conversations if target == KOBJECT)
-        if target != NOTE or match["method"] == "GET":
-            assert set(states.values()) == {"written"}
-
-
 def test_an_outage_ends_the_try_and_nothing_is_forgotten(answers, close, strike) -> None:
     conversations = [close() for _ in range(6)]
     for conversation in conversations:
@@ -360,6 +295,17 @@ def test_a_note_that_shows_late_is_not_written_twice(answers, close, sandbox, on
         write_once()
     assert answers.states() == {(conversation, NOTE): "written"}
     assert len(answers.notes(conversation)) == 1
+
+
+def test_when_its_time_is_over_the_task_leaves_the_rest_to_the_next_run(answers, close, monkeypatch) -> None:
+    for _ in range(6):
+        answers.give(close())
+    with monkeypatch.context() as patched:
+        patched.setattr(writing_back, "WRITE_FOR", timedelta())
+        write_once()
+        assert set(answers.states().values()) == {"pending"}
+    write_once()
+    assert set(answers.states().values()) == {"written"}
 
 
 def test_nothing_of_an_erased_customer_is_written(answers, close, sandbox) -> None:

@@ -77,9 +77,14 @@ def test_an_object_and_a_note_carry_the_uuid_by_which_they_are_found_again() -> 
 def test_values_stay_within_kustomers_lengths_as_javascript_counts_them() -> None:
     answer = {"comment": "😀" * 20_000}
     contents = written(
-        answer, conversation_attributes={"commentTxt": "comment"}, note={"text": "{comment}{comment}"}
+        answer,
+        conversation_attributes={"commentTxt": "comment"},
+        kobject={"klass": "survey_answer", "title": "{comment}", "attributes": {"commentStr": "comment"}},
+        note={"text": "{comment}{comment}"},
     )
     assert contents[Target.ATTRIBUTES]["custom"] == {"commentTxt": "😀" * 512}
+    assert contents[Target.KOBJECT]["custom"] == {"commentStr": "😀" * 512}
+    assert contents[Target.KOBJECT]["title"] == "😀" * 127
     body = contents[Target.NOTE]["body"]
     assert len(body.encode("utf-16-le")) // 2 <= 10_240
     assert body.endswith(note_marker("u1"))
