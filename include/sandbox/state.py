@@ -97,4 +97,5 @@ class State:
             "refused": len(self.refused),
             "duplicates": self.duplicates,
             "do_not_send": sum(1 for received in self.received if received.request.get("do_not_send") is True),
+            "recoveries": len(self.recoveries),
         }

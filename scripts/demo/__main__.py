@@ -1,7 +1,7 @@
-"""`make demo`: Airflow with simulators of both vendors, one run to watch, and the answers of some customers.
+"""`make demo`: Airflow with simulators of both vendors, one run to watch, and what follows some customers' answers.
 
-It runs until Ctrl-C. With DEMO_EXIT=1 it stops after the answers have been read, with status 0 only if the
-simulator of Stella Connect received exactly what it should have, and answers were read.
+It runs until Ctrl-C. With DEMO_EXIT=1 it stops after that, with status 0 only if the simulator of Stella Connect
+received exactly what it should have, and answers were read.
 Other ports: DEMO_PORT (8080), DEMO_KUSTOMER_PORT (8101), DEMO_STELLA_PORT (8102).
 
 With real credentials in `.env` no simulator is started and nothing is sent before a person unpauses the DAG.
@@ -18,11 +18,13 @@ from typing import Any, Self
 
 import requests
 from rich.console import Console
+from sqlalchemy import Engine
 
 from include.ledger import Ledger, connect
 from include.sandbox.model import DO_NOT_SEND
-from include.sandbox.options import KUSTOMER_KEY, STELLA_KEY, STELLA_SECRET
+from include.sandbox.options import STELLA_KEY, STELLA_SECRET, WRITING_KUSTOMER_KEY
 from scripts.demo.credentials import LIVE, RUNS, CredentialsError, real_connections
+from scripts.demo.recovery import UNHAPPY, close_again, list_reopened
 from scripts.demo.result import Result
 from scripts.demo.view import Progress, View, results_table
 from scripts.stack import processes
@@ -91,6 +93,7 @@ def start_run(stack: Stack, links: Connections, closed_from: datetime, closed_to
         "seconds_until_send": int(delay.total_seconds()),
         "release_window_seconds": WINDOW_SECONDS,
         "do_not_send_attribute": DO_NOT_SEND,
+        "recovery": [UNHAPPY],
     }
     set_up(stack, links, settings)
     stack.api.wait_for_dag(DAG_ID)
@@ -106,6 +109,16 @@ def read_answers(stack: Stack) -> str:
     stack.api.set_paused(FEEDBACK_DAG_ID, paused=False)  # starts the scheduled run for the last 15 minutes
     first = wait_until(lambda: stack.api.runs(FEEDBACK_DAG_ID), "the feedback run", 60, every=0.5)
     return stack.api.wait_for_run(FEEDBACK_DAG_ID, first[0]["dag_run_id"])
+
+
+def follow_answers(console: Console, stack: Stack, engine: Engine, sandbox_url: str, run_state: str) -> Result:
+    """Let the answers be read, and the conversations that were reopened for bad ones be closed again."""
+    console.print("Reading the customers' answers ...")
+    feedback_state = read_answers(stack)
+    reopened = list_reopened(engine)
+    console.print(f"Closing {len(reopened)} conversations again that were reopened after a bad answer ...")
+    recovery_state = close_again(stack, sandbox_url, reopened)
+    return Result.read(engine, sandbox_url, run_state, feedback_state, recovery_state, len(reopened))
 
 
 def show_result(console: Console, result: Result, airflow_url: str, stella_url: str) -> None:
@@ -136,7 +149,7 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
         change_after_seconds=SECONDS_TO_ANSWER,
     ) as sandbox:
         links = connections(
-            kustomer=(sandbox.kustomer_url, KUSTOMER_KEY, sandbox.kustomer_url),
+            kustomer=(sandbox.kustomer_url, WRITING_KUSTOMER_KEY, sandbox.kustomer_url),
             stella=(sandbox.stella_url, STELLA_KEY, STELLA_SECRET),
             ledger=home / "ledger.db",
         )
@@ -150,8 +163,7 @@ def demo(console: Console, *, exit_at_end: bool) -> int:
             run_url = f"{stack.url}/dags/{DAG_ID}/runs/{run_id}"
             console.print(f"Started one run: [link]{run_url}[/link]")
             run_state = follow(stack, ledger, run_id, View(console))
-            console.print("Reading the customers' answers ...")
-            result = Result.read(engine, sandbox.stella_url, run_state, read_answers(stack))
+            result = follow_answers(console, stack, engine, sandbox.stella_url, run_state)
             show_result(console, result, stack.url, sandbox.stella_url)
             if exit_at_end:
                 return 1 if result.faults() else 0

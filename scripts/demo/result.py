@@ -40,9 +40,22 @@ class Result:
     feedback_state: str
     """Of the run that reads the answers."""
     answers: Scores
+    recovery_state: str
+    """Of the run after conversations with a bad answer were reopened and closed again."""
+    reopened: int
+    recoveries: int
+    """Service recoveries that were accepted."""
 
     @classmethod
-    def read(cls, engine: Engine, sandbox_url: str, run_state: str, feedback_state: str) -> Self:
+    def read(
+        cls,
+        engine: Engine,
+        sandbox_url: str,
+        run_state: str,
+        feedback_state: str,
+        recovery_state: str,
+        reopened: int,
+    ) -> Self:
         """Ask the sandbox and the ledger."""
         expected = _get(f"{sandbox_url}/_sandbox/expected")
         accepted = _get(f"{sandbox_url}/_sandbox/received")["accepted"]
@@ -53,7 +66,7 @@ class Result:
                     interaction.c.due_at,
                     interaction.c.state,
                     interaction.c.reason,
-                )
+                ).where(interaction.c.recovers_uuid.is_(None))
             ).all()
             tomorrow = datetime.now(UTC) + timedelta(days=1)
             by_day = scores_by(connection, Group.DAY, EPOCH, tomorrow)
@@ -61,6 +74,9 @@ class Result:
             run_state=run_state,
             feedback_state=feedback_state,
             answers=sum(by_day.values(), Scores()),
+            recovery_state=recovery_state,
+            reopened=reopened,
+            recoveries=_get(f"{sandbox_url}/_sandbox/received?limit=0")["counts"]["recoveries"],
             expected=len(expected["sent"]),
             # The sandbox also holds conversations that never were a closing; the ledger does not know them.
             expected_skips=Counter(
@@ -99,6 +115,10 @@ class Result:
             faults.append(f"the feedback run ended as {self.feedback_state}")
         elif not self.answers.answered:
             faults.append("no answer was read")
+        if self.recovery_state != "success":
+            faults.append(f"the run for the recoveries ended as {self.recovery_state}")
+        elif self.recoveries != self.reopened:
+            faults.append(f"{self.reopened} conversations were reopened, {self.recoveries} recoveries arrived")
         if self.early:
             faults.append(f"{self.early} arrived early")
         return faults

@@ -83,6 +83,7 @@ def results_table(result: Result) -> Table:
     answers = result.answers
     stars = f", average {answers.rating:.2f} stars" if answers.rating is not None else ""
     table.add_row("answers", f"{answers.answered}{stars}, {answers.disputed} disputed", "some")
+    table.add_row("reopened, then recovered", f"{result.reopened}, {result.recoveries}", "as many")
     for fault in result.faults():
         table.add_row("[red]fault[/red]", f"[red]{fault}[/red]", "")
     return table

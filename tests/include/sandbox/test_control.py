@@ -30,7 +30,7 @@ def test_received_requests_are_listed_in_order_and_in_parts(client: Any, feedbac
         client.post(feedback | {"ext_interaction_id": f"i{number}"})
     client.post(feedback | {"ext_interaction_id": "bad", "channel": "pigeon"})
     whole = client.control("received").json()
-    assert whole["counts"] == {"accepted": 3, "refused": 1, "duplicates": 1, "do_not_send": 0}
+    assert whole["counts"] == {"accepted": 3, "refused": 1, "duplicates": 1, "do_not_send": 0, "recoveries": 0}
     assert [one["request"]["ext_interaction_id"] for one in whole["accepted"]] == ["i1", "i2", "i2"]
     assert [one["duplicate"] for one in whole["accepted"]] == [False, False, True]
     assert [one["received_at"] for one in whole["accepted"]] == sorted(

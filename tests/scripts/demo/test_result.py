@@ -22,6 +22,9 @@ GOOD = Result(
     skipped=Counter(merged=1),
     feedback_state="success",
     answers=Scores(answered=1, rated=1, stars=4),
+    recovery_state="success",
+    reopened=1,
+    recoveries=1,
 )
 
 
