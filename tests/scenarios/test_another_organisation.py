@@ -57,7 +57,7 @@ def test_ends_nothing_and_is_refused_before_anything_is_read(pipeline, sandbox, 
     }
     assert sandbox.state.organisation.id in message
     assert sandbox.state.other_organisation.id in message
-    assert "accept_organisation" in message
+    assert "“Accept another Kustomer organisation”" in message
     assert pipeline.states() == dict.fromkeys(conversations, "planned")
     use_key(KUSTOMER_KEY)
     pipeline.release_due(run_of(hour))

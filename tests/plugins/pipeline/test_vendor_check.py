@@ -110,7 +110,7 @@ def assert_runs_are_refused(hour: datetime, reading: str | None) -> None:
     if reading is None:
         check_configuration(run_of(hour), DEFAULT)
         return
-    with pytest.raises(AirflowFailException, match=f"'{reading}'.*check_vendors.*make check"):
+    with pytest.raises(AirflowFailException, match=f"'{reading}'.*“Check both vendors”.*make check"):
         check_configuration(run_of(hour), DEFAULT)
 
 
