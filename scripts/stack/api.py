@@ -15,8 +15,11 @@ from scripts.stack.waiting import wait_until
 Json = dict[str, Any]
 FINAL_STATES = frozenset({"success", "failed"})
 READ_SECONDS = 60
-ASKED_AGAIN = Retry(total=2, connect=0, allowed_methods=["GET"], backoff_factor=0.5)
-"""A busy machine may answer only after half a minute (seen once, in CI). A refused connection fails at once."""
+ASKED_AGAIN = Retry(
+    total=2, connect=0, allowed_methods=["GET"], backoff_factor=0.5, status_forcelist=[500], raise_on_status=False
+)
+"""A busy machine may answer only after half a minute, or 500 because its SQLite file was locked for longer than
+Airflow waits (both were seen). A refused connection fails at once."""
 
 
 class AirflowApi:

@@ -41,6 +41,14 @@ def test_a_question_without_an_answer_is_asked_again(httpserver: HTTPServer) -> 
     assert breaks.asked == 2
 
 
+def test_a_question_that_a_locked_database_keeps_from_its_answer_is_asked_again(httpserver: HTTPServer) -> None:
+    question = "/api/v2/dags/pipeline/dagRuns/one"
+    httpserver.expect_ordered_request(question).respond_with_data("Database error", status=500)
+    httpserver.expect_ordered_request(question).respond_with_json({"state": "running"})
+    with api(httpserver) as asking:
+        assert asking.run_state("pipeline", "one") == "running"
+
+
 def test_an_order_without_an_answer_is_not_given_again(httpserver: HTTPServer) -> None:
     breaks = Breaks()
     httpserver.expect_request("/api/v2/dags/pipeline/dagRuns", method="POST").respond_with_handler(breaks)
