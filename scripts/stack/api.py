@@ -7,6 +7,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 from urllib3 import Retry
 
 from scripts.stack.ports import loopback_session
@@ -20,6 +21,9 @@ ASKED_AGAIN = Retry(
 )
 """A busy machine may answer only after half a minute, or 500 because its SQLite file was locked for longer than
 Airflow waits (both were seen). A refused connection fails at once."""
+STOP_ORDERING = stop_after_attempt(5)
+"""For a backfill that Airflow answers with 500 because its SQLite file was locked (seen at load 16). If it exists
+after all, Airflow refuses the second order with 409."""
 
 
 class AirflowApi:
@@ -174,7 +178,11 @@ class AirflowApi:
         """
         body: Json = {"dag_id": dag_id, "from_date": start.isoformat(), "to_date": end.isoformat()}
         body |= {"max_active_runs": max_active_runs, "reprocess_behavior": reprocess}
-        created: int = self.call("POST", "backfills", body)["id"]
+        for attempt in Retrying(
+            retry=retry_if_exception(_was_locked), stop=STOP_ORDERING, wait=wait_fixed(2), reraise=True
+        ):
+            with attempt:
+                created: int = self.call("POST", "backfills", body)["id"]
         return created
 
     def wait_for_backfill(self, backfill_id: int, seconds: float = 300) -> None:
@@ -185,3 +193,7 @@ class AirflowApi:
             seconds,
             every=1,
         )
+
+
+def _was_locked(fault: BaseException) -> bool:
+    return isinstance(fault, requests.HTTPError) and fault.response.status_code == requests.codes.server_error

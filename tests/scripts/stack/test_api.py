@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 import requests
@@ -47,6 +48,13 @@ def test_a_question_that_a_locked_database_keeps_from_its_answer_is_asked_again(
     httpserver.expect_ordered_request(question).respond_with_json({"state": "running"})
     with api(httpserver) as asking:
         assert asking.run_state("pipeline", "one") == "running"
+
+
+def test_a_backfill_that_a_locked_database_refuses_is_ordered_again(httpserver: HTTPServer) -> None:
+    httpserver.expect_ordered_request("/api/v2/backfills").respond_with_data("Database error", status=500)
+    httpserver.expect_ordered_request("/api/v2/backfills").respond_with_json({"id": 7})
+    with api(httpserver) as ordering:
+        assert ordering.backfill("pipeline", datetime.now(UTC), datetime.now(UTC)) == 7
 
 
 def test_an_order_without_an_answer_is_not_given_again(httpserver: HTTPServer) -> None:
