@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import FrameLocator, Page, Route, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from sqlalchemy import Connection, delete, insert
 
 from include.interactions.answers import Answer
@@ -256,14 +257,25 @@ def test_the_table_is_searched_filtered_sorted_paged_and_exported(
     expect(view.locator("tbody a.id")).to_have_text([first])
 
 
+def choose_theme(page: Page, name: str) -> bool:
+    """Tell whether Airflow's menu stayed open until the click: on a busy machine it closes by itself."""
+    patience = 10_000
+    try:
+        page.get_by_role("button", name="User").click(timeout=patience)
+        page.get_by_role("menuitem", name="Appearance").click(timeout=patience)
+        page.get_by_role("menuitemradio", name=name).click(timeout=patience)
+    except PlaywrightTimeout:
+        page.keyboard.press("Escape")
+        return False
+    return True
+
+
 def test_the_page_follows_the_theme_of_airflow(
     installation: Installation, runs: Runs, page: Page, view: FrameLocator, keep: Shoot
 ) -> None:
     page.goto(f"{installation.stack.url}/plugin/interactions")
     for name, theme in (("Dark Mode", "dark"), ("Light Mode", "light")):
-        page.get_by_role("button", name="User").click()
-        page.get_by_role("menuitem", name="Appearance").click()
-        page.get_by_role("menuitemradio", name=name).click()
+        wait_until(lambda name=name: choose_theme(page, name), f"{name} to be chosen", 240)
         expect(view.locator("html")).to_have_attribute("data-theme", theme)
         page.keyboard.press("Escape")
         keep(f"interactions-{theme}")
