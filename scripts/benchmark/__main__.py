@@ -41,6 +41,7 @@ LONG_ROWS = {
     "peers": peers.measure,
     "backfill": backfill.measure,
     "ledger": ledger.measure,
+    "many": answers.measure_many,
     "hour": stream.measure_hour,
 }
 """Seven to 75 minutes each: measured only when named."""

@@ -10,12 +10,11 @@ from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import Installation, installation
 
 MAX_RATIO = 1.1
-PER_MINUTE = 60
+PER_MINUTE, MANY_PER_MINUTE = 60, 240
 WRITE_BACK = {
     "conversation_attributes": {"starsNum": "stars", "commentStr": "comment"},
     "kobject": {"klass": "survey_answer", "attributes": {"starsNum": "stars"}},
     "note": {"text": "{stars} stars: {comment}"},
-    "per_minute": PER_MINUTE,
 }
 TARGETS = {"conversation_attributes": "attributes of conversations", "kobject": "custom objects", "note": "notes"}
 RUN_SHARE = 15 / 14.5
@@ -30,29 +29,32 @@ SENT_SHARE = 0.9
 def measure(*, quick: bool) -> Iterator[Figure]:
     """Write to each target for a minute, at the default limit of calls; the time for 100,000 is worked out."""
     conversations, seconds = (700, 5) if quick else (2_500, 60)
-    with _answered(conversations) as (here, env):
+    with _answered(conversations, PER_MINUTE) as (here, env):
         for target in TARGETS:
             done = _write(here, env, target, seconds)
-            hours = done["calls"] / done["written"] * MANY / PER_MINUTE / 60 * _times_the_limit(done)
-            yield _figure("answers", "answers", target, done, f" Worked out for {MANY:,} answers: {hours:.1f} h.")
+            hours = done["calls"] / done["written"] * MANY / PER_MINUTE / 60 * _times_the_limit(done, PER_MINUTE)
+            yield _figure(
+                "answers", "answers", target, done, PER_MINUTE, f" Worked out for {MANY:,} answers: {hours:.1f} h."
+            )
 
 
 def measure_many(*, quick: bool) -> Iterator[Figure]:
-    """Write 100,000 answers to the cheapest target, at the default limit of calls."""
+    """Write 100,000 answers to the cheapest target, at four times the default limit: else it takes 70 minutes."""
     answers, target = 700 if quick else MANY, "conversation_attributes"
-    with _answered(int(answers / SENT_SHARE)) as (here, env):
+    with _answered(int(answers / SENT_SHARE), MANY_PER_MINUTE) as (here, env):
         runs = [_write(here, env, target, RUN_SECONDS)]
-        while runs[-1]["written"]:
+        while runs[-1].get("written"):
+            print(f"  {runs[-1]}", flush=True)
             runs.append(_write(here, env, target, RUN_SECONDS))
         done = {name: sum(run[name] for run in runs[:-1]) for name in ("written", "calls", "seconds")}
-        yield _figure("many", f"{done['written']:,} answers", target, done)
+        yield _figure("many", f"{done['written']:,} answers", target, done, MANY_PER_MINUTE)
 
 
 @contextmanager
-def _answered(conversations: int) -> Iterator[tuple[Installation, dict[str, str]]]:
+def _answered(conversations: int, per_minute: int) -> Iterator[tuple[Installation, dict[str, str]]]:
     """Run simulators and a ledger in which every customer has answered; with the environment for its children."""
     with installation(conversations) as here:
-        env = here.env(write_back=WRITE_BACK, seconds_until_send=60)
+        env = here.env(write_back={**WRITE_BACK, "per_minute": per_minute}, seconds_until_send=60)
         for name, value in env.items():
             env[name] = value.replace(KUSTOMER_KEY, WRITING_KUSTOMER_KEY)
         child.run("scripts.benchmark.tasks:extract", env, **here.span)
@@ -67,19 +69,20 @@ def _write(here: Installation, env: dict[str, str], target: str, seconds: float)
     return {**done, "calls": here.sandbox.ask("requests")["total"] - before}
 
 
-def _times_the_limit(done: dict[str, Any]) -> float:
+def _times_the_limit(done: dict[str, Any], per_minute: int) -> float:
     """Return the time as a multiple of what the limit needs for these calls; the first call does not wait."""
-    return float(done["seconds"] / ((done["calls"] - 1) * 60 / PER_MINUTE) * RUN_SHARE)
+    return float(done["seconds"] / ((done["calls"] - 1) * 60 / per_minute) * RUN_SHARE)
 
 
-def _figure(row: str, what: str, target: str, done: dict[str, Any], more: str = "") -> Figure:
+def _figure(row: str, what: str, target: str, done: dict[str, Any], per_minute: int, more: str = "") -> Figure:
+    ratio = _times_the_limit(done, per_minute)
     return Figure(
         row,
         f"{what} written to Kustomer as {TARGETS[target]}, time against the limit of calls",
-        f"{_times_the_limit(done):.2f} × the limit",
+        f"{ratio:.2f} × the limit",
         f"≤ {MAX_RATIO} ×",
-        _times_the_limit(done) <= MAX_RATIO,
-        f"{done['calls'] / done['written']:.2f} calls for each answer, at {PER_MINUTE} a minute",
+        ratio <= MAX_RATIO,
+        f"{done['calls'] / done['written']:.2f} calls for each answer, at {per_minute} a minute",
         f"{done['written']:,} written with {done['calls']:,} calls in {done['seconds']:.1f} s, times 30/29, since "
         f"a run writes for 14.5 of 15 minutes. SQLite.{more}",
     )
