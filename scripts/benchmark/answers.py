@@ -8,6 +8,7 @@ from include.sandbox.options import KUSTOMER_KEY, WRITING_KUSTOMER_KEY
 from scripts.benchmark import child
 from scripts.benchmark.figure import Figure
 from scripts.benchmark.installation import Installation, installation
+from scripts.benchmark.stream import SENT_SHARE
 
 MAX_RATIO = 1.1
 PER_MINUTE, MANY_PER_MINUTE = 60, 240
@@ -22,8 +23,6 @@ RUN_SHARE = 15 / 14.5
 MANY = 100_000
 RUN_SECONDS = 600
 """Of each process that writes a part of the many."""
-SENT_SHARE = 0.9
-"""Of the invented closings at least so many get a survey."""
 
 
 def measure(*, quick: bool) -> Iterator[Figure]:

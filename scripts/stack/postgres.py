@@ -75,8 +75,9 @@ class PostgresServer:
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-            limit = f"{idle_in_transaction_seconds}s"
-            connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '{limit}'")
+            if idle_in_transaction_seconds:
+                limit = f"{idle_in_transaction_seconds}s"
+                connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '{limit}'")
         return self.url(name)
 
     def start(self) -> None:

@@ -56,12 +56,7 @@ def time_passes(pipeline):
 
     def pass_by(duration: timedelta = LEASE + SENDING_LEASE) -> None:
         if pipeline.engine.dialect.name == "postgresql":  # it takes a moment to notice that a client has died
-            wait_until(
-                lambda: not pipeline.query(TRANSACTIONS_OF_OTHERS),
-                "the transactions of the dead to end",
-                60,
-                every=0.01,
-            )
+            until(lambda: not pipeline.query(TRANSACTIONS_OF_OTHERS), "the transactions of the dead to end")
         Ledger(pipeline.engine, lambda: datetime.now(UTC) + duration).releasing.recover(by=by_run("later"))
 
     return pass_by
@@ -213,9 +208,7 @@ class TestAFrozenWorker:
             (row,) = pipeline.query("SELECT state FROM interaction")
             assert row.state == "sending"
             stopped_at = datetime.now(UTC)
-            wait_until(
-                lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE, "its lease to end", 60, every=0.01
-            )
+            until(lambda: datetime.now(UTC) - stopped_at > work.SHORT_LEASE, "its lease to end")
             assert pipeline.ledger.releasing.recover(by=by_run("others")).unknown == 1
             pipeline.release_due(run_of(hour))
             assert pipeline.sent() == []
