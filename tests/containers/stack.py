@@ -8,7 +8,7 @@ import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from scripts.stack.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "kustomer-stella-e2e"
-VENDORS = "tests/containers/compose.vendors.yaml"
 TRIAL = {
     "KUSTOMER_API_KEY": "kustomer-sandbox-key",
     "KUSTOMER_API_URL": "http://127.0.0.1:8101",
@@ -28,6 +27,8 @@ TRIAL = {
     "STELLA_CONNECT_API_URL": "http://127.0.0.1:8102",
 }
 """What .env.example names for a trial without accounts."""
+SANDBOX = ("sandbox",)
+"""The profile of the trial: both vendors beside the worker."""
 UP_SECONDS = 900
 
 
@@ -37,9 +38,9 @@ class Stack:
 
     folder: Path
     """The copy of the repository."""
-    files: Sequence[str] = ("docker-compose.yaml",)
-    profiles: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[str]
+    profiles: Sequence[str]
+    environment: Mapping[str, str]
 
     def compose(self, *arguments: str, seconds: float = 300) -> str:
         """Run `docker compose ...`; returns what it printed."""
@@ -122,6 +123,10 @@ class Stack:
         )
         urllib.request.urlopen(request, timeout=30).close()
 
+    def wait_until_all_arrived(self) -> None:
+        """Wait until Stella Connect has taken everything that it should."""
+        wait_until(lambda: not self.sandbox("expected")["difference"]["missing"], "every survey", 300, every=2)
+
     def accepted(self) -> int:
         """How many interactions Stella Connect has taken."""
         count: int = self.sandbox("received?limit=0")["counts"]["accepted"]
@@ -202,17 +207,15 @@ def copy_of_the_repository(folder: Path) -> Path:
 
 
 @contextmanager
-def started(folder: Path, *, vendors: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """The stack, healthy: with the trial's sandbox, or (`vendors`) with vendors that outlive the worker.
+def started(
+    folder: Path, *files: str, profiles: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """The stack, healthy, with more compose files; `settings` go before those in .env.
 
     Nothing is left of it after the block: containers, volumes, networks.
     """
-    environment = {"AIRFLOW_PORT": str(free_port()), **(vendors or {})}
-    stack = (
-        Stack(folder, ("docker-compose.yaml", VENDORS), (), environment)
-        if vendors
-        else Stack(folder, profiles=("sandbox",), environment=environment)
-    )
+    environment = {"AIRFLOW_PORT": str(free_port()), **(settings or {})}
+    stack = Stack(folder, ("docker-compose.yaml", *files), profiles, environment)
     try:
         stack.compose("up", "--build", "--wait", "--wait-timeout", str(UP_SECONDS), seconds=UP_SECONDS + 60)
         yield stack

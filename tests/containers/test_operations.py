@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from scripts.stack.connections import DAG_ID
 from scripts.stack.waiting import wait_until
-from tests.containers.stack import run, the_command
+from tests.containers.stack import Stack, run, the_command
 from tests.containers.world import World, stamp
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 
 FEEDBACK = "stella_connect_feedback"
+NOTHING_LOST = "2000-01-01T00:00:00Z"
+"""What the page gives for a standby that lacks no commit."""
 SCALE = {"airflow-scheduler": 2, "airflow-triggerer": 2, "airflow-worker": 2}
 
 
@@ -41,6 +44,32 @@ def test_a_restored_copy_from_before_the_release_sends_nothing_again(world: Worl
     case.assert_nothing_lost_doubled_or_early()
 
 
+def test_a_promoted_standby_is_sent_from_only_after_a_person_has_said_what_was_lost(world: World) -> None:
+    case, stack = world.case(), world.stack
+    case.trigger(first_due_in_seconds=120)
+    case.wait_for("wait_until_due", "deferred")
+    promote(stack)
+    wait_until(case.ended, "the run's end", 600, every=2)
+    assert stack.api.run_state(DAG_ID, case.run_id) == "failed"
+    assert {*case.states().values()} == {"planned"}
+
+    mark = the_command("Restore", "restored interaction_ledger")
+    stack.shell(re.sub(r"--due-until \S+", f"--due-until {NOTHING_LOST}", mark))
+    case.settle()
+    case.assert_nothing_lost_doubled_or_early()
+    assert case.expected()["difference"]["missing"] == []
+
+
+def promote(stack: Stack) -> None:
+    """Let the server come back as a standby that lacks nothing, and promote it."""
+    stack.compose("exec", "--no-TTY", "postgres", "touch", "/var/lib/postgresql/data/standby.signal")
+    stack.compose("restart", "postgres")
+    stack.wait_until_healthy("postgres")
+    stack.compose(
+        "exec", "--no-TTY", "postgres", "psql", "--username", "postgres", "--command", "SELECT pg_promote()"
+    )
+
+
 def test_new_keys_and_passwords_while_windows_wait(world: World) -> None:
     case, stack = world.case(), world.stack
     case.trigger(first_due_in_seconds=120)
@@ -51,7 +80,7 @@ def test_new_keys_and_passwords_while_windows_wait(world: World) -> None:
     stack.set_value("LEDGER_DB_PASSWORD", "changed-for-ever")
     stack.set_value("AIRFLOW_FERNET_KEY", f"{new},{old}")
     stack.follow("Rotating keys", "up --wait", seconds=900)
-    stack.follow("Rotating keys", "rotate-fernet-key")
+    stack.follow("Rotating keys", "airflow variables export")
     stack.set_value("AIRFLOW_FERNET_KEY", new)
     stack.follow("Rotating keys", "up --wait", seconds=900)
     case.settle()

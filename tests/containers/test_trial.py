@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.waiting import wait_until
-from tests.containers.stack import PROJECT, Stack, inspect, run, started
+from tests.containers.stack import PROJECT, SANDBOX, Stack, inspect, run, started
 
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1800)]
 PARTS = ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-worker")
@@ -16,7 +16,7 @@ PARTS = ("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "air
 @pytest.fixture(scope="module")
 def trial(repository: Path) -> Iterator[Stack]:
     before = volumes()
-    with started(repository) as stack:
+    with started(repository, profiles=SANDBOX) as stack:
         yield stack
         stack.compose("down")
         named = {f"{PROJECT}_{name}" for name in ("airflow-logs", "postgres-data")}
@@ -29,10 +29,7 @@ def volumes() -> set[str]:
 
 
 def test_what_the_sandbox_has_invented_arrives_whole_and_once(trial: Stack) -> None:
-    def arrived() -> bool:
-        return not trial.sandbox("expected")["difference"]["missing"]
-
-    wait_until(arrived, "every survey of the trial", 300, every=2)
+    trial.wait_until_all_arrived()
     difference = trial.sandbox("expected")["difference"]
     assert difference == {"missing": [], "unexpected": [], "wrong_content": [], "duplicates": []}
 

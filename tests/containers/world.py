@@ -17,6 +17,8 @@ from scripts.stack.stack import SETTINGS_VARIABLE
 from scripts.stack.waiting import wait_until
 from tests.containers.stack import Stack, started
 
+VENDORS = "tests/containers/compose.vendors.yaml"
+"""Both vendors in a container of their own."""
 SLICE = timedelta(minutes=1)
 """Each case has the closings of a minute of its own."""
 CASES = 12
@@ -69,13 +71,14 @@ class Case:
 
     def settle(self) -> None:
         """Wait for the run's end, then do what the next hour's run would do when every lease is over."""
-        wait_until(self._ended, "the run's end", 600, every=2)
+        wait_until(self.ended, "the run's end", 600, every=2)
         self.stack.compose("exec", "--no-TTY", "airflow-worker", "python", "-c", RECOVER)
         conf = {"start": self.begin.isoformat(), "end": self.end.isoformat()}
         self.run_id = self.stack.api.trigger_run(DAG_ID, conf)
-        wait_until(self._ended, "the next run's end", 600, every=2)
+        wait_until(self.ended, "the next run's end", 600, every=2)
 
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
+        """Whether the run is over."""
         try:
             return self.stack.api.run_state(DAG_ID, self.run_id) in FINAL_STATES
         except requests.RequestException:
@@ -122,21 +125,21 @@ def stamp(moment: datetime) -> str:
 def started_world(repository: Path) -> Iterator[World]:
     """Start the stack, with a release window of 20 seconds and no scheduled run."""
     closed_from = datetime.now(UTC).replace(second=0, microsecond=0) - (CASES + 1) * SLICE
-    vendors = {
+    settings = {
         "CONVERSATIONS": str(CASES * PER_SLICE),
         "CLOSED_FROM": stamp(closed_from),
         "CLOSED_TO": stamp(closed_from + CASES * SLICE),
         # Once a year: no scheduled run comes between the cases.
         "KUSTOMER_STELLA_SCHEDULE": "0 0 1 1 *",
     }
-    with started(repository, vendors=vendors) as stack:
+    with started(repository, VENDORS, settings=settings) as stack:
         stack.api.wait_for_dag(DAG_ID, 300)
-        settings = {
+        variable = {
             "release_window_seconds": 20,
             "do_not_send_attribute": "doNotSendStellaConnectRequestBool",
             "kustomer_requests_per_minute": 100_000,
         }
-        stack.api.set_variable(SETTINGS_VARIABLE, settings)
+        stack.api.set_variable(SETTINGS_VARIABLE, variable)
         stack.api.set_paused(DAG_ID, paused=False)
         stack.post_to_sandbox("faults", [SLOW_POST])
         yield World(stack, closed_from)
