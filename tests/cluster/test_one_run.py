@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from scripts.stack.connections import DAG_ID
-from scripts.stack.stack import SELDOM_PARSED
 from tests.support.cluster import DEAD_TASKS_SOON, RELEASE, assert_nothing_lost_or_doubled, trial
 
 FIRST_POSTS_PASS_THEN_WAIT = {
@@ -16,13 +15,11 @@ FIRST_POSTS_PASS_THEN_WAIT = {
     "seconds": 15,
 }
 
-QUIET = DEAD_TASKS_SOON | SELDOM_PARSED
-
 pytestmark = [pytest.mark.stack, pytest.mark.postgres, pytest.mark.timeout(900)]
 
 
 def test_a_worker_dies_while_it_sends_and_nothing_is_lost_doubled_or_early(tmp_path: Path) -> None:
-    with trial(tmp_path, 90, spread=timedelta(seconds=20), retry_seconds=5, extra=QUIET) as here:
+    with trial(tmp_path, 90, spread=timedelta(seconds=20), retry_seconds=5, extra=DEAD_TASKS_SOON) as here:
         # However late the kill comes: no release can have ended before it.
         here.sandbox.state.faults.replace([FIRST_POSTS_PASS_THEN_WAIT])
         run_id = here.unpause(first_due_in=30)
