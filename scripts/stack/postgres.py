@@ -24,7 +24,6 @@ AS_COMPOSED = {
     "min_wal_size": "1GB",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    "random_page_cost": "1.1",
 }
 """What docker-compose.yaml gives PostgreSQL, for servers that stand for production's; a test compares."""
 

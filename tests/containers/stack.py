@@ -210,7 +210,7 @@ def copy_of_the_repository(folder: Path) -> Path:
 def started(
     folder: Path, *files: str, profiles: Sequence[str] = (), settings: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
-    """The stack, healthy, with more compose files; `settings` go before those in .env.
+    """The stack, healthy, with more compose files; `settings` override those in .env.
 
     Nothing is left of it after the block: containers, volumes, networks.
     """
