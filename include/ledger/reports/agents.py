@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import Connection, case, func, or_, select, true
 
 from include.interactions.reasons import Reason
 from include.interactions.states import State
@@ -121,14 +121,23 @@ def _waiting(connection: Connection) -> dict[str | None, tuple[int, datetime, da
 def _closed(
     connection: Connection, since: datetime, until: datetime, agent_id: str | None
 ) -> dict[str | None, tuple[int, int, int]]:
+    """Return closings, sent, and skipped for the profile, of each agent or of one."""
     row = interaction.c
-    of = row.agent_id.is_not(None) if agent_id is None else row.agent_id == agent_id
-    sent, skipped = func.count().filter(state_is(State.SENT)), func.count().filter(_NOT_APPROVED)
-    rows = connection.execute(
-        select(row.agent_id, func.count(), sent, skipped)
-        .where(row.closed_at >= since, row.closed_at < until, of)
-        .group_by(row.agent_id)
+    counts = (
+        func.count().label("closed"),
+        func.count().filter(state_is(State.SENT)).label("sent"),
+        func.count().filter(_NOT_APPROVED).label("skipped"),
     )
+    in_span = (row.closed_at >= since, row.closed_at < until)
+    if agent_id is None and connection.dialect.name == "postgresql":
+        # Agent by agent along the index: half the work of a grouping, which hashes each row's agent.
+        agents = each_value(row.agent_id)
+        of_one = select(*counts).where(row.agent_id == agents.c.value, *in_span).lateral()
+        question = select(agents.c.value, of_one).join_from(agents, of_one, true())
+    else:
+        of = row.agent_id.is_not(None) if agent_id is None else row.agent_id == agent_id
+        question = select(row.agent_id, *counts).where(of, *in_span).group_by(row.agent_id)
+    rows = connection.execute(question)
     return {agent_id: (closed, sent, skipped) for agent_id, closed, sent, skipped in rows}
 
 
