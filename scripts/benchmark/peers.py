@@ -57,6 +57,7 @@ def measure(*, quick: bool) -> Iterator[Figure]:
     began = datetime.now(UTC).replace(microsecond=0) - FEW - MANY
     with installation(closings, began, FEW + MANY) as here:
         with _cluster(here) as cluster:
+            cluster.api.set_variable(SETTINGS_VARIABLE, {})
             ours = [_run(cluster, here, DAG_ID, _our_conf(*span)) for span in ((began, FEW), (began + FEW, MANY))]
             conf = _conf_of_a_peer(here, items)
             peers = {dag: _run(cluster, here, dag, conf) for dag in (SENSOR_AND_TASK, HTTP_OPERATOR)}
@@ -101,8 +102,6 @@ def _cluster(here: Installation) -> Cluster:
 
 def _run(cluster: Cluster, here: Installation, dag: str, conf: dict[str, Any]) -> Cost:
     """Run a DAG to its end. A peer's run may fail; it is measured by what arrived."""
-    if dag == DAG_ID:
-        cluster.api.set_variable(SETTINGS_VARIABLE, {})
     cluster.api.wait_for_dag(dag, 120)
     cluster.api.set_paused(dag, paused=False)
     time.sleep(SETTLING_SECONDS)
