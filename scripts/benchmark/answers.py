@@ -43,7 +43,6 @@ def measure_many(*, quick: bool) -> Iterator[Figure]:
     with _answered(int(answers / SENT_SHARE), MANY_PER_MINUTE) as (here, env):
         runs = [_write(here, env, target, RUN_SECONDS)]
         while runs[-1].get("written"):
-            print(f"  {runs[-1]}", flush=True)
             runs.append(_write(here, env, target, RUN_SECONDS))
         done = {name: sum(run[name] for run in runs[:-1]) for name in ("written", "calls", "seconds")}
         yield _figure("many", f"{done['written']:,} answers", target, done, MANY_PER_MINUTE)

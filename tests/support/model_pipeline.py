@@ -232,11 +232,12 @@ class ModelPipeline:
         world.faults, world.kustomer_fails, world.stella_fails = [], 0, 0
         # Lists that would end everything are doubted, and all is held until they are right again.
         world.approved = world.approved or {"agent-0"}
-        found_again = set()
-        if all(one.removed == "gone" for one in world.conversations.values() if one.closed_at is not None):
+        all_were_gone = all(
+            one.removed == "gone" for one in world.conversations.values() if one.closed_at is not None
+        )
+        if all_were_gone:
             for one in world.conversations.values():
                 one.removed = None
-                found_again.add(one.id)  # a run may have passed over it meanwhile: it was not there to be recorded
         world.forward(minutes=1)
         self._extract(self._span((now() - HOUR, now()), "schedule"), Interruption(), "back")
         unknown_before = {key for key, row in self.rows().items() if row.state == State.UNKNOWN}
@@ -257,7 +258,7 @@ class ModelPipeline:
             assert rows[key].state == State.UNKNOWN, "an unknown outcome was settled by the clock"
         for one in world.conversations.values():
             stands = one.status == "done" and one.removed is None and one.closed_at is not None
-            if stands and one.id not in found_again:
+            if stands and not all_were_gone:  # what was gone, no run could record
                 assert (one.id, one.closed_at) in rows, "a closing was never recorded"
         self.figures.update(f"ended {row.state}" for row in rows.values())
         self.figures["interactions"] += len(rows)
